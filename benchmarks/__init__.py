@@ -1,0 +1,1 @@
+"""Side by side with what a user would otherwise run; ratios, never a lone absolute time."""

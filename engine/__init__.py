@@ -1,0 +1,1 @@
+"""Trains anything; knows devices, precision and checkpoints, and nothing of poses."""

@@ -1,0 +1,1 @@
+"""3D out, from keypoints or from an image."""
