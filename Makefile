@@ -1,0 +1,45 @@
+# Every target is a command you could type; `make` alone lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.PHONY: help setup demo test test-slow test-npu lint bench clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## create .venv and install pinned dependencies into it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "anypose needs Python 3.10 or newer, found " + sys.version.split()[0] + " as $(PYTHON). Try: make setup PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup  ## train, evaluate and draw on the embedded dataset: minutes on two CPU cores
+	$(BIN)/python train.py model=baseline3d
+	$(BIN)/python evaluate.py model=baseline3d pictures=true
+
+test: setup  ## the whole default suite; `make test ARGS="-k camera"` for a part
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: setup  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-npu: setup  ## the tests that need an Ascend chip
+	$(BIN)/python -m pytest -m npu --device npu $(ARGS)
+
+lint: setup  ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: setup  ## our hot paths beside what you would otherwise use
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove what was built: environments and caches, never runs/
+	rm -rf $(VENV) $(VENV)-npu build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,56 @@
+"""Fixtures for every test: real data or a loud skip, the device under test, a small dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+# Before torch loads: tests are many and small, and OpenMP workers that spin starve whatever else runs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="cpu, cuda or npu: where tests with the `device` fixture run")
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The device named by `--device`; asking for one that is not there is an error, not a skip."""
+    name = request.config.getoption("--device")
+    if name.startswith("npu"):
+        import torch_npu  # noqa: F401  (its import is what makes "npu" a device of torch)
+    device = torch.device(name)
+    torch.zeros(1, device=device)
+    return device
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+def find_real_data(name: str) -> Path:
+    """The folder `name` of real data, or a skip that says where it was looked for."""
+    places = [REPOSITORY.parent / "shared" / "data"]
+    if "ANYPOSE_DATA" in os.environ:
+        places = [Path(os.environ["ANYPOSE_DATA"])]
+    for place in places:
+        if (place / name).exists():
+            return place / name
+    looked = ", ".join(str(place / name) for place in places)
+    pytest.skip(f"NO REAL DATA: {looked} does not exist; set ANYPOSE_DATA to the folder that holds '{name}'")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """`real_data("cmu")` is the folder of that data; the test skips aloud where there is none."""
+    return find_real_data
