@@ -18,7 +18,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--device", default="cpu", help="cpu, cuda or npu: where tests with the `device` fixture run")
+    parser.addoption(
+        "--device", default="cpu", help="cpu, cuda or npu: where tests with the `device` fixture run"
+    )
 
 
 @pytest.fixture(scope="session")

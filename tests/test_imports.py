@@ -1,0 +1,264 @@
+"""The architecture as tests: who may import whom, which words stay where, how a file looks.
+
+Each rule is a function from one parsed file to the offences in it, so a rule is tried on a bad example too.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("pose", "engine", "pose2d", "pose3d", "deploy", "benchmarks")
+MAY_IMPORT = {
+    "pose": {"pose"},
+    "engine": {"engine"},
+    "pose2d": {"pose", "pose2d"},
+    "pose3d": {"pose", "pose2d", "pose3d"},
+    "deploy": {"pose", "pose2d", "pose3d", "engine", "deploy"},
+    "benchmarks": set(PACKAGES),
+    "": {"engine", "deploy"},  # train.py and its sisters build the rest from conf
+}
+CHOICES = ("dataset", "model", "task")
+LONGEST_FILE = 320
+DEVICE_WORDS = re.compile(r"(?<![a-z])(cuda|npu|hccl|nccl|torch_npu|apex)(?![a-z])", re.IGNORECASE)
+KNOW_DEVICES = re.compile(
+    r"engine/(device|precision|distributed|capture)\.py|deploy/.*|benchmarks/.*|conf/device/.*"
+)
+DRAWERS = {"utils", "util", "common", "helpers", "helper", "misc"}
+UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK|NotImplementedError)\b")
+MACHINE_PATHS = re.compile(r"(?<![\w.~*/-])/(work|root|home|tmp|Users)/\w")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One Python file: where it lies and what it says."""
+
+    path: str
+    text: str
+
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
+
+    @property
+    def package(self) -> str:
+        return self.path.split("/")[0] if "/" in self.path else ""
+
+    @property
+    def choice(self) -> str | None:
+        """ "pose3d.model.baseline3d" for a file the command line can choose, else None."""
+        return choice_of(self.path.removesuffix(".py").replace("/", "."))
+
+
+Rule = Callable[[Source], Iterator[str]]
+
+
+def choice_of(module: str) -> str | None:
+    parts = module.split(".")
+    chosen = len(parts) > 2 and parts[0] in ("pose2d", "pose3d") and parts[1] in CHOICES
+    return ".".join(parts[:3]) if chosen and parts[2] != "__init__" else None
+
+
+def imported_modules(source: Source) -> Iterator[tuple[int, str]]:
+    """Every module named by an import, wherever in the file; `from a.b import c` names a.b and a.b.c."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = source.path.split("/")[: -node.level] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def imports_go_one_way(source: Source) -> Iterator[str]:
+    scripts = {path.stem for path in ROOT.glob("*.py")}
+    for line, module in imported_modules(source):
+        top = module.split(".")[0]
+        if (top in PACKAGES and top not in MAY_IMPORT[source.package]) or top in scripts | {"tests"}:
+            yield f"line {line} imports {module}"
+
+
+def choices_import_parts_and_nothing_imports_a_choice(source: Source) -> Iterator[str]:
+    if source.package in ("pose2d", "pose3d"):
+        for line, module in imported_modules(source):
+            if choice_of(module) not in (None, source.choice):
+                yield f"line {line} imports the choice {module}"
+
+
+def models_know_nothing_of_training(source: Source) -> Iterator[str]:
+    if source.choice and ".model." in source.choice:
+        for line, module in imported_modules(source):
+            if module.split(".")[0] in ("hydra", "omegaconf") or module.startswith("torch.optim"):
+                yield f"line {line} imports {module}"
+
+
+def only_the_border_reads_configuration(source: Source) -> Iterator[str]:
+    if source.package in ("pose", "pose2d", "pose3d"):
+        for line, module in imported_modules(source):
+            if module.split(".")[0] in ("hydra", "omegaconf"):
+                yield f"line {line} imports {module}"
+
+
+def device_words_stay_where_devices_are_known(source: Source) -> Iterator[str]:
+    if KNOW_DEVICES.fullmatch(source.path):
+        return
+    text = source.text
+    if source.package == "":  # a script's docstring shows commands, and those name devices
+        for docstring in filter(
+            None, (ast.get_docstring(node, clean=False) for node in documented(source.tree))
+        ):
+            text = text.replace(docstring, "")
+    for number, line in enumerate(text.splitlines(), start=1):
+        for word in DEVICE_WORDS.findall(line):
+            yield f"line {number} says {word}"
+
+
+def files_are_one_idea_long(source: Source) -> Iterator[str]:
+    length = len(source.text.splitlines())
+    if length > LONGEST_FILE:
+        yield f"has {length} lines, more than {LONGEST_FILE}"
+    if Path(source.path).stem in DRAWERS:
+        yield "is named like a drawer, not like an idea"
+
+
+def nothing_is_unfinished(source: Source) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
+        if found := UNFINISHED.search(token.string):
+            yield f"line {token.start[0]} says {found[0]}"
+
+
+def no_handler_catches_everything(source: Source) -> Iterator[str]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.unparse(node.type) if node.type else "everything"
+            if caught in ("everything", "Exception", "BaseException"):
+                yield f"line {node.lineno} catches {caught}"
+
+
+def public_names_have_docstrings(source: Source) -> Iterator[str]:
+    if source.path.endswith("__init__.py"):
+        return
+    for node in documented(source.tree):
+        name = getattr(node, "name", "the module")
+        if not name.startswith("_") and not ast.get_docstring(node):
+            yield f"{name} has no docstring"
+
+
+def documented(tree: ast.Module) -> list[ast.Module | ast.FunctionDef | ast.ClassDef]:
+    return [tree, *(node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef))]
+
+
+def no_path_of_one_machine(source: Source) -> Iterator[str]:
+    for number, line in enumerate(source.text.splitlines(), start=1):
+        if found := MACHINE_PATHS.search(line):
+            yield f"line {number} names {found[0]}..."
+
+
+PACKAGE_RULES: list[Rule] = [
+    imports_go_one_way,
+    choices_import_parts_and_nothing_imports_a_choice,
+    models_know_nothing_of_training,
+    only_the_border_reads_configuration,
+    device_words_stay_where_devices_are_known,
+    files_are_one_idea_long,
+    nothing_is_unfinished,
+    no_handler_catches_everything,
+    public_names_have_docstrings,
+    no_path_of_one_machine,
+]
+
+
+def read(folder: Path, pattern: str) -> list[Source]:
+    return [Source(str(path.relative_to(ROOT)), path.read_text()) for path in sorted(folder.glob(pattern))]
+
+
+def project_sources() -> list[Source]:
+    return read(ROOT, "*.py") + [source for package in PACKAGES for source in read(ROOT / package, "**/*.py")]
+
+
+def report(rule: Rule, sources: list[Source]) -> str:
+    return "\n".join(f"{source.path} {offence}" for source in sources for offence in rule(source))
+
+
+@pytest.mark.parametrize("rule", PACKAGE_RULES, ids=lambda rule: rule.__name__)
+def test_every_file_of_the_project_keeps_the_rule(rule: Rule) -> None:
+    sources = project_sources()
+    assert len(sources) > 10
+    offences = report(rule, sources)
+    assert not offences, f"{rule.__name__.replace('_', ' ')}:\n{offences}"
+
+
+def test_tests_are_as_short_and_as_finished_as_the_code() -> None:
+    tests = [source for source in read(ROOT / "tests", "**/*.py") if source.path != "tests/test_imports.py"]
+    for rule in (files_are_one_idea_long, no_path_of_one_machine):
+        assert not report(rule, tests)
+
+
+def test_configuration_names_devices_only_under_conf_device() -> None:
+    files = [path for path in (ROOT / "conf").rglob("*.yaml") if path.parent.name != "device"]
+    settings = [(path, re.sub(r"(^|\s)#.*", "", path.read_text(), flags=re.MULTILINE)) for path in files]
+    assert [
+        (str(path), DEVICE_WORDS.findall(text)) for path, text in settings if DEVICE_WORDS.search(text)
+    ] == []
+
+
+def test_inheritance_is_one_level_deep() -> None:
+    bases = {
+        node.name: {ast.unparse(base).split(".")[-1].split("[")[0] for base in node.bases}
+        for source in project_sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef)
+    }
+    deep = [
+        f"{name} <- {base} <- {grandparent}"
+        for name, above in bases.items()
+        for base in above & bases.keys()
+        for grandparent in bases[base] & bases.keys()
+    ]
+    assert deep == []
+
+
+BAD_EXAMPLES = [
+    (imports_go_one_way, "pose/a.py", "from pose3d import sequence", "imports pose3d.sequence"),
+    (imports_go_one_way, "pose3d/a.py", "def f():\n    import engine.run", "imports engine.run"),
+    (imports_go_one_way, "deploy/a.py", "import benchmarks", "imports benchmarks"),
+    (
+        choices_import_parts_and_nothing_imports_a_choice,
+        "pose3d/task/a.py",
+        "from ..model import b",
+        "pose3d.model.b",
+    ),
+    (
+        choices_import_parts_and_nothing_imports_a_choice,
+        "pose3d/a.py",
+        "import pose3d.task.b",
+        "pose3d.task.b",
+    ),
+    (models_know_nothing_of_training, "pose3d/model/a.py", "from torch.optim import Adam", "torch.optim"),
+    (only_the_border_reads_configuration, "pose/a.py", "import omegaconf", "omegaconf"),
+    (device_words_stay_where_devices_are_known, "pose/a.py", "x = y.is_cuda", "says cuda"),
+    (device_words_stay_where_devices_are_known, "train.py", '"""device=npu"""\nx = "hccl"', "says hccl"),
+    (files_are_one_idea_long, "pose/a.py", "\n" * 321, "321 lines"),
+    (files_are_one_idea_long, "pose/utils.py", "", "drawer"),
+    (nothing_is_unfinished, "pose/a.py", "# TODO later", "says TODO"),
+    (no_handler_catches_everything, "pose/a.py", "try:\n    f()\nexcept:\n    g()", "catches everything"),
+    (public_names_have_docstrings, "pose/a.py", '"""A."""\ndef f(): ...', "f has no docstring"),
+    (no_path_of_one_machine, "pose/a.py", 'x = "/home/me"', "names /home/m"),
+]
+
+
+@pytest.mark.parametrize(("rule", "path", "text", "offence"), BAD_EXAMPLES)
+def test_a_rule_finds_what_it_is_for(rule: Rule, path: str, text: str, offence: str) -> None:
+    assert offence in report(rule, [Source(path, text)])
+
+
+def test_the_word_input_is_not_a_device() -> None:
+    assert not report(device_words_stay_where_devices_are_known, [Source("pose/a.py", "input_size = 3")])
