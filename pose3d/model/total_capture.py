@@ -1,0 +1,110 @@
+"""The network of Monocular Total Capture (Xiang et al. 2019): joint heatmaps and 3D part orientation fields.
+
+A VGG-19 front, then a first stage and `num_stages - 1` refinements, each with a branch for the fields (L1) and one for
+the heatmaps (L2) that both see the last stage's two outputs and the front's features (Cao et al. 2017, section 2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pose.shapes import IO
+from pose3d.capture_layout import get_layout
+
+_FRONT = (
+    ("conv1_1", 64), ("conv1_2", 64), ("pool", 0),
+    ("conv2_1", 128), ("conv2_2", 128), ("pool", 0),
+    ("conv3_1", 256), ("conv3_2", 256), ("conv3_3", 256), ("conv3_4", 256), ("pool", 0),
+    ("conv4_1", 512), ("conv4_2", 512), ("conv4_3_CPM", 256), ("conv4_4_CPM", 128),
+)  # fmt: skip
+
+
+class TotalCapture(nn.Module):
+    """Images in, one heatmap and one orientation field tensor per stage out.
+
+    Module names are the TF1 graph's (`conv4_3_CPM`, `Mconv1_stage2_L1`), so that conversion is a transpose.
+
+    Args:
+        part: "body" (20 joints, 23 limbs) or "hand" (21 joints, 20 limbs).
+        num_stages: outputs; 6 in the paper, 1 is a front with one head.
+        width: factor on every hidden channel count, rounded to multiples of 8; 1.0 is the published network.
+    """
+
+    stride = 8
+
+    def __init__(self, part: str, num_stages: int, width: float) -> None:
+        super().__init__()
+        if num_stages < 1 or width <= 0:
+            raise ValueError(f"total_capture needs num_stages >= 1 and width > 0, got {num_stages} and {width}.")
+        self.layout = get_layout(part)
+        self.num_stages = num_stages
+        self.io = IO(
+            inputs={"images": ("B", 3, "H", "W")},
+            outputs={
+                "heatmaps": ("B", "S", self.layout.num_heatmaps, "h", "w"),
+                "fields": ("B", "S", self.layout.num_fields, "h", "w"),
+            },
+        )
+
+        def hidden(channels: int) -> int:
+            return max(8, round(channels * width / 8) * 8)
+
+        channels = 3
+        for name, size in _FRONT:
+            if name != "pool":
+                self.add_module(name, nn.Conv2d(channels, hidden(size), 3, padding=1))
+                channels = hidden(size)
+        features = channels
+        outputs = {"L1": self.layout.num_fields, "L2": self.layout.num_heatmaps}
+        for stage in range(1, num_stages + 1):
+            for branch, size in outputs.items():
+                plan = [(3, 128)] * 3 + [(1, 512), (1, 0)] if stage == 1 else [(7, 128)] * 5 + [(1, 128), (1, 0)]
+                channels = features if stage == 1 else features + sum(outputs.values())
+                for index, (kernel, wide) in enumerate(plan, start=1):
+                    out = hidden(wide) if wide else size
+                    layer = nn.Conv2d(channels, out, kernel, padding=kernel // 2)
+                    self.add_module(_layer_name(stage, branch, index), layer)
+                    channels = out
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.constant_(module.bias, 1e-4)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict every stage.
+
+        Args:
+            images: (B, 3, H, W) RGB, x / 255 - 0.5; H and W multiples of 8.
+
+        Returns:
+            (B, S, J + 1, H / 8, W / 8) heatmaps, the background last, and
+            (B, S, 3 L, H / 8, W / 8) orientation fields, channel 3 limb + axis.
+        """
+        features = images
+        for name, _ in _FRONT:
+            pooled = name == "pool"
+            features = F.max_pool2d(features, 2) if pooled else F.relu(self.get_submodule(name)(features))
+        fields = self._branch(features, 1, "L1")
+        heatmaps = self._branch(features, 1, "L2")
+        all_fields, all_heatmaps = [fields], [heatmaps]
+        for stage in range(2, self.num_stages + 1):
+            seen = torch.cat((fields, heatmaps, features), dim=1)
+            fields = self._branch(seen, stage, "L1")
+            heatmaps = self._branch(seen, stage, "L2")
+            all_fields.append(fields)
+            all_heatmaps.append(heatmaps)
+        return torch.stack(all_heatmaps, dim=1), torch.stack(all_fields, dim=1)
+
+    def _branch(self, x: Tensor, stage: int, branch: str) -> Tensor:
+        last = 5 if stage == 1 else 7
+        for index in range(1, last + 1):
+            x = self.get_submodule(_layer_name(stage, branch, index))(x)
+            if index < last:
+                x = F.relu(x)
+        return x
+
+
+def _layer_name(stage: int, branch: str, index: int) -> str:
+    return f"conv5_{index}_CPM_{branch}" if stage == 1 else f"Mconv{index}_stage{stage}_{branch}"
