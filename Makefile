@@ -35,7 +35,7 @@ test-npu: setup  ## the tests that need an Ascend chip
 lint: setup  ## style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: setup  ## our hot paths beside what you would otherwise use
 	$(BIN)/python -m benchmarks $(ARGS)

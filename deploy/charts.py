@@ -1,0 +1,136 @@
+"""Charts of numbers: error bars for actions and joints, learning curves."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deploy.draw import FAINT, INK, LEFT, QUIET, RIGHT, TRUNK, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PALE = "#b5d2f7"
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One chart of lines over epochs.
+
+    Attributes:
+        title: what y is, with its unit.
+        lines: {name: (x (N,), y (N,))}.
+        logarithmic: whether y is.
+    """
+
+    title: str
+    lines: dict[str, tuple[np.ndarray, np.ndarray]]
+    logarithmic: bool = False
+
+
+def draw_bars(
+    names: Sequence[str],
+    values: dict[str, Sequence[float]],
+    heading: str,
+    note: str,
+    colours: Sequence[str] | None = None,
+) -> Figure:
+    """Horizontal bars: the first series broad with its numbers, a second slim inside it, the mean as a line.
+
+    Args:
+        names: a label for each bar, top to bottom.
+        values: {series: a value for each bar} [mm], one or two series.
+        heading: the title.
+        note: what the numbers were measured under.
+        colours: one for each bar of the first series; without them the bars are pale and named in a legend.
+    """
+    lines = _wrap(note, 9.6)
+    above = 0.85 + 0.19 * len(lines)
+    figure = new_figure(9.6, above + 0.34 * len(names) + 0.5)
+    height = figure.get_figheight()
+    axes = figure.add_axes((0.16, 0.5 / height, 0.8, 1 - (0.5 + above) / height))
+    (first, broad), *others = values.items()
+    places = np.arange(len(names))
+    mean = float(np.mean(broad))
+    axes.axvline(mean, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label=f"mean {mean:.1f} mm")
+    axes.barh(places, broad, height=0.7, color=colours or PALE, label="_" if colours else first)
+    for second, slim in others:
+        axes.barh(places, slim, height=0.26, color=LEFT, label=second)
+    limit = 1.12 * max(max(series) for series in values.values())
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    for place, value in zip(places, broad, strict=True):
+        axes.text(
+            value + 0.01 * limit, place, f"{value:.1f}", va="center", fontsize=9.5, color=INK, bbox=paper, zorder=0.5
+        )
+    axes.set_yticks(places, names, fontsize=10, color=INK)
+    axes.set(xlim=(0, limit), ylim=(len(names) - 0.4, -0.6))
+    _quieten(axes)
+    axes.set_xlabel("mm", color=QUIET, loc="right")
+    _headline(figure, heading, lines)
+    figure.legend(
+        loc="center right",
+        bbox_to_anchor=(0.97, 1 - 0.3 / height),
+        frameon=False,
+        fontsize=9.5,
+        ncols=3,
+        labelcolor=INK,
+    )
+    return figure
+
+
+def draw_curves(charts: Sequence[Curves], heading: str, note: str) -> Figure:
+    """Learning curves, one chart beside the other."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    width = 6.2 * len(charts)
+    lines = _wrap(note, width)
+    height = 4.3 + 0.19 * len(lines)
+    figure = new_figure(width, height)
+    top = 1 - (0.95 + 0.19 * len(lines)) / height
+    grid = figure.add_gridspec(
+        1, len(charts), left=0.42 / width * 2, right=1 - 0.15 / width, top=top, bottom=0.12, wspace=0.16
+    )
+    for place, chart in enumerate(charts):
+        axes = figure.add_subplot(grid[0, place])
+        if chart.logarithmic:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        for (name, (x, y)), colour in zip(chart.lines.items(), (LEFT, RIGHT, TRUNK, QUIET), strict=False):
+            axes.plot(x, y, color=colour, linewidth=1.8, label=name, solid_capstyle="round")
+            axes.plot(x[-1:], y[-1:], "o", color=colour, markersize=4)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title(chart.title, loc="left", fontsize=11, color=INK)
+        axes.set_xlabel("epoch", color=QUIET, loc="right")
+        axes.grid(axis="y", color=FAINT, linewidth=0.7)
+        axes.set_axisbelow(True)
+        _quieten(axes)
+        axes.tick_params(labelcolor=QUIET)
+        if len(chart.lines) > 1:
+            axes.legend(frameon=False, fontsize=9.5, labelcolor=INK)
+    _headline(figure, heading, lines)
+    return figure
+
+
+def _quieten(axes: Axes) -> None:
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(FAINT)
+    axes.tick_params(length=0, which="both")
+    axes.tick_params(axis="x", labelcolor=QUIET)
+
+
+def _wrap(note: str, width: float) -> list[str]:
+    return textwrap.wrap(note, int(width * 14))
+
+
+def _headline(figure: Figure, heading: str, lines: list[str]) -> None:
+    height = figure.get_figheight()
+    figure.text(0.02, 1 - 0.3 / height, heading, fontsize=15, color=INK, va="center", weight="bold")
+    figure.text(0.02, 1 - 0.58 / height, "\n".join(lines), fontsize=9, color=QUIET, va="top", linespacing=1.4)
