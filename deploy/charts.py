@@ -55,7 +55,7 @@ def draw_bars(
     height = figure.get_figheight()
     axes = figure.add_axes((0.16, 0.5 / height, 0.8, 1 - (0.5 + above) / height))
     (first, broad), *others = values.items()
-    places = np.arange(len(names))
+    places = list(range(len(names)))
     mean = float(np.mean(broad))
     axes.axvline(mean, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label=f"mean {mean:.1f} mm")
     axes.barh(places, broad, height=0.7, color=colours or PALE, label="_" if colours else first)
