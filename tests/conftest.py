@@ -12,23 +12,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
-import torch
+
+from engine.device import import_ascend  # first: it makes `import torch` safe beside torch_npu
+
+import torch  # isort: skip
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--device", default="cpu", help="cpu, cuda or npu: where tests with the `device` fixture run"
-    )
+    parser.addoption("--device", default="cpu", help="cpu, cuda or npu: where tests with the `device` fixture run")
 
 
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> torch.device:
     """The device named by `--device`; asking for one that is not there is an error, not a skip."""
     name = request.config.getoption("--device")
-    if name.startswith("npu"):
-        import torch_npu  # noqa: F401  (its import is what makes "npu" a device of torch)
+    problem = import_ascend() if name.startswith("npu") else None
+    if problem:
+        raise pytest.UsageError(f"--device {name} was asked for, but {problem}.")
     device = torch.device(name)
     torch.zeros(1, device=device)
     return device
