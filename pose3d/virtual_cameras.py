@@ -85,7 +85,7 @@ def sample_cameras(
         azimuth = start + 2 * np.pi * (number + rng.uniform()) / num_cameras
         focal = np.full(2, rng.uniform(*ranges.focal))
         centre = rng.uniform(*ranges.centre, size=2)
-        aim = middle + [*rng.uniform(*ranges.sideways, size=2), -rng.uniform(*ranges.below_root)]
+        aim = middle + np.append(rng.uniform(*ranges.sideways, size=2), -rng.uniform(*ranges.below_root))
         away = np.array([np.cos(azimuth), np.sin(azimuth), 0.0]) * rng.uniform(*ranges.distance)
         position = np.array([aim[0] + away[0], aim[1] + away[1], rng.uniform(*ranges.height)])
         rotation = look_at(position, aim, rng.uniform(*ranges.roll))

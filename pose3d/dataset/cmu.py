@@ -1,0 +1,133 @@
+"""CMU motion capture in BVH, seen by virtual cameras; split by subject."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pose.camera import project, world_to_camera
+from pose3d import cmu
+from pose3d.bvh import read_bvh
+from pose3d.files import require_folder
+from pose3d.sequence import PoseSequence, Split
+from pose3d.virtual_cameras import sample_cameras
+
+
+class CMU:
+    """A folder tree of cgspeed's Daz-friendly BVH files (`02/02_01.bvh`) with `CMU-INDEX.md` beside them.
+
+    Args:
+        root: the folder.
+        train_subjects: e.g. ["01", "03"]; None for every subject found that does not validate.
+        validation_subjects: e.g. ["02", "08"].
+        actions: rows of `pose3d.cmu.ACTIONS` to keep; None for all.
+        fps: frames per second to resample to; takes recorded slower stay as they are.
+        frame_step: keep every n-th of those frames.
+        num_cameras: views of each take.
+        max_speed: a take is cut where a joint moves faster [m/s].
+        seed: of the cameras; those of a take depend on (seed, take) only.
+        allow_missing: go on without subjects that are not in the folder.
+    """
+
+    name = "cmu"
+    keypoint_source = "exact projection into virtual cameras"
+
+    def __init__(
+        self,
+        root: str,
+        train_subjects: Sequence[str] | None,
+        validation_subjects: Sequence[str],
+        actions: Sequence[str] | None,
+        fps: float,
+        frame_step: int,
+        num_cameras: int,
+        max_speed: float,
+        seed: int,
+        allow_missing: bool,
+    ) -> None:
+        self.root = require_folder(root, "CMU motion capture as BVH files, e.g. 02/02_01.bvh (see docs)")
+        unknown = sorted(set(actions or ()) - set(cmu.ACTIONS))
+        if unknown:
+            raise ValueError(f"dataset.actions has {', '.join(unknown)}; CMU's are {', '.join(cmu.ACTIONS)}.")
+        if frame_step < 1 or num_cameras < 1 or not 0 < fps <= 1000 or max_speed <= 0:
+            raise ValueError(
+                f"dataset.frame_step={frame_step} and num_cameras={num_cameras} must be at least 1, "
+                f"fps={fps} in (0, 1000], max_speed={max_speed} above 0."
+            )
+        self.actions = tuple(action for action in cmu.ACTIONS if action in (actions or cmu.ACTIONS))
+        self.fps, self.frame_step, self.num_cameras = float(fps), frame_step, num_cameras
+        self.max_speed, self.seed = max_speed, seed
+        files = sorted(path for path in self.root.rglob("*.bvh") if cmu.TAKE.fullmatch(path.stem))
+        self.files: dict[str, list[Path]] = {}
+        for path in files:
+            self.files.setdefault(path.stem.split("_")[0], []).append(path)
+        if not files:
+            raise FileNotFoundError(
+                f"dataset.root={root} has no BVH file named SUBJECT_TAKE.bvh (02_01.bvh), neither there nor below."
+            )
+        self.subjects: dict[Split, tuple[str, ...]] = {
+            "train": tuple(
+                sorted(set(self.files) - set(validation_subjects)) if train_subjects is None else train_subjects
+            ),
+            "validation": tuple(validation_subjects),
+        }
+        if train_subjects is not None:
+            self.subjects["train"] = tuple(train_subjects)
+        both = sorted(set(self.subjects["train"]) & set(validation_subjects))
+        if both:
+            raise ValueError(f"Subjects {', '.join(both)} are both in dataset.train_subjects and validation_subjects.")
+        missing = sorted({s for subjects in self.subjects.values() for s in subjects} - set(self.files))
+        if missing and not allow_missing:
+            raise FileNotFoundError(
+                f"dataset.root={root} has no takes of subjects {', '.join(missing)}; "
+                f"it has {', '.join(sorted(self.files))}. Change dataset.train_subjects and validation_subjects, or go on with dataset.allow_missing=true."
+            )
+        index = self.root / "CMU-INDEX.md"
+        self.descriptions = cmu.read_index(index) if index.exists() else {}
+        self.notes = tuple(f"no takes of subject {subject}" for subject in missing) + (
+            () if index.exists() else ("no CMU-INDEX.md, every action is 'Other'",)
+        )
+
+    def sequences(self, split: Split) -> list[PoseSequence]:
+        """Every take of the split's subjects, `num_cameras` views each."""
+        return [
+            sequence
+            for subject in self.subjects[split]
+            for path in self.files.get(subject, ())
+            for sequence in self._views(subject, path)
+        ]
+
+    def _views(self, subject: str, path: Path) -> list[PoseSequence]:
+        take = path.stem
+        action = cmu.action_of(self.descriptions.get(take, ""))
+        if action not in self.actions:
+            return []
+        bvh = read_bvh(path)
+        joints = cmu.joints_of_bvh(bvh)
+        pieces = cmu.whole_pieces(joints, bvh.fps, self.max_speed, min_seconds=0.5)
+        if not pieces:
+            return []
+        motions = [cmu.resample(joints[piece], bvh.fps, self.fps)[:: self.frame_step] for piece in pieces]
+        rng = np.random.default_rng([self.seed, zlib.crc32(take.encode())])
+        cameras = sample_cameras(rng, np.concatenate(motions), self.num_cameras)
+        views = []
+        for number, motion in enumerate(motions, start=1):
+            world = motion.astype(np.float32)
+            views += [
+                PoseSequence(
+                    subject=subject,
+                    action=action,
+                    take=take if len(motions) == 1 else f"{take} part {number}",
+                    camera=camera,
+                    keypoints=project(world_to_camera(motion, camera), camera).astype(np.float32),
+                    keypoint_skeleton=cmu.H36M_17,
+                    joints=world,
+                    skeleton=cmu.H36M_17,
+                    fps=min(bvh.fps, self.fps) / self.frame_step,
+                )
+                for camera in cameras
+            ]
+        return views

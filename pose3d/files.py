@@ -1,0 +1,31 @@
+"""What foreign files and folders must satisfy before a reader looks inside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def require_folder(root: str | Path, holds: str) -> Path:
+    """`root` as a Path, or an error that says what `dataset.root` must hold."""
+    path = Path(root).expanduser()
+    if not path.is_dir():
+        found = "is a file" if path.exists() else "does not exist"
+        raise FileNotFoundError(f"dataset.root={root} {found}. It must be a folder with {holds}.")
+    return path
+
+
+def require_file(path: str | Path, what: str, most_bytes: int) -> Path:
+    """`path` as a Path to a file of sane size.
+
+    Args:
+        path: where the file should be.
+        what: what it is and where it comes from, for the message.
+        most_bytes: larger files are refused unread.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist. It should be {what}.")
+    size = path.stat().st_size
+    if not 0 < size <= most_bytes:
+        raise ValueError(f"{path} has {size} bytes; {what} has 1 to {most_bytes}.")
+    return path
