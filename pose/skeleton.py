@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -127,7 +127,7 @@ def mirror(points: Points, skeleton: Skeleton) -> Points:
         skeleton: what the J joints are.
     """
     _check_joints(points, skeleton)
-    mirrored = points[..., list(skeleton.flip_index), :]
+    mirrored: Any = points[..., list(skeleton.flip_index), :]
     mirrored[..., 0] *= -1
     return mirrored
 
@@ -175,7 +175,7 @@ def convert(points: Points, source: Skeleton, target: Skeleton) -> Points:
     if not (points.is_floating_point() if isinstance(points, torch.Tensor) else points.dtype.kind == "f"):
         raise ValueError(f"Points to convert must be floating point, got {points.dtype}.")
     recipes = _recipes(source, target)
-    converted = points[..., [next(iter(recipe)) for recipe in recipes], :]
+    converted: Any = points[..., [next(iter(recipe)) for recipe in recipes], :]
     for j, recipe in enumerate(recipes):
         if len(recipe) > 1:
             converted[..., j, :] = sum(weight * points[..., i, :] for i, weight in recipe.items())

@@ -1,0 +1,172 @@
+"""Errors of 3D joints, batched, per frame: reduce over frames as the protocol says.
+
+Joints are root-relative in the camera frame [m]; leading dimensions are free. Protocol names: MPJPE is Protocol 1, P-MPJPE
+Protocol 2, N-MPJPE Protocol 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+# Frames aligned at once: large enough to hide the cost of a call, small enough for the work to stay in the cache.
+CHUNK = 4096
+# Below this the singular values of a covariance are too close to a tie for the closed form to keep ten digits.
+NEARLY_SINGULAR = 1e-3
+
+
+def root_relative(joints: Tensor, root: int) -> Tensor:
+    """(..., J, 3) measured from joint `root`."""
+    return joints - joints[..., root : root + 1, :]
+
+
+def joint_errors(predicted: Tensor, target: Tensor) -> Tensor:
+    """(..., J) distance of each joint of (..., J, 3) from its truth [m], in float32 or better."""
+    _check(predicted, target)
+    dtype = torch.promote_types(torch.promote_types(predicted.dtype, target.dtype), torch.float32)
+    x, y, z = (predicted.to(dtype) - target.to(dtype)).square_().unbind(-1)
+    return (x + y).add_(z).sqrt_()
+
+
+def mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
+    """(...) mean per-joint position error of (..., J, 3) [m]."""
+    return joint_errors(predicted, target).mean(-1)
+
+
+def n_mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
+    """(...) MPJPE after the best scale of each frame, s = sum <y, p> / sum <p, p>, about the origin [m].
+
+    Rhodin et al. 2018. A prediction of no extent keeps it.
+    """
+    _check(predicted, target)
+    extent = (predicted * predicted).sum((-2, -1), keepdim=True)
+    scale = (predicted * target).sum((-2, -1), keepdim=True) / extent.clamp(min=torch.finfo(extent.dtype).tiny)
+    return mpjpe(scale * predicted, target)
+
+
+def p_mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
+    """(...) MPJPE after the best similarity of each frame (`procrustes_align`) [m], float64 on the CPU."""
+    errors = torch.empty(_check(predicted, target)[:-2], dtype=torch.float64)
+    flat = errors.view(-1)
+    for rows, aligned, truth, _ in _aligned_chunks(predicted, target):
+        x, y, z = aligned.sub_(truth).square_().unbind(1)
+        flat[rows] = x.add_(y).add_(z).sqrt_().mean(0)
+    return errors
+
+
+def procrustes_align(predicted: Tensor, target: Tensor) -> Tensor:
+    """Lay each frame of (..., J, 3) onto its truth by scale, rotation and translation; never by a reflection.
+
+    Least squares (Gower 1975), in closed form rather than by a singular value decomposition per frame. With the covariance
+    K = sum y p^T of the centred joints and its singular values s1 >= s2 >= s3, s3 with the sign of det K, the scale is
+    (s1 + s2 + s3) / |p|^2. That sum is the largest root of Horn's quartic (1987)
+
+        (x^2 - |K|^2)^2 - 8 det(K) x - 4 |cof K|^2 = 0,
+
+    which Newton's method reaches from above, and the rotation follows from the Cayley-Hamilton theorem as
+
+        R = ((x^2 - q) K + x cof(K) - K K^T K) / (x q - det K),   q = (x^2 - |K|^2) / 2.
+
+    Where s2 + s3 is close to 0, as for poses close to a line, the best rotation is nearly free and those frames are
+    decomposed after all.
+
+    Returns:
+        (..., J, 3) in float64 on the CPU, whatever the input's type and device: not every device has float64. Without
+        gradient. A prediction of no extent becomes the centre of its truth; NaN stays NaN.
+    """
+    result = torch.empty(_check(predicted, target), dtype=torch.float64)
+    flat = result.view(-1, *result.shape[-2:])
+    for rows, aligned, _, centre in _aligned_chunks(predicted, target):
+        flat[rows] = aligned.add_(centre).permute(2, 0, 1)
+    return result
+
+
+def mpjve(predicted: Tensor, target: Tensor) -> Tensor:
+    """(..., T-1) mean error of the joints' velocities of (..., T, J, 3) [m per frame]."""
+    return mpjpe(predicted.diff(dim=-3), target.diff(dim=-3))
+
+
+def pck(predicted: Tensor, target: Tensor, threshold: float = 0.150) -> Tensor:
+    """(...) share of the joints of (..., J, 3) whose error is below `threshold` [m]."""
+    errors = joint_errors(predicted, target)
+    return (errors < threshold).to(errors.dtype).mean(-1)
+
+
+def auc(predicted: Tensor, target: Tensor) -> Tensor:
+    """(...) PCK of (..., J, 3) averaged over the 31 thresholds 0, 5, ..., 150 mm of MPI-INF-3DHP."""
+    errors = joint_errors(predicted, target)
+    thresholds = torch.linspace(0, 0.150, 31, dtype=errors.dtype, device=errors.device)
+    below = 31 - torch.bucketize(errors, thresholds, right=True)
+    return below.to(errors.dtype).mean(-1) / 31
+
+
+def _check(predicted: Tensor, target: Tensor) -> torch.Size:
+    if predicted.shape != target.shape or predicted.ndim < 2 or predicted.shape[-1] != 3:
+        raise ValueError(
+            "predicted and target must have the same shape (..., J, 3), "
+            f"got {tuple(predicted.shape)} and {tuple(target.shape)}."
+        )
+    return predicted.shape
+
+
+@torch.no_grad()
+def _aligned_chunks(predicted: Tensor, target: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
+    """Rows of the flattened frames, their aligned prediction and truth, both centred, (J, 3, N), and the centre (3, N).
+
+    Frames come last, so that every step is one operation on long runs of memory.
+    """
+    joints = predicted.shape[-2]
+    predicted = predicted.detach().cpu().reshape(-1, 3 * joints)
+    target = target.detach().cpu().reshape(-1, 3 * joints)
+    # The three large arrays are reused: fresh ones would cost more in page faults than the arithmetic.
+    memory = torch.empty(3, 3 * joints, min(CHUNK, len(target)), dtype=torch.float64)
+    for start in range(0, len(target), CHUNK):
+        rows = slice(start, min(start + CHUNK, len(target)))
+        p, y, work = memory[..., : rows.stop - start].unflatten(1, (joints, 3))
+        p.flatten(0, 1).copy_(predicted[rows].double().T)  # in two steps: a transposing cast is slow
+        y.flatten(0, 1).copy_(target[rows].double().T)
+        p.sub_(p.mean(0))
+        centre = y.mean(0)
+        y.sub_(centre)
+        covariance = torch.stack([torch.mul(y[:, i : i + 1], p, out=work).sum(0) for i in range(3)])
+        rotation, trace = _rotations(covariance)
+        extent = torch.mul(p, p, out=work).sum((0, 1))
+        rotation.mul_(torch.where(extent > 0, trace / extent, 0))
+        aligned = torch.mul(rotation[:, 0], p[:, :1], out=work)
+        aligned.addcmul_(rotation[:, 1], p[:, 1:2]).addcmul_(rotation[:, 2], p[:, 2:])
+        yield rows, aligned, y, centre
+
+
+def _rotations(k: Tensor) -> tuple[Tensor, Tensor]:
+    """The rotation R (3, 3, N) that maximises trace(R^T K) for each K of (3, 3, N), and that maximum (N)."""
+    square = k.square().sum((0, 1))
+    size = square.sqrt().clamp_(min=torch.finfo(k.dtype).tiny)
+    k = k / size
+    square = square / size**2
+    cyclic = torch.cat([k, k[:2]])
+    cyclic = torch.cat([cyclic, cyclic[:, :2]], dim=1)
+    cofactors = cyclic[1:4, 1:4] * cyclic[2:5, 2:5] - cyclic[1:4, 2:5] * cyclic[2:5, 1:4]
+    determinant = (k[0] * cofactors[0]).sum(0)
+    constant = 4 * cofactors.square().sum((0, 1))
+    x = (1 + (3 * constant).sqrt_()).sqrt_()  # s1 + s2 + s3 is at most this for |K| = 1, by Cauchy-Schwarz
+    for _ in range(20):
+        inner = x * x - square
+        step = (inner * inner - 8 * determinant * x - constant) / (4 * x * inner - 8 * determinant)
+        x -= step
+        if (step.abs() < 1e-9).all():
+            break
+    q = (x * x - square) / 2
+    denominator = x * q - determinant
+    product = ((k[:, None] * k).sum(2)[:, :, None] * k).sum(1)
+    rotation = ((x * x - q) * k + x * cofactors - product) / denominator
+    tied = (denominator < NEARLY_SINGULAR * x**3).nonzero()[:, 0]
+    if len(tied):
+        u, s, vt = torch.linalg.svd(k[:, :, tied].permute(2, 0, 1))
+        sign = torch.where(torch.linalg.det(u @ vt) < 0, -1.0, 1.0)
+        u[:, :, 2] *= sign[:, None]
+        s[:, 2] *= sign
+        rotation[:, :, tied] = (u @ vt).permute(1, 2, 0)
+        x[tied] = s.sum(-1)
+    return rotation, x * size
