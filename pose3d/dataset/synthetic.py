@@ -1,0 +1,138 @@
+"""dataset=synthetic: procedural motion of invented people, seen by virtual cameras. Nothing to download.
+
+Every take is a function of (seed, split, subject, action, take) alone: asking for fewer subjects, actions, takes or
+cameras-per-run changes nothing in those that remain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple
+
+import numpy as np
+
+from pose.camera import project, world_to_camera
+from pose.skeleton import H36M_17
+from pose3d.actions import ACTIONS
+from pose3d.body import Body, draw_body
+from pose3d.choreography import Script
+from pose3d.detector_noise import DetectorNoise
+from pose3d.kinematics import pose_body
+from pose3d.sequence import PoseSequence, Split
+from pose3d.virtual_cameras import sample_cameras
+
+LETTERS = {"train": "T", "validation": "V"}
+
+
+class Synthetic:
+    """A MotionDataset made up on the spot.
+
+    Args:
+        seed: another seed is another world.
+        train_subjects: how many bodies are trained on, "T1", "T2", ...
+        validation_subjects: how many are scored on, "V1", "V2", ...; no body is in both.
+        takes: per subject and action.
+        frames: of a take, before `frame_step`.
+        fps: frames per second, before `frame_step`.
+        frame_step: keep every n-th frame.
+        num_cameras: views of each take.
+        actions: which of the fifteen, in the order they are printed; none named means all.
+        proportion_spread: standard deviation of a segment's share of stature, as a fraction of it.
+        jitter, outliers, swaps, missing: see `DetectorNoise`; all zero leaves the keypoints exact.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        train_subjects: int,
+        validation_subjects: int,
+        takes: int,
+        frames: int,
+        fps: float,
+        frame_step: int,
+        num_cameras: int,
+        actions: Sequence[str],
+        proportion_spread: float,
+        jitter: float,
+        outliers: float,
+        swaps: float,
+        missing: float,
+    ) -> None:
+        counts = {
+            "train_subjects": train_subjects,
+            "validation_subjects": validation_subjects,
+            "takes": takes,
+            "frames": frames,
+            "frame_step": frame_step,
+            "num_cameras": num_cameras,
+        }
+        for key, value in counts.items():
+            if value < 1:
+                raise ValueError(f"dataset.{key}={value} must be at least 1.")
+        if seed < 0:
+            raise ValueError(f"dataset.seed={seed} must not be negative.")
+        if not 10 <= fps <= 240:
+            raise ValueError(f"dataset.fps={fps} must lie between 10 and 240: motion is made at this rate.")
+        if not 0 <= proportion_spread <= 0.2:
+            raise ValueError(f"dataset.proportion_spread={proportion_spread} must lie between 0 and 0.2.")
+        unknown = [action for action in actions if action not in ACTIONS]
+        if unknown:
+            raise ValueError(f"dataset.actions has {', '.join(unknown)}. There are {', '.join(ACTIONS)}.")
+        self.seed = seed
+        self.subjects = {"train": train_subjects, "validation": validation_subjects}
+        self.takes, self.frames, self.fps, self.frame_step = takes, frames, fps, frame_step
+        self.num_cameras = num_cameras
+        self.proportion_spread = proportion_spread
+        self.noise = DetectorNoise(jitter, outliers, swaps, missing)
+        self.name = "synthetic"
+        self.keypoint_source = f"ground truth with {self.noise}" if any(astuple(self.noise)) else "ground truth"
+        self.actions = tuple(actions) or tuple(ACTIONS)
+        self.notes = ("procedural motion, not recorded",)
+
+    def sequences(self, split: Split) -> list[PoseSequence]:
+        """All takes of a split, each from every camera; made anew at each call."""
+        return [
+            sequence
+            for subject in range(self.subjects[split])
+            for action in self.actions
+            for take in range(self.takes)
+            for sequence in self._views(split, subject, action, take)
+        ]
+
+    def body(self, split: Split, subject: int) -> Body:
+        """The body of subject number `subject` (from 0)."""
+        return draw_body(self._rng(split, subject), self.proportion_spread)
+
+    def _views(self, split: Split, subject: int, action: str, take: int) -> list[PoseSequence]:
+        rng = self._rng(split, subject, 1 + list(ACTIONS).index(action), take)
+        joints = perform(action, self.body(split, subject), rng, self.fps, self.frames)[:: self.frame_step]
+        cameras = sample_cameras(rng, joints, self.num_cameras)
+        views = []
+        for camera in cameras:
+            exact = project(world_to_camera(joints, camera), camera)
+            keypoints, scores = self.noise(rng, exact, H36M_17)
+            views.append(
+                PoseSequence(
+                    subject=f"{LETTERS[split]}{subject + 1}",
+                    action=action,
+                    take=f"{action} {take + 1}",
+                    camera=camera,
+                    keypoints=keypoints,
+                    keypoint_skeleton=H36M_17,
+                    joints=joints,
+                    skeleton=H36M_17,
+                    fps=self.fps / self.frame_step,
+                    scores=scores,
+                )
+            )
+        return views
+
+    def _rng(self, split: Split, *key: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, int(split == "validation"), *key])
+
+
+def perform(action: str, body: Body, rng: np.random.Generator, fps: float, frames: int) -> np.ndarray:
+    """(frames, 17, 3) float32 joints of `body` doing `action`, skeleton h36m_17, world frame, z up [m]."""
+    script = Script(rng, body, frames / fps)
+    ACTIONS[action](script)
+    return pose_body(script.perform(fps, frames), body).astype(np.float32)
