@@ -1,0 +1,90 @@
+"""3d-pose-baseline: a residual MLP from one frame of keypoints to one pose (Martinez et al., ICCV 2017)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from pose.shapes import IO
+from pose.skeleton import H36M_14, H36M_16, H36M_17
+from pose3d.lifter import Lifter
+from pose3d.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
+
+
+class Baseline3D(Lifter):
+    """16 keypoints in pixels to 17 joints in metres, frame by frame.
+
+    Reads Human3.6M's joints without the neck and computes those without the hip; the hip is the root, exactly
+    zero, and is scored as such (the source does, too). Standardisation is part of the network.
+
+    Args:
+        linear_size: width of the hidden layers.
+        num_blocks: residual blocks of two layers.
+        dropout: probability of *dropping*; the source's `--dropout` is the probability of keeping.
+        batch_norm: normalise before each ReLU.
+        batch_norm_eps: 1e-3 in the source, and with clipped weights it matters (variances are as small).
+        residual: add each block's input to its output.
+        max_weight_norm: largest Frobenius norm of a weight matrix, None for no clip.
+        predict_14: predict Human3.6M's 14 joints (no hip, spine and neck) in place of 17.
+    """
+
+    receptive_field = 1
+    keypoint_frame = "pixel"
+    input_skeleton = H36M_16
+
+    def __init__(
+        self,
+        *,
+        linear_size: int,
+        num_blocks: int,
+        dropout: float,
+        batch_norm: bool,
+        batch_norm_eps: float,
+        residual: bool,
+        max_weight_norm: float | None,
+        predict_14: bool,
+    ) -> None:
+        super().__init__()
+        self.output_skeleton = H36M_14 if predict_14 else H36M_17
+        self.predicted_joints = slice(None) if predict_14 else slice(1, None)
+        num_joints = 14 if predict_14 else 16
+        num_keypoints = self.input_skeleton.num_joints
+        self.io = IO(
+            inputs={"keypoints": ("B", "T", num_keypoints, 2)},
+            outputs={"joints": ("B", "T", self.output_skeleton.num_joints, 3)},
+        )
+        self.keypoint_statistics = Standardise(num_keypoints, 2)
+        self.trunk = ResidualMLP(
+            num_keypoints * 2,
+            linear_size=linear_size,
+            num_blocks=num_blocks,
+            dropout=dropout,
+            batch_norm=batch_norm,
+            batch_norm_eps=batch_norm_eps,
+            residual=residual,
+            max_weight_norm=max_weight_norm,
+        )
+        self.head = ClippedLinear(linear_size, num_joints * 3, max_weight_norm)
+        self.joint_statistics = Standardise(num_joints, 3)
+
+    def fit_statistics(self, keypoints: Tensor, joints: Tensor) -> None:
+        self.keypoint_statistics.fit(keypoints)
+        self.joint_statistics.fit(joints[:, self.predicted_joints])
+
+    def joint_scale(self) -> Tensor:
+        return self.joint_statistics.std
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        B, T, _, _ = keypoints.shape
+        features = self.trunk(self.keypoint_statistics(keypoints).reshape(B * T, -1))
+        joints = self.joint_statistics.undo(self.head(features).reshape(B, T, -1, 3))
+        hip_rows = self.output_skeleton.num_joints - joints.shape[2]
+        return F.pad(joints, (0, 0, hip_rows, 0))  # (B, T, J, 3), the root's row zero
+
+    def baked(self) -> Baseline3D:
+        """A copy with the weight clip written into the weights: the same outputs, ready to export."""
+        network = copy.deepcopy(self)
+        bake_weights(network)
+        return network

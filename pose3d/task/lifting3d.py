@@ -1,0 +1,144 @@
+"""Lifting: one pose from the keypoints of a window, by squared standardised error or by distance."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from pose.metrics import mpjpe
+from pose.skeleton import mirror
+from pose3d.errors import PoseErrors
+from pose3d.lifter import Lifter
+from pose3d.packed import JointFrame, Packed, mirror_keypoints, pack
+from pose3d.sequence import MotionDataset
+from pose3d.windows import SequenceBatches, WindowBatches
+
+Batch = dict[str, Tensor]
+
+
+class Lifting3D:
+    """Train and score a model that gives "joints" for keypoints.
+
+    Args:
+        model: the lifter; it says which window, skeletons and keypoint frame it needs.
+        loss: "standardised_mse" (3d-pose-baseline: squared error in units of the joints' standard deviation, over
+            the joints the network computes) or "mpjpe" (VideoPose3D: mean distance over all joints [m]).
+        stride: output frames per training sample.
+        flip_augment: every training sample comes mirrored, too.
+        flip_test: average the prediction with that of the mirrored keypoints.
+        joint_frame: axes of the joints, "camera" or "world" (3d-pose-baseline without its `--camera_frame`).
+        by_subject: also score each subject.
+        parity: "seed" drops the last partial batch of 64 frames of each action when scoring, as the original does.
+    """
+
+    monitor = "mpjpe_mm"
+    higher_is_better = False
+
+    def __init__(
+        self,
+        model: Lifter,
+        *,
+        loss: Literal["standardised_mse", "mpjpe"],
+        stride: int,
+        flip_augment: bool,
+        flip_test: bool,
+        joint_frame: JointFrame,
+        by_subject: bool,
+        parity: Literal["seed"] | None,
+    ) -> None:
+        if "joints" not in model.io.outputs:
+            raise ValueError(
+                f"task=lifting3d needs a model with output 'joints'; {type(model).__name__} gives "
+                f"'{', '.join(model.io.outputs)}'."
+            )
+        if loss not in ("standardised_mse", "mpjpe"):
+            raise ValueError(f"task.loss must be standardised_mse or mpjpe, got {loss!r}.")
+        if joint_frame not in ("camera", "world"):
+            raise ValueError(f"task.joint_frame must be camera or world, got {joint_frame!r}.")
+        if loss == "standardised_mse" and model.joint_scale() is None:
+            raise ValueError(
+                f"task.loss=standardised_mse needs a model that standardises its joints; {type(model).__name__} does "
+                "not. Use task.loss=mpjpe."
+            )
+        if joint_frame == "world" and (flip_augment or flip_test):
+            raise ValueError(
+                "task.flip_augment and task.flip_test mirror the picture, which says nothing about joints in the world "
+                "frame. Set both to false, or task.joint_frame=camera."
+            )
+        if parity not in (None, "seed"):
+            raise ValueError(f"parity must be null or seed, got {parity!r}.")
+        self.model = model
+        self.lifter = model  # stays the bare model when the trainer wraps `model`
+        self.loss_name, self.stride = loss, stride
+        self.joint_frame: JointFrame = joint_frame
+        self.flip_augment, self.flip_test = flip_augment, flip_test
+        self.by_subject, self.parity = by_subject, parity
+        self.evaluated: tuple[Packed, MotionDataset] | None = None
+
+    def batches(
+        self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
+    ) -> WindowBatches | SequenceBatches:
+        lifter = self.lifter
+        packed = pack(
+            dataset.sequences("train" if training else "validation"),
+            input_skeleton=lifter.input_skeleton,
+            output_skeleton=lifter.output_skeleton,
+            keypoint_frame=lifter.keypoint_frame,
+            keypoint_channels=lifter.keypoint_channels,
+            joint_frame=self.joint_frame,
+            device=device,
+        )
+        window = {"receptive_field": lifter.receptive_field, "causal": lifter.causal, "device": device}
+        shard = {"rank": loading.rank, "world_size": loading.world_size}
+        if not training:
+            self.evaluated = packed, dataset
+            return SequenceBatches(packed, **window, **shard)
+        lifter.fit_statistics(packed.keypoints, packed.joints)
+        return WindowBatches(
+            packed,
+            **window,
+            **shard,
+            batch_size=loading.batch_size,
+            seed=loading.seed,
+            drop_last=loading.drop_last,
+            stride=self.stride,
+            flip=self.flip_augment,
+        )
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        predicted, target = self.model(batch["keypoints"]).float(), batch["joints"]
+        if self.loss_name == "mpjpe":
+            loss = mpjpe(predicted, target).mean()
+        else:
+            computed = self.lifter.predicted_joints
+            loss = ((predicted - target)[..., computed, :] / self.lifter.joint_scale()).square().mean()
+        return loss, {self.loss_name: loss.detach()}
+
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        keypoints = batch["keypoints"]
+        if not self.flip_test:
+            return {"joints": self.model(keypoints)}
+        mirrored = mirror_keypoints(keypoints, batch["mirror"], self.lifter.input_skeleton)
+        joints, reflection = self.model(torch.cat([keypoints, mirrored])).chunk(2)
+        return {"joints": (joints + mirror(reflection, self.lifter.output_skeleton)) / 2}
+
+    def metrics(self) -> PoseErrors:
+        if self.evaluated is None:
+            raise ValueError("metrics() scores the evaluation batches made last, and none were made.")
+        packed, dataset = self.evaluated
+        protocol = {
+            "dataset": dataset.name,
+            "keypoints": dataset.keypoint_source,
+            "flip_test": self.flip_test,
+            "alignment": "none but the root (MPJPE), similarity per frame (P-MPJPE), scale per frame (N-MPJPE)",
+            "notes": "; ".join(dataset.notes),
+        }
+        return PoseErrors(
+            packed,
+            actions=dataset.actions,
+            protocol=protocol,
+            drop_last=self.parity == "seed",
+            by_subject=self.by_subject,
+        )
