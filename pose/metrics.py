@@ -1,6 +1,6 @@
 """Errors of 3D joints, batched, per frame: reduce over frames as the protocol says.
 
-Joints are root-relative in the camera frame [m]; leading dimensions are free. Protocol names: MPJPE is Protocol 1, P-MPJPE
+Joints are root-relative in the camera frame [m]; leading dimensions are free. MPJPE is also called Protocol 1, P-MPJPE
 Protocol 2, N-MPJPE Protocol 3.
 """
 
@@ -26,8 +26,7 @@ def joint_errors(predicted: Tensor, target: Tensor) -> Tensor:
     """(..., J) distance of each joint of (..., J, 3) from its truth [m], in float32 or better."""
     _check(predicted, target)
     dtype = torch.promote_types(torch.promote_types(predicted.dtype, target.dtype), torch.float32)
-    x, y, z = (predicted.to(dtype) - target.to(dtype)).square_().unbind(-1)
-    return (x + y).add_(z).sqrt_()
+    return torch.linalg.vector_norm(predicted.to(dtype) - target.to(dtype), dim=-1)
 
 
 def mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
@@ -59,9 +58,9 @@ def p_mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
 def procrustes_align(predicted: Tensor, target: Tensor) -> Tensor:
     """Lay each frame of (..., J, 3) onto its truth by scale, rotation and translation; never by a reflection.
 
-    Least squares (Gower 1975), in closed form rather than by a singular value decomposition per frame. With the covariance
-    K = sum y p^T of the centred joints and its singular values s1 >= s2 >= s3, s3 with the sign of det K, the scale is
-    (s1 + s2 + s3) / |p|^2. That sum is the largest root of Horn's quartic (1987)
+    Least squares (Gower 1975), in closed form rather than by a singular value decomposition per frame. With the
+    covariance K = sum y p^T of the centred joints and its singular values s1 >= s2 >= s3, s3 with the sign of det K,
+    the scale is (s1 + s2 + s3) / |p|^2. That sum is the largest root of Horn's quartic (1987)
 
         (x^2 - |K|^2)^2 - 8 det(K) x - 4 |cof K|^2 = 0,
 
@@ -141,10 +140,8 @@ def _aligned_chunks(predicted: Tensor, target: Tensor) -> Iterator[tuple[slice, 
 
 def _rotations(k: Tensor) -> tuple[Tensor, Tensor]:
     """The rotation R (3, 3, N) that maximises trace(R^T K) for each K of (3, 3, N), and that maximum (N)."""
-    square = k.square().sum((0, 1))
-    size = square.sqrt().clamp_(min=torch.finfo(k.dtype).tiny)
+    size = k.square().sum((0, 1)).sqrt_().clamp_(min=torch.finfo(k.dtype).tiny)
     k = k / size
-    square = square / size**2
     cyclic = torch.cat([k, k[:2]])
     cyclic = torch.cat([cyclic, cyclic[:, :2]], dim=1)
     cofactors = cyclic[1:4, 1:4] * cyclic[2:5, 2:5] - cyclic[1:4, 2:5] * cyclic[2:5, 1:4]
@@ -152,12 +149,12 @@ def _rotations(k: Tensor) -> tuple[Tensor, Tensor]:
     constant = 4 * cofactors.square().sum((0, 1))
     x = (1 + (3 * constant).sqrt_()).sqrt_()  # s1 + s2 + s3 is at most this for |K| = 1, by Cauchy-Schwarz
     for _ in range(20):
-        inner = x * x - square
+        inner = x * x - 1
         step = (inner * inner - 8 * determinant * x - constant) / (4 * x * inner - 8 * determinant)
         x -= step
         if (step.abs() < 1e-9).all():
             break
-    q = (x * x - square) / 2
+    q = (x * x - 1) / 2
     denominator = x * q - determinant
     product = ((k[:, None] * k).sum(2)[:, :, None] * k).sum(1)
     rotation = ((x * x - q) * k + x * cofactors - product) / denominator

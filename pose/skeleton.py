@@ -6,7 +6,8 @@ skeleton (`pose.skeletons` has the tables):
     hip          middle between the two hip joints
     foot         the ankle, as Human3.6M names it; toes and heels have names of their own
     spine        half-way from hip to thorax
-    thorax       base of the neck, about between the shoulders
+    shoulders    middle between the two shoulder joints
+    thorax       base of the neck, some 5 cm above that
     upper_neck   where neck and skull meet
     neck         Human3.6M's "Neck/Nose": a point of the lower face, in front of the neck
     head         middle of the skull at the height of the ears
@@ -136,9 +137,10 @@ def mirror(points: Points, skeleton: Skeleton) -> Points:
 # A recipe may name a joint that itself has to be derived.
 _DERIVED: dict[str, tuple[dict[str, float], ...]] = {
     "hip": ({"left_hip": 0.5, "right_hip": 0.5},),
-    # Human3.6M's own thorax lies about 5 cm above the line between the shoulders.
-    "thorax": ({"left_shoulder": 0.5, "right_shoulder": 0.5},),
-    # Human3.6M's spine is 0.49 of the way from hip to thorax; in a CMU figure at rest the first recipe gives 0.49 too.
+    "shoulders": ({"left_shoulder": 0.5, "right_shoulder": 0.5},),
+    # In Human3.6M's mean training pose the thorax is 1.14 times as far from the hip as the shoulders' middle is.
+    "thorax": ({"shoulders": 1.14, "hip": -0.14},),
+    # There the spine is 0.48 of the way from hip to thorax; in a CMU figure at rest the first recipe gives 0.49.
     "spine": ({"abdomen": 0.5, "chest": 0.5}, {"hip": 0.5, "thorax": 0.5}),
     "neck": (
         {"nose": 1.0},
@@ -147,7 +149,7 @@ _DERIVED: dict[str, tuple[dict[str, float], ...]] = {
     ),
     "head": (
         {"left_ear": 0.5, "right_ear": 0.5},
-        # Mean heights over the thorax in Human3.6M: head 15 cm, crown (found by a detector) 25 cm.
+        # Human3.6M's mean head is 15 cm over its thorax, and a detector's crown another 10 cm higher.
         {"thorax": 0.4, "head_top": 0.6},
         {"upper_neck": 1.0, "left_eye": 0.25, "right_eye": 0.25, "thorax": -0.5},
     ),

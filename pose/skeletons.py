@@ -1,7 +1,7 @@
 """The joint tables: per skeleton every joint in the order of its arrays, written joint<parent; the root has no parent.
 
 What a name means is said in `pose.skeleton`. A name that differs from the source's own says what the point is:
-an ankle is a `foot`, a "neck" between the shoulders is a `thorax`, a "head" on the crown is a `head_top`.
+an ankle is a `foot`, the base of the neck a `thorax`, a "head" on the crown a `head_top`.
 """
 
 TREES = {
@@ -47,11 +47,12 @@ TREES = {
         right_wrist<right_elbow right_elbow<right_shoulder right_shoulder<thorax
         left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
     """,
+    # MPII calls the shoulders' middle its thorax.
     "mpii_16": """
         right_foot<right_knee right_knee<right_hip right_hip<hip left_hip<hip left_knee<left_hip left_foot<left_knee
-        hip thorax<hip upper_neck<thorax head_top<upper_neck
-        right_wrist<right_elbow right_elbow<right_shoulder right_shoulder<thorax
-        left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
+        hip shoulders<hip upper_neck<shoulders head_top<upper_neck
+        right_wrist<right_elbow right_elbow<right_shoulder right_shoulder<shoulders
+        left_shoulder<shoulders left_elbow<left_shoulder left_wrist<left_elbow
     """,
     # COCO, and with it AIST++. No centre line, so the tree hangs from the nose.
     "coco_17": """
@@ -61,11 +62,11 @@ TREES = {
         left_hip<left_shoulder right_hip<right_shoulder left_knee<left_hip right_knee<right_hip
         left_foot<left_knee right_foot<right_knee
     """,
-    # OpenPose. Its neck is the middle of the shoulders.
+    # OpenPose. It calls the shoulders' middle its neck.
     "body_25": """
-        nose<thorax thorax<hip
-        right_shoulder<thorax right_elbow<right_shoulder right_wrist<right_elbow
-        left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
+        nose<shoulders shoulders<hip
+        right_shoulder<shoulders right_elbow<right_shoulder right_wrist<right_elbow
+        left_shoulder<shoulders left_elbow<left_shoulder left_wrist<left_elbow
         hip right_hip<hip right_knee<right_hip right_foot<right_knee left_hip<hip left_knee<left_hip left_foot<left_knee
         right_eye<nose left_eye<nose right_ear<right_eye left_ear<left_eye
         left_big_toe<left_foot left_small_toe<left_big_toe left_heel<left_foot
