@@ -1,0 +1,157 @@
+"""VideoPose3D: a temporal convolutional network from a window of keypoints to the pose in its middle.
+
+Pavllo et al., "3D human pose estimation in video with temporal convolutions and semi-supervised training", CVPR 2019,
+figures 1, 2 and 4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pose.shapes import IO
+from pose.skeleton import get_skeleton
+from pose3d.dropout import Dropout
+from pose3d.lifter import Lifter
+from pose3d.temporal import ConvolutionForm, FoldedConv, TapConv, fold
+
+
+class VideoPose3D(Lifter):
+    """One wide convolution, residual blocks of a dilated convolution and a 1x1, one pose per frame.
+
+    A window of exactly R frames is computed in strided form: only what the one output frame needs. A longer one is
+    computed in dilated form, every product shared by all the frames that need it. Both are the same function of the
+    same weights. The authors' code has a network for each and copies weights between them.
+
+    Features are (B, T, C) throughout, so that a convolution of W taps is one product with a (W * C, C) matrix. Weights
+    are named as in the published checkpoints; `from_published` and `to_published` exchange the axes of the kernels.
+
+    Args:
+        kernel_sizes: W of each convolution, odd; R is their product. [1, 1, 1] is the paper's single-frame baseline.
+        channels: C of the hidden layers.
+        dropout: probability of dropping a value.
+        causal: end the window at the output frame instead of centring it there.
+        dense: the paper's ablation: kernels as wide as the dilated ones reach, and no dilation.
+        input_skeleton: name of the skeleton of the K keypoints.
+        output_skeleton: name of the skeleton of the J joints.
+        keypoint_channels: 2 for (x, y), 3 where the detector's score comes third.
+    """
+
+    keypoint_frame = "screen"
+
+    def __init__(
+        self,
+        *,
+        kernel_sizes: Sequence[int],
+        channels: int,
+        dropout: float,
+        causal: bool,
+        dense: bool,
+        input_skeleton: str,
+        output_skeleton: str,
+        keypoint_channels: int,
+    ) -> None:
+        super().__init__()
+        if not kernel_sizes or any(width < 1 or width % 2 == 0 for width in kernel_sizes):
+            raise ValueError(f"model.kernel_sizes must be odd numbers, at least one, got {list(kernel_sizes)}.")
+        if keypoint_channels not in (2, 3):
+            raise ValueError(f"model.keypoint_channels must be 2 (x, y) or 3 (x, y, score), got {keypoint_channels}.")
+        self.kernel_sizes = tuple(kernel_sizes)
+        self.receptive_field = math.prod(kernel_sizes)
+        self.causal, self.dense, self.keypoint_channels = causal, dense, keypoint_channels
+        self.input_skeleton, self.output_skeleton = get_skeleton(input_skeleton), get_skeleton(output_skeleton)
+        num_keypoints, num_joints = self.input_skeleton.num_joints, self.output_skeleton.num_joints
+        self.io = IO(
+            inputs={"keypoints": ("B", "T", num_keypoints, keypoint_channels)},
+            outputs={"joints": ("B", f"T - {self.receptive_field - 1}", num_joints, 3)},
+        )
+
+        def temporal(in_channels: int, width: int, spacing: int) -> TapConv:
+            if dense:
+                return TapConv(in_channels, channels, (width - 1) * spacing + 1)
+            return TapConv(in_channels, channels, width, spacing)
+
+        # Frames between the taps of a convolution: as many as the convolutions before it have seen together.
+        spacings = [1, *accumulate(self.kernel_sizes[:-1], lambda seen, width: seen * width)]
+        first, *others = zip(self.kernel_sizes, spacings, strict=True)
+        self.expand_conv = temporal(num_keypoints * keypoint_channels, *first)
+        self.expand_bn = nn.BatchNorm1d(channels)
+        blocks = [(temporal(channels, *other), TapConv(channels, channels, 1)) for other in others]
+        self.layers_conv = nn.ModuleList(conv for block in blocks for conv in block)
+        self.layers_bn = nn.ModuleList(nn.BatchNorm1d(channels) for _ in self.layers_conv)
+        self.shrink = TapConv(channels, num_joints * 3, 1, bias=True)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        """(B, T, K, C) screen coordinates -> (B, T - R + 1, J, 3) joints [m]."""
+        self._check(keypoints)
+        strided = keypoints.shape[1] == self.receptive_field and not self.dense
+        (conv, norm), *layers = self._layers()
+        features = self._layer(keypoints.flatten(2), conv, norm, strided)
+        for (wide, wide_norm), (narrow, narrow_norm) in zip(layers[::2], layers[1::2], strict=True):
+            inner = self._layer(features, wide, wide_norm, strided)
+            inner = self._layer(inner, narrow, narrow_norm, strided)
+            features = wide.shortcut(features, strided, self.causal) + inner
+        return self.shrink(features, strided).unflatten(2, (-1, 3))
+
+    def _layers(self) -> list[tuple[TapConv, nn.BatchNorm1d]]:
+        """The convolutions in order, each with the batch norm behind it."""
+        convolutions = cast("Sequence[TapConv]", [self.expand_conv, *self.layers_conv])
+        norms = cast("Sequence[nn.BatchNorm1d]", [self.expand_bn, *self.layers_bn])
+        return list(zip(convolutions, norms, strict=True))
+
+    def _layer(self, features: Tensor, conv: TapConv, norm: nn.BatchNorm1d, strided: bool) -> Tensor:
+        """Convolution, batch norm over all frames of all windows, ReLU, dropout."""
+        features = conv(features, strided)
+        rows = torch.relu_(norm(features.flatten(0, 1)))
+        return self.dropout(rows).view_as(features)
+
+    def _check(self, keypoints: Tensor) -> None:
+        wanted = self.input_skeleton.num_joints, self.keypoint_channels
+        if keypoints.dim() != 4 or keypoints.shape[2:] != wanted:
+            raise ValueError(
+                f"videopose3d reads (B, T, {wanted[0]}, {wanted[1]}): {wanted[0]} {self.input_skeleton.name} keypoints "
+                f"of {wanted[1]} values, got keypoints of shape {tuple(keypoints.shape)}. Convert them with "
+                "pose.skeleton.convert, or train a model for this layout with model.input_skeleton."
+            )
+        if keypoints.shape[1] < self.receptive_field:
+            raise ValueError(
+                f"videopose3d needs at least {self.receptive_field} frames per window, got keypoints of shape "
+                f"{tuple(keypoints.shape)}. Repeat the edge frames with pose3d.packed.pad, or choose fewer "
+                "model.kernel_sizes."
+            )
+
+    def folded(self) -> list[FoldedConv]:
+        """Every convolution in order with its batch norm folded in: the weights in use."""
+        return [*(fold(conv, norm) for conv, norm in self._layers()), fold(self.shrink)]
+
+    def baked(self, two_dimensional: bool = False) -> ConvolutionForm:
+        """The same function as plain convolutions with batch norm folded in, ready to export."""
+        return ConvolutionForm(self.folded(), self.causal, two_dimensional)
+
+
+def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of a `VideoPose3D` from a network of the authors' code or of Ascend's port of it.
+
+    Args:
+        weights: "model_pos" (or "model_traj") of such a `.bin` file. The port's names may start with "module.", and its
+            kernels are those of Conv2d, (C_out, C_in, W, 1).
+    """
+    state = {}
+    for name, tensor in weights.items():
+        if tensor.dim() == 4:
+            tensor = tensor.squeeze(-1)
+        state[name.removeprefix("module.")] = tensor.transpose(1, 2).contiguous() if tensor.dim() == 3 else tensor
+    return state
+
+
+def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `from_published`: the weights as the authors' code loads them."""
+    return {
+        name: tensor.transpose(1, 2).contiguous() if tensor.dim() == 3 else tensor for name, tensor in state.items()
+    }
