@@ -1,0 +1,114 @@
+"""Checkpoints: tensors and plain containers in fp32 on the CPU, written so that a kill leaves the last good one."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+FORMAT = 1
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` under a temporary name, flush it to the disk, then rename it over `path`.
+
+    Raises:
+        OSError: when the disk refuses; `path` then still holds what it held before.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT} | to_cpu(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        # torch's archive writer reports a full disk as a RuntimeError.
+        kept = f"{path} still holds the checkpoint before it" if path.exists() else "there is no earlier one"
+        raise OSError(f"Could not write the checkpoint {path} ({error}); {kept}.") from error
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU. Nothing but tensors and plain containers is ever unpickled.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        ValueError: when the file is damaged or is not a checkpoint of this project.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"No checkpoint at {path}.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ValueError(f"{path} ({path.stat().st_size} bytes) is damaged or is no checkpoint: {first}") from error
+    if not isinstance(state, dict) or "model" not in state or "config" not in state:
+        keys = ", ".join(map(str, list(state)[:6])) if isinstance(state, dict) else type(state).__name__
+        raise ValueError(
+            f"{path} holds no model with its config; found {keys}. "
+            "Weights of other projects go through the converter beside the model."
+        )
+    if state.get("format") != FORMAT:
+        raise ValueError(f"{path} has checkpoint format {state.get('format')}, this code reads {FORMAT}.")
+    return state
+
+
+def load_weights(model: nn.Module, weights: dict[str, Tensor], source: str) -> None:
+    """Load `weights` into `model`, or say exactly which keys and shapes differ.
+
+    Raises:
+        ValueError: naming missing, unexpected and differently shaped keys.
+    """
+    wanted = model.state_dict()
+    missing = [key for key in wanted if key not in weights]
+    unexpected = [key for key in weights if key not in wanted]
+    shapes = [
+        f"{key}: model {tuple(wanted[key].shape)}, checkpoint {tuple(weights[key].shape)}"
+        for key in wanted
+        if key in weights and wanted[key].shape != weights[key].shape
+    ]
+    found = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
+    parts = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in found if keys]
+    if parts:
+        raise ValueError(
+            f"{source} does not fit {type(model).__name__}: {'; '.join(parts)}. It was saved by another model."
+        )
+    model.load_state_dict(weights)
+
+
+def to_cpu(tree: Any) -> Any:
+    """The same nest of dicts, lists and tuples with every tensor detached, on the CPU and contiguous."""
+    if isinstance(tree, Tensor):
+        return tree.detach().to("cpu", copy=True).contiguous()
+    if isinstance(tree, dict):
+        return {key: to_cpu(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [to_cpu(value) for value in tree]
+    return tree
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the unfinished files of a process that was killed while it wrote."""
+    for file in folder.glob(".*.tmp"):
+        file.unlink(missing_ok=True)
+
+
+def _some(keys: list[str], limit: int = 3) -> str:
+    return ", ".join(keys[:limit]) + (", ..." if len(keys) > limit else "")
+
+
+def _sync_folder(folder: Path) -> None:
+    """The rename itself must survive a power cut. Windows cannot open folders and does not need it."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

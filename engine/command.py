@@ -1,0 +1,127 @@
+"""Commands: Hydra around a function, with the nearest names where a key or an option is misspelt."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) -> Callable:
+    """Turn `function(cfg) -> float` into the command whose configuration is conf/<name>.yaml.
+
+    Args:
+        name: the primary configuration.
+        prepare: may change the command line's overrides before they are composed.
+    """
+
+    def decorate(function: Callable[[DictConfig], float]) -> Callable[[], None]:
+        started = []
+
+        @functools.wraps(function)
+        def job(cfg: DictConfig) -> float:
+            started.append(True)
+            return function(cfg)
+
+        @functools.wraps(function)
+        def entry() -> None:
+            started.clear()
+            overrides = [argument for argument in sys.argv[1:] if "=" in argument and argument[0] != "-"]
+            if prepare:
+                sys.argv += prepare(overrides)
+            if int(os.environ.get("RANK", 0)):
+                sys.argv += ["hydra.run.dir=.", "hydra/job_logging=silent"]  # only rank 0 writes
+            failed = False
+            try:
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+            except SystemExit as stop:
+                failed = stop.code == 1 and not started
+                if not failed:
+                    raise
+            if failed:  # Hydra has printed what is wrong; outside the handler, or its traceback comes along
+                print(*suggestions(name, overrides), sep="\n", file=sys.stderr)
+                sys.exit(1)
+
+        return entry
+
+    return decorate
+
+
+def suggestions(name: str, overrides: list[str]) -> list[str]:
+    """For every override whose key or option does not exist: the nearest that do.
+
+    Args:
+        name: the primary configuration.
+        overrides: as typed, e.g. ["model=basline3d", "trainer.epohcs=3"].
+    """
+    groups = {
+        str(folder.relative_to(CONF)): sorted(file.stem for file in folder.glob("*.yaml"))
+        for folder in CONF.rglob("*")
+        if folder.is_dir()
+    }
+    parsed = [override for override in _parse(overrides) if not override.is_add()]
+    lines, good = [], []
+    for override in parsed:
+        options = groups.get(override.key_or_group)
+        if options is None:
+            continue
+        value = str(override.value())
+        if value not in options and not override.is_sweep_override() and value != "None":
+            lines.append(_line(f"{override.key_or_group}={value}", value, options, f"{override.key_or_group}="))
+        else:
+            good.append(override.input_line.split(",")[0] if override.input_line else "")
+    keys = _keys(name, good) or _keys(name, [])
+    for override in parsed:
+        key = override.key_or_group
+        if key not in groups and key not in keys and not key.startswith("hydra"):
+            lines.append(_line(key, key, [*keys, *(group for group in groups if "/" not in group)]))
+    return lines
+
+
+def _parse(overrides: list[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    found = []
+    for line in overrides:
+        try:
+            found.append(parser.parse_override(line))
+        except HydraException:
+            continue  # Hydra has said what is wrong with the line itself
+    return found
+
+
+def _keys(name: str, overrides: list[str]) -> list[str]:
+    """Every dotted key of the configuration with these options; none where it does not compose."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        try:
+            cfg = hydra.compose(name, overrides)
+        except HydraException:
+            return []
+
+    def walk(node: Any, prefix: str) -> list[str]:
+        if not isinstance(node, dict):
+            return []
+        return [name for key, child in node.items() for name in (prefix + key, *walk(child, f"{prefix}{key}."))]
+
+    return walk(OmegaConf.to_container(cfg, resolve=False), "")
+
+
+def _line(wrong: str, word: str, right: list[str], prefix: str = "") -> str:
+    near = difflib.get_close_matches(word, right, n=3, cutoff=0.6)
+    if not near:  # the section may be missing: epochs for trainer.epochs
+        near = [key for key in right if key.rpartition(".")[2] == word.rpartition(".")[2]][:3]
+    hint = f"Did you mean {' or '.join(prefix + key for key in near)}?" if near else "Nothing is named like it."
+    return f"{wrong} does not exist. {hint}"

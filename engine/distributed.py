@@ -1,0 +1,85 @@
+"""Several processes training one model: joining, sharing gradients, gathering metrics. One process is a group of 1."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from engine.device import Device
+
+# gloo beside the device's own back-end carries objects and CPU tensors.
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl", "npu": "cpu:gloo,npu:hccl"}
+TIMEOUT = timedelta(minutes=10)
+
+log = logging.getLogger(__name__)
+
+
+class World:
+    """The processes of one run. Use as a context; leaving it takes the group down.
+
+    Attributes:
+        rank: this process, 0 writes.
+        size: how many there are.
+    """
+
+    def __init__(self, device: Device) -> None:
+        """Join the group that torchrun's environment describes; without it be alone."""
+        self.device = device
+        self.size = int(os.environ.get("WORLD_SIZE", 1))
+        self.rank = int(os.environ.get("RANK", 0))
+        if self.size > 1:
+            dist.init_process_group(BACKENDS[device.torch.type], timeout=TIMEOUT)
+            log.info("%d processes share the gradients.", self.size)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        # After an error the others may be waiting in a collective: only the launcher can end them.
+        if self.size > 1 and kind is None and dist.is_initialized():
+            dist.destroy_process_group()
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module with its gradients averaged over the processes; parameters start as rank 0's."""
+        if self.size == 1:
+            return module
+        index = None if self.device.torch.type == "cpu" else [self.device.torch.index]
+        return DistributedDataParallel(module, device_ids=index)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over processes of a CPU tensor."""
+        if self.size > 1:
+            dist.all_reduce(values)
+            values /= self.size
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up in any process."""
+        if self.size == 1:
+            return flag
+        flags = torch.tensor(int(flag))
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return bool(flags)
+
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's value, everywhere."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's value, in the order of ranks, in every process. Tensors must be on the CPU."""
+        if self.size == 1:
+            return [value]
+        boxes: list[Any] = [None] * self.size
+        dist.all_gather_object(boxes, value)
+        return boxes

@@ -1,0 +1,33 @@
+"""Scoring: every validation sample once, whatever the number of processes."""
+
+from __future__ import annotations
+
+import torch
+from tqdm import tqdm
+
+from engine.checkpoint import to_cpu
+from engine.device import Device
+from engine.distributed import World
+from engine.task import Batches, Metrics, Task
+
+
+def evaluate(task: Task, batches: Batches, device: Device, world: World) -> Metrics:
+    """Predict every batch and return the metrics that hold all predictions, in every process.
+
+    Runs without TF32 or HF32 unless the device's settings ask for them.
+    """
+    task.model.eval()
+    metrics = task.metrics()
+    progress = tqdm(batches.epoch(0), total=len(batches), desc="evaluate", leave=False, disable=_quiet(world))
+    with torch.inference_mode(), device.exact():
+        for batch in progress:
+            metrics.update(task.predict(batch), batch)
+        if world.size > 1:
+            parts = world.gather(to_cpu(metrics.state()))
+            metrics.load({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+    return metrics
+
+
+def _quiet(world: World) -> bool | None:
+    """No bar on ranks other than 0; None lets tqdm hide it where there is no terminal."""
+    return True if world.rank else None

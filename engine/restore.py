@@ -1,0 +1,85 @@
+"""From a checkpoint back to a task: the configuration it was trained with, what the command line says on top of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError
+
+from engine import checkpoint
+from engine.run import find_checkpoint
+from engine.task import Task
+
+FRESH = ("device", "precision")  # belong to where the model runs now, not to where it was trained
+PROTOCOLS = ("experiment", "recipe")  # bring a dataset and a task
+
+
+def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
+    """The configuration to work with, the checkpoint, and its path, for a command with model=, run=, checkpoint=."""
+    hydra = HydraConfig.get()
+    path = find_checkpoint(hydra.runtime.choices["model"], cfg.run, cfg.checkpoint)
+    state = checkpoint.load(path)
+    groups = set(hydra.runtime.choices)
+    return overlay(state["config"], cfg, list(hydra.overrides.task), groups, str(path)), state, path
+
+
+def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:
+    """The task around the trained model, on the CPU."""
+    task = instantiate(config.task, model=instantiate(config.model))
+    checkpoint.load_weights(task.model, state["model"], str(path))
+    return task
+
+
+def overlay(saved: dict[str, Any], cfg: DictConfig, overrides: list[str], groups: set[str], source: str) -> DictConfig:
+    """The saved configuration with the command line's overrides on top; device and precision are the command's own.
+
+    Args:
+        saved: the configuration inside the checkpoint.
+        cfg: the command's composed configuration, overrides included.
+        overrides: as typed.
+        groups: names of the groups in `cfg`; choosing an option of one replaces the saved section.
+        source: the checkpoint, for messages.
+
+    Raises:
+        ValueError: when a key is not part of the saved configuration.
+    """
+    config = OmegaConf.create(saved)
+    for group in FRESH:
+        config[group] = cfg[group]
+    parser = OverridesParser.create()
+    for override in map(parser.parse_override, overrides):
+        key = override.key_or_group
+        if key in PROTOCOLS:
+            for section in ("dataset", "task", "parity"):
+                config[section] = cfg[section]
+        elif key in groups and key != "model":
+            config[key] = cfg[key]
+        elif key not in groups:
+            OmegaConf.set_struct(config, not (override.is_add() or key in cfg))
+            try:
+                OmegaConf.update(config, key, OmegaConf.select(cfg, key), force_add=override.is_add())
+            except ConfigKeyError as error:
+                raise ValueError(
+                    f"{key} is not part of the configuration saved in {source}, whose "
+                    f"{key.partition('.')[0]} has {', '.join(map(str, config.get(key.partition('.')[0]) or ()))}."
+                ) from error
+    return config
+
+
+def choose_model(overrides: list[str]) -> list[str]:
+    """`model=` for a command line that names a run or a checkpoint but no model, so that its recipe composes."""
+    given = dict(override.split("=", 1) for override in overrides)
+    if "model" in given:
+        return []
+    for key in ("run", "checkpoint"):
+        folder = Path(given[key]) if key in given else None
+        file = folder / "environment.json" if key == "run" and folder else folder and folder.parent / "environment.json"
+        if file and file.is_file():
+            return [f"model={json.loads(file.read_text())['choices']['model']}"]
+    return []

@@ -1,0 +1,291 @@
+"""The one training loop: any task, any device, any precision, one process or many."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+from tqdm import tqdm
+
+from engine import checkpoint
+from engine.device import Device
+from engine.distributed import World
+from engine.evaluation import evaluate
+from engine.precision import Precision
+from engine.run import LAST, Run
+from engine.schedule import Schedule
+from engine.task import Batch, Loading, Task
+
+log = logging.getLogger(__name__)
+
+
+class Trainer:
+    """Trains `task.model` and keeps last.pt and best.pt in the run's folder.
+
+    A run is a function of (seed, config): it can be interrupted anywhere, also inside an epoch, and goes on bit for
+    bit. Nothing waits for the device inside a step; losses are read every `log_every` steps.
+
+    Args:
+        task: the model with its loss, its data and its score.
+        dataset: what `task.batches` reads.
+        optimizer: called with the parameters and `fused`.
+        schedule: learning rate and BatchNorm momentum.
+        precision: fp32, bf16, o1 or o2.
+        device: where to compute.
+        world: the processes that share this run.
+        run: the folder.
+        seed: for order, augmentation and dropout; the weights are already drawn.
+        epochs: how often the training set is walked.
+        max_steps: stop after so many steps although epochs are left; null never does.
+        batch_size: samples a step, over all processes.
+        evaluation_batch_size: null takes batch_size.
+        drop_last: leave out the samples after the last full batch of an epoch.
+        workers: processes that decode images; lifting data needs none.
+        evaluate_every: epochs between evaluations; the last epoch always has one.
+        log_every: steps between lines of metrics.jsonl.
+        grad_clip_norm: largest norm of the gradient, null clips nothing.
+        sync_batchnorm: statistics over the batches of all processes.
+        tensorboard: write event files too.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        dataset: Any,
+        optimizer: Callable[..., Optimizer],
+        schedule: Schedule,
+        precision: Precision,
+        device: Device,
+        world: World,
+        run: Run,
+        seed: int,
+        *,
+        epochs: int,
+        max_steps: int | None,
+        batch_size: int,
+        evaluation_batch_size: int | None,
+        drop_last: bool,
+        workers: int,
+        evaluate_every: int,
+        log_every: int,
+        grad_clip_norm: float | None,
+        sync_batchnorm: bool,
+        tensorboard: bool,
+    ) -> None:
+        self.task, self.device, self.world, self.run = task, device, world, run
+        self.schedule, self.seed, self.epochs = schedule, seed, epochs
+        self.batch_size, self.evaluate_every, self.log_every = batch_size, evaluate_every, log_every
+        self.grad_clip_norm = grad_clip_norm
+        if tensorboard:
+            run.open_board()
+
+        share, rest = divmod(batch_size, world.size)
+        if rest:
+            raise ValueError(
+                f"trainer.batch_size={batch_size} is over all processes and must divide by {world.size} of them."
+            )
+        self.model = task.model.to(device.torch)
+        loading = Loading(share, seed, world.rank, world.size, workers, drop_last)
+        self.batches = task.batches(dataset, True, loading, device.torch)
+        if len(self.batches) == 0:
+            raise ValueError(f"trainer.batch_size={batch_size} is larger than the training set: no batch is full.")
+        loading = Loading(evaluation_batch_size or share, seed, world.rank, world.size, workers, drop_last=False)
+        self.validation = task.batches(dataset, False, loading, device.torch)
+
+        self.arithmetic = precision.resolve(device)
+        self.arithmetic.prepare(self.model)
+        self.optimizer = optimizer(self.arithmetic.parameters(self.model), fused=device.fused_optimizer)
+        self.arithmetic.bind(self.model, self.optimizer)
+        self.loss = world.wrap(_Loss(task))
+
+        self.steps = min(epochs * len(self.batches), max_steps or math.inf)
+        self.step, self.epoch, self.batch = 0, 0, 0  # done so far; `batch` within the epoch
+        self.best: float | None = None
+        self.scores: dict[str, float] = {}
+        self.rng: dict[str, Tensor] | None = None
+        self.pending: list[dict[str, Tensor]] = []  # loss and terms since the last report, on the device
+
+    def fit(self) -> float:
+        """Train to the end and return the best value of `task.monitor`."""
+        with _interruptions() as interrupted, self._bar() as bar:
+            while self.step < self.steps:
+                self.train_epoch(bar, interrupted)
+                if interrupted:
+                    self.save(best=False)
+                    self._exit(interrupted[0])
+                ended = self.batch == len(self.batches)
+                if ended:
+                    self.epoch, self.batch = self.epoch + 1, 0
+                last = self.step >= self.steps
+                improved = (last or (ended and self.epoch % self.evaluate_every == 0)) and self.score()
+                self.save(best=improved)
+        assert self.best is not None, "the last step is always followed by an evaluation"
+        return self.best
+
+    def train_epoch(self, bar: tqdm, interrupted: list[int]) -> None:
+        """Train to the end of the epoch, the last step, or an interruption."""
+        self.model.train()
+        self.schedule.set_momentum(self.model, self.epoch, self.epochs)
+        if self.batch and self.rng:
+            self.device.set_rng_state(self.rng)
+        else:
+            self.device.seed(self.seed, self.epoch, self.world.rank)
+        self.since = time.perf_counter()
+        for batch in self.batches.epoch(self.epoch, start=self.batch):
+            self.rate = self.schedule.set_rate(self.optimizer, self.step, self.epoch)
+            self.pending.append(self.train_step(batch))
+            self.step, self.batch = self.step + 1, self.batch + 1
+            if self.step % self.log_every == 0:
+                self.report(bar)
+                if self.world.any(bool(interrupted)):
+                    break
+            if self.step >= self.steps or (interrupted and self.world.size == 1):
+                break
+        self.report(bar)
+        self.rng = self.device.rng_state()
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Forward, backward, update. Returns what to log, still on the device."""
+        loss, terms = self.loss(batch)
+        self.arithmetic.zero_grad()
+        self.arithmetic.backward(loss)
+        self.arithmetic.unscale()
+        if self.grad_clip_norm is not None:
+            clip_grad_norm_(self.arithmetic.trained, self.grad_clip_norm)
+        self.arithmetic.step()
+        return {"loss": loss.detach(), **terms}
+
+    def report(self, bar: tqdm) -> None:
+        """Read the losses since the last report: check, log, show. The only wait for the device in training."""
+        if not self.pending:
+            return
+        names, count = list(self.pending[0]), len(self.pending)
+        table = torch.stack([torch.stack([step[name] for step in self.pending]).float() for name in names])
+        self.pending = []
+        table = self.world.mean(table.cpu())
+        finite = table[0].isfinite()
+        if not finite.all():
+            first = int((~finite).nonzero()[0])
+            raise ValueError(self._non_finite(float(table[0, first]), count - first))
+        seconds = time.perf_counter() - self.since
+        self.since = time.perf_counter()
+        values = dict(zip(names, table.mean(dim=1).tolist(), strict=True))
+        speed = count * self.batch_size / seconds
+        record = {"split": "train", "step": self.step, "epoch": self.epoch, **values, "lr": self.rate}
+        if self.arithmetic.overflows is not None:
+            record |= {"overflows": int(self.arithmetic.overflows), "loss_scale": self.arithmetic.scale}
+        self.run.record(record | {"samples_per_s": round(speed, 1)})
+        bar.set_postfix_str(f"loss {values['loss']:.4g}, {speed:.0f} samples/s", refresh=False)
+        bar.update(self.step - bar.n)
+
+    def score(self) -> bool:
+        """Evaluate; true where `task.monitor` is the best so far."""
+        self.scores = evaluate(self.task, self.validation, self.device, self.world).compute()
+        value = self.scores[self.task.monitor]
+        better = self.best is None or (value > self.best if self.task.higher_is_better else value < self.best)
+        if better:
+            self.best = value
+            self.run.finish(self.scores)
+        self.run.record({"split": "validation", "step": self.step, "epoch": self.epoch, **self.scores})
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in list(self.scores.items())[:4])
+        log.info("epoch %d, step %d: %s%s", self.epoch, self.step, shown, " (best)" if better else "")
+        return better
+
+    def save(self, best: bool) -> None:
+        generators = self.world.gather(self.rng)
+        self.run.save(
+            {
+                "model": self.arithmetic.model_state(self.model),
+                "optimizer": self.optimizer.state_dict()["state"],
+                "scaler": self.arithmetic.state_dict(),
+                "rng": generators,
+                "step": self.step,
+                "epoch": self.epoch,
+                "batch": self.batch,
+                "batch_size": self.batch_size,
+                "best": self.best,
+                "metrics": self.scores,
+            },
+            best,
+        )
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint, exactly where it was written."""
+        state = checkpoint.load(path)
+        if state["batch"] and state["batch_size"] != self.batch_size:
+            raise ValueError(
+                f"{path} was written inside an epoch, at batch {state['batch']} of {state['batch_size']} samples; "
+                f"it can only go on with trainer.batch_size={state['batch_size']}, got {self.batch_size}."
+            )
+        self.arithmetic.load_model_state(self.model, state["model"], str(path))
+        groups = self.optimizer.state_dict()["param_groups"]  # learning rate and so on are the configuration's
+        self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
+        self.arithmetic.load_state_dict(state["scaler"])
+        self.step, self.epoch, self.batch = state["step"], state["epoch"], state["batch"]
+        self.best, self.scores = state["best"], state["metrics"]
+        if len(state["rng"]) == self.world.size:
+            self.rng = state["rng"][self.world.rank]
+        elif self.batch:
+            log.info("%d processes go on with what %d began: dropout differs.", self.world.size, len(state["rng"]))
+        self.run.rewind(self.step)
+        log.info("Going on from %s: epoch %d, step %d.", path, self.epoch, self.step)
+
+    def _non_finite(self, value: float, steps_ago: int) -> str:
+        number = self.batch - steps_ago
+        rows = next(iter(self.batches.epoch(self.epoch, start=number))).get("index")
+        which = "" if rows is None else f", rows {', '.join(map(str, rows.flatten()[:4].tolist()))}, ..."
+        kept = self.run.folder / LAST
+        return (
+            f"The loss became {value} in step {self.step - steps_ago} (epoch {self.epoch}, batch {number} of "
+            f"{len(self.batches)}{which}). {f'{kept} is from before' if kept.exists() else 'No checkpoint yet'}. "
+            "Lower optimizer.lr, set trainer.grad_clip_norm, or use precision=fp32."
+        )
+
+    def _exit(self, number: int) -> None:
+        name = signal.Signals(number).name
+        log.info("%s: saved step %d; go on with resume=%s.", name, self.step, self.run.folder)
+        raise SystemExit(128 + number)
+
+    def _bar(self) -> tqdm:
+        quiet = True if self.world.rank else None  # None: hidden where there is no terminal
+        return tqdm(total=int(self.steps), initial=self.step, desc="train", unit="step", disable=quiet)
+
+
+class _Loss(nn.Module):
+    """The loss as a module, which is what gradient sharing wraps."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.model, self._loss = task.model, task.loss
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return self._loss(batch)
+
+
+@contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """The first SIGINT or SIGTERM is noted, to stop after the step; the second acts at once."""
+    caught: list[int] = []
+    before = {}
+
+    def note(number: int, _frame: object) -> None:
+        caught.append(number)
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,43 @@
+"""Evaluate a trained model.    python evaluate.py model=baseline3d"""
+
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from engine.command import command
+from engine.device import Device
+from engine.distributed import World
+from engine.evaluation import evaluate
+from engine.restore import build_task, choose_model, restore
+from engine.results import report, write_predictions
+from engine.task import Loading
+
+
+@command("evaluate", choose_model)
+def main(cfg: DictConfig) -> float:
+    config, state, path = restore(cfg)
+    device: Device
+    with instantiate(config.device) as device, World(device) as world:
+        task = build_task(config, state, path)
+        task.model.to(device.torch)
+        size = config.trainer.evaluation_batch_size or config.trainer.batch_size
+        loading = Loading(size, config.seed, world.rank, world.size, config.trainer.workers, drop_last=False)
+        batches = task.batches(instantiate(config.dataset), False, loading, device.torch)
+        instantiate(config.precision).resolve(device).prepare(task.model)
+        metrics = evaluate(task, batches, device, world)
+        score = metrics.compute()[task.monitor]
+        if world.rank == 0:
+            folder = Path(cfg.output or path.parent)
+            print(report(metrics, folder, str(device), path, OmegaConf.to_container(config, resolve=True)))
+            if cfg.predictions:
+                write_predictions(Path(cfg.predictions), metrics)
+            if cfg.pictures:
+                from deploy.pictures import draw_evaluation
+
+                draw_evaluation(metrics, folder)
+        return score
+
+
+if __name__ == "__main__":
+    main()

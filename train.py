@@ -1,0 +1,42 @@
+"""Train a model.    python train.py model=baseline3d device=npu"""
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from engine.command import command
+from engine.device import Device
+from engine.distributed import World
+from engine.run import Run, find_resume
+from engine.trainer import Trainer
+
+
+@command("train")
+def main(cfg: DictConfig) -> float:
+    device: Device
+    with instantiate(cfg.device) as device, World(device) as world, Run.open(cfg, world.rank == 0) as run:
+        device.seed(cfg.seed)  # before the weights are drawn
+        trainer = Trainer(
+            task=instantiate(cfg.task, model=instantiate(cfg.model)),
+            dataset=instantiate(cfg.dataset),
+            optimizer=instantiate(cfg.optimizer),
+            schedule=instantiate(cfg.schedule),
+            precision=instantiate(cfg.precision),
+            device=device,
+            world=world,
+            run=run,
+            seed=cfg.seed,
+            **cfg.trainer,
+        )
+        checkpoint = world.broadcast(find_resume(cfg.resume, run.model))
+        if checkpoint:
+            trainer.resume(checkpoint)
+        best = trainer.fit()
+        if cfg.pictures and world.rank == 0:
+            from deploy.pictures import draw_training
+
+            draw_training(run.folder)
+        return best
+
+
+if __name__ == "__main__":
+    main()
