@@ -19,7 +19,7 @@ from torch import Tensor
 
 # A point at or behind the camera's plane has no image. It is treated as lying this far in front of it ...
 NEAREST = 1e-6
-# ... and at most this far off the axis, as x / z (84 degrees): finite, far outside every picture, on its own side.
+# ... and at most this far off the axis, as x / z: 84 degrees, where no lens model holds, so without distortion.
 STEEPEST = 10.0
 
 
@@ -100,13 +100,16 @@ def camera_to_world(points: np.ndarray, camera: Camera) -> np.ndarray:
 def project(points: np.ndarray, camera: Camera) -> np.ndarray:
     """Image of points (..., 3) in the camera frame: (..., 2) [px], lens distortion included.
 
-    What lies at or behind the camera's plane is given a finite place far outside the picture (`NEAREST`, `STEEPEST`),
-    except straight behind the lens, which falls on the principal point: look at the depth to tell.
+    What lies at or behind the camera's plane is given a finite place far outside the picture, on its own side
+    (`NEAREST`, `STEEPEST`). Only straight behind the lens is the principal point: look at the depth to tell.
     """
     exact = np.asarray(points, dtype=np.float64)
-    slopes = np.clip(exact[..., :2] / np.maximum(exact[..., 2:], NEAREST), -STEEPEST, STEEPEST)
+    slopes = exact[..., :2] / np.maximum(exact[..., 2:], NEAREST)
+    inside = (np.abs(slopes) <= STEEPEST).all(-1, keepdims=True)
+    slopes = np.clip(slopes, -STEEPEST, STEEPEST)
     scale, shift = _lens(slopes, camera)
-    return (camera.focal * (slopes * scale + shift) + camera.centre).astype(points.dtype, copy=False)
+    seen = np.where(inside, slopes * scale + shift, slopes)
+    return (camera.focal * seen + camera.centre).astype(points.dtype, copy=False)
 
 
 def undistort(keypoints: np.ndarray, camera: Camera) -> np.ndarray:

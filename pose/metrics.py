@@ -150,7 +150,8 @@ def _rotations(k: Tensor) -> tuple[Tensor, Tensor]:
     x = (1 + (3 * constant).sqrt_()).sqrt_()  # s1 + s2 + s3 is at most this for |K| = 1, by Cauchy-Schwarz
     for _ in range(20):
         inner = x * x - 1
-        step = (inner * inner - 8 * determinant * x - constant) / (4 * x * inner - 8 * determinant)
+        slope = (4 * x * inner - 8 * determinant).clamp_(min=NEARLY_SINGULAR)  # less is a tie, decomposed below
+        step = (inner * inner - 8 * determinant * x - constant) / slope
         x -= step
         if (step.abs() < 1e-9).all():
             break
