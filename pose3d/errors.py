@@ -166,6 +166,7 @@ class FrameErrors:
 
     def protocol(self) -> dict[str, Any]:
         index, _ = self.scores()
+        num_actions = len(self.group(index, 1, self.actions).unique())
         skeleton = self.packed.output_skeleton
         return {
             **self.conditions,
@@ -173,7 +174,7 @@ class FrameErrors:
             "frames": len(index),
             "joints": f"{skeleton.num_joints} ({skeleton.name}), relative to the hip, {self.packed.joint_frame} frame",
             "dropped": f"the last frames % {SEED_BATCH} of each action" if self.drop_last else "nothing",
-            "average": f"over the frames of an action, then over {len(self.actions)} actions, unweighted",
+            "average": f"over the frames of an action, then over {num_actions} actions, unweighted",
         }
 
     def arrays(self) -> dict[str, np.ndarray]:

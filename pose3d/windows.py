@@ -20,6 +20,7 @@ from pose3d.packed import pad, with_mirror_image
 Batch = dict[str, Tensor]
 
 EVALUATION_FRAMES = 8192  # in one evaluation batch: any device is busy with so many, and they are small
+OVERLAPPING_VIEWS = ("cpu",)  # where index_select reads overlapping rows in place; others might copy them all first
 
 
 class WindowBatches:
@@ -124,9 +125,10 @@ class SequenceBatches:
         frames_per_batch: int = EVALUATION_FRAMES,
     ) -> None:
         self.device, self.receptive_field, self.frames_per_batch = device, receptive_field, frames_per_batch
-        past = _past(receptive_field, causal)
-        self.frames, rows = pad(packed, past, receptive_field - 1 - past)
-        self.index = rows[past : len(rows) - (receptive_field - 1 - past)]
+        self.past = _past(receptive_field, causal)
+        future = receptive_field - 1 - self.past
+        self.frames, rows = pad(packed, self.past, future)
+        self.index = rows[self.past : len(rows) - future]
         self.starts = range(0, len(self.index), frames_per_batch)[rank::world_size]
 
     def __len__(self) -> int:
@@ -167,7 +169,7 @@ def _slices(frames: Tensor, first: Tensor, width: int) -> Tensor:
     """(B, width, ...) the `width` rows of `frames` from each of `first` (B,) on."""
     if width == 1:
         return frames.index_select(0, first).unsqueeze(1)
-    if frames.device.type == "cpu":  # one copy per window through overlapping rows
+    if frames.device.type in OVERLAPPING_VIEWS:  # one copy per window
         size = frames[0].numel()
         windows = frames.as_strided((len(frames) - width + 1, width * size), (size, 1))
         return windows.index_select(0, first).view(len(first), width, *frames.shape[1:])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
 from pose.shapes import IO
 from pose.skeleton import H36M_14, H36M_16, H36M_17
+from pose3d.foreign_mlp import State, take, tensorflow_arrays, tensorflow_trunk, weigq_trunk
 from pose3d.lifter import Lifter
 from pose3d.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
 
@@ -88,3 +92,43 @@ class Baseline3D(Lifter):
         network = copy.deepcopy(self)
         bake_weights(network)
         return network
+
+
+def from_tensorflow(arrays: Mapping[str, np.ndarray], statistics: State) -> State:
+    """Weights of the TensorFlow original, for a model built with the options it was trained with.
+
+    Args:
+        arrays: the checkpoint's variables by name, e.g. an opened npz (see `pose3d.foreign_mlp`).
+        statistics: `keypoint_statistics.mean`, `.std` (16, 2) [px], `joint_statistics.mean`, `.std` (J', 3) [m]; the
+            original computes them from the training split, as `Baseline3D.fit_statistics` does.
+
+    Returns:
+        What `Baseline3D.load_state_dict` takes. The raw matrices: keep `max_weight_norm` if it had `--max_norm`.
+    """
+    state = tensorflow_arrays(arrays)
+    batch_norm = any("batch_normalization" in name for name in state)
+    trunk = {f"trunk.{name}": value for name, value in tensorflow_trunk(state, batch_norm).items()}
+    head = {"head.weight": take(state, "linear_model/w4"), "head.bias": take(state, "linear_model/b4")}
+    return {**trunk, **head, **_statistics(statistics)}
+
+
+def from_weigq(state: Mapping[str, Any], statistics: State) -> State:
+    """Weights of weigq's PyTorch port, for a model with `batch_norm_eps=1e-5` and `max_weight_norm=None`.
+
+    What the port does otherwise than the original, so that the same training is not to be expected: batch norm with
+    eps 1e-5 and momentum 0.1, no weight clip (its `--max_norm` clips gradients), He-normal weights with PyTorch's
+    biases, a learning rate that falls in steps, the best epoch reported.
+
+    Args:
+        state: the port's state dict, or its checkpoint with a "state_dict" in it.
+        statistics: as for `from_tensorflow`; the port keeps them in its stat_3d.pth.tar, in millimetres.
+    """
+    inner: State = dict(state.get("state_dict", state))
+    trunk = {f"trunk.{name}": value for name, value in weigq_trunk(inner).items()}
+    head = {"head.weight": take(inner, "w2.weight"), "head.bias": take(inner, "w2.bias")}
+    return {**trunk, **head, **_statistics(statistics)}
+
+
+def _statistics(state: State) -> State:
+    names = [f"{what}_statistics.{part}" for what in ("keypoint", "joint") for part in ("mean", "std")]
+    return {name: take(state, name) for name in names}

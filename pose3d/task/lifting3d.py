@@ -13,7 +13,7 @@ from pose3d.errors import PoseErrors
 from pose3d.lifter import Lifter
 from pose3d.packed import JointFrame, Packed, mirror_keypoints, pack
 from pose3d.sequence import MotionDataset
-from pose3d.windows import SequenceBatches, WindowBatches
+from pose3d.windows import EVALUATION_FRAMES, SequenceBatches, WindowBatches
 
 Batch = dict[str, Tensor]
 
@@ -70,7 +70,6 @@ class Lifting3D:
         if parity not in (None, "seed"):
             raise ValueError(f"parity must be null or seed, got {parity!r}.")
         self.model = model
-        self.lifter = model  # stays the bare model when the trainer wraps `model`
         self.loss_name, self.stride = loss, stride
         self.joint_frame: JointFrame = joint_frame
         self.flip_augment, self.flip_test = flip_augment, flip_test
@@ -80,22 +79,23 @@ class Lifting3D:
     def batches(
         self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
     ) -> WindowBatches | SequenceBatches:
-        lifter = self.lifter
+        model = self.model
         packed = pack(
             dataset.sequences("train" if training else "validation"),
-            input_skeleton=lifter.input_skeleton,
-            output_skeleton=lifter.output_skeleton,
-            keypoint_frame=lifter.keypoint_frame,
-            keypoint_channels=lifter.keypoint_channels,
+            input_skeleton=model.input_skeleton,
+            output_skeleton=model.output_skeleton,
+            keypoint_frame=model.keypoint_frame,
+            keypoint_channels=model.keypoint_channels,
             joint_frame=self.joint_frame,
             device=device,
         )
-        window = {"receptive_field": lifter.receptive_field, "causal": lifter.causal, "device": device}
+        window = {"receptive_field": model.receptive_field, "causal": model.causal, "device": device}
         shard = {"rank": loading.rank, "world_size": loading.world_size}
         if not training:
             self.evaluated = packed, dataset
-            return SequenceBatches(packed, **window, **shard)
-        lifter.fit_statistics(packed.keypoints, packed.joints)
+            frames = max(loading.batch_size, EVALUATION_FRAMES)
+            return SequenceBatches(packed, **window, **shard, frames_per_batch=frames)
+        model.fit_statistics(packed.keypoints, packed.joints)
         return WindowBatches(
             packed,
             **window,
@@ -112,17 +112,17 @@ class Lifting3D:
         if self.loss_name == "mpjpe":
             loss = mpjpe(predicted, target).mean()
         else:
-            computed = self.lifter.predicted_joints
-            loss = ((predicted - target)[..., computed, :] / self.lifter.joint_scale()).square().mean()
+            computed = self.model.predicted_joints
+            loss = ((predicted - target)[..., computed, :] / self.model.joint_scale()).square().mean()
         return loss, {self.loss_name: loss.detach()}
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         keypoints = batch["keypoints"]
         if not self.flip_test:
             return {"joints": self.model(keypoints)}
-        mirrored = mirror_keypoints(keypoints, batch["mirror"], self.lifter.input_skeleton)
+        mirrored = mirror_keypoints(keypoints, batch["mirror"], self.model.input_skeleton)
         joints, reflection = self.model(torch.cat([keypoints, mirrored])).chunk(2)
-        return {"joints": (joints + mirror(reflection, self.lifter.output_skeleton)) / 2}
+        return {"joints": (joints + mirror(reflection, self.model.output_skeleton)) / 2}
 
     def metrics(self) -> PoseErrors:
         if self.evaluated is None:
