@@ -16,6 +16,7 @@ from engine.task import Loading
 
 @command("evaluate", choose_model)
 def main(cfg: DictConfig) -> float:
+    """Score a trained model, print the table and write the results; return the score."""
     config, state, path = restore(cfg)
     device: Device
     with instantiate(config.device) as device, World(device) as world:

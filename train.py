@@ -12,6 +12,7 @@ from engine.trainer import Trainer
 
 @command("train")
 def main(cfg: DictConfig) -> float:
+    """Train the model that the configuration names; return the best score, for sweeps."""
     device: Device
     with instantiate(cfg.device) as device, World(device) as world, Run.open(cfg, world.rank == 0) as run:
         device.seed(cfg.seed)  # before the weights are drawn

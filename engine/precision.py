@@ -7,16 +7,16 @@ Modules with the class attribute `precise = True` (standardisation in pixels, sa
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils import _pytree as pytree
 
 from engine.checkpoint import load_weights
 from engine.device import Device
+from engine.loss_scale import LossScaler
+from engine.lowering import Masters, autocast, halve
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Arithmetic:
 
     def __init__(self, level: str, device: Device, loss_scale: float | str | None) -> None:
         self.level, self.device = level, device
-        self.masters: dict[str, tuple[nn.Parameter, nn.Parameter]] = {}
+        self.masters: Masters = {}
         self.scaler = LossScaler(device, loss_scale) if loss_scale is not None else None
         self.optimizer: Optimizer
 
@@ -81,35 +81,11 @@ class Arithmetic:
 
     def prepare(self, model: nn.Module) -> None:
         """Lower the model in place. It stays a module with the same parameter names."""
-        if self.level == "fp32":
-            return
-        for module in model.modules():
-            if getattr(module, "precise", False):
-                module.register_forward_pre_hook(_inputs_to(torch.float32), with_kwargs=True)
         if self.level == "o2":
-            self._halve(model)
-        for entry in _entries(model):
-            if self.level in ("bf16", "o1"):
-                dtype = torch.bfloat16 if self.level == "bf16" else torch.float16
-                _autocast(entry, self.device.torch.type, dtype, enabled=True)
-            entry.register_forward_hook(lambda _module, _inputs, output: _cast(output, torch.float32))
-        for module in model.modules():
-            if getattr(module, "precise", False) and self.level != "o2":
-                _autocast(module, self.device.torch.type, torch.float32, enabled=False)
-
-    def _halve(self, model: nn.Module) -> None:
-        """O2: modules that own a matrix hold it in fp16 and cast their inputs; all others stay fp32."""
-        precise = {id(part) for m in model.modules() if getattr(m, "precise", False) for part in m.modules()}
-        for name, module in model.named_modules():
-            own = dict(module.named_parameters(recurse=False))
-            leaf = next(module.children(), None) is None
-            if id(module) in precise or not leaf or not any(p.dim() >= 2 for p in own.values()):
-                continue
-            for key, parameter in own.items():
-                master = nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
-                parameter.data = parameter.data.half()
-                self.masters[f"{name}.{key}" if name else key] = (parameter, master)
-            module.register_forward_pre_hook(_inputs_to(torch.float16), with_kwargs=True)
+            self.masters = halve(model)
+        elif self.level != "fp32":
+            dtype = torch.bfloat16 if self.level == "bf16" else torch.float16
+            autocast(model, self.device.torch.type, dtype)
 
     def parameters(self, model: nn.Module) -> list[nn.Parameter]:
         """What the optimiser updates: fp32 masters in place of fp16 parameters."""
@@ -174,7 +150,7 @@ class Arithmetic:
 
     def model_state(self, model: nn.Module) -> dict[str, Tensor]:
         """The model's state dict in fp32, taken from the masters where there are any."""
-        state = {key: _fp32(value.detach()) for key, value in model.state_dict().items()}
+        state = {key: _to_fp32(value.detach()) for key, value in model.state_dict().items()}
         return state | {name: master.detach() for name, (_, master) in self.masters.items()}
 
     def load_model_state(self, model: nn.Module, state: dict[str, Tensor], source: str) -> None:
@@ -189,51 +165,6 @@ class Arithmetic:
     def load_state_dict(self, state: dict[str, float]) -> None:
         if self.scaler and state:
             self.scaler.load_state_dict(state)
-
-
-class LossScaler:
-    """Multiplies the loss by S; a step whose gradients hold inf or nan is skipped and counted.
-
-    Dynamic: S starts at 2^16, doubles after 2000 good steps in a row, halves on overflow. Fixed: S never changes, but
-    an overflow still skips the step; apex does not look for one there and writes the infinity into the weights.
-    """
-
-    def __init__(self, device: Device, loss_scale: float | str) -> None:
-        self.fixed = None if loss_scale == "dynamic" else float(loss_scale)
-        start = 2.0**16 if self.fixed is None else self.fixed
-        if device.sees_overflow:
-            self.scaler = torch.amp.GradScaler(device.torch.type, init_scale=start)
-        else:
-            # Saturating chips leave no infinity: torch_npu's scaler reads the hardware's status as well.
-            self.scaler = device.module.amp.GradScaler(init_scale=start)
-        self.overflows = torch.zeros((), device=device.torch)
-
-    def scale(self, loss: Tensor) -> Tensor:
-        return self.scaler.scale(loss)
-
-    def unscale(self, optimizer: Optimizer) -> None:
-        self.scaler.unscale_(optimizer)
-        for found in self.scaler._found_inf_per_device(optimizer).values():
-            self.overflows += found
-
-    def step(self, optimizer: Optimizer) -> None:
-        self.scaler.step(optimizer)
-        self.scaler.update(self.fixed)
-
-    def state_dict(self) -> dict[str, float]:
-        """By value, without what only one of the two scaler classes knows: a run may move between devices."""
-        state = self.scaler.state_dict()
-        return {
-            "scale": float(state["scale"]),
-            "good_steps": int(state["_growth_tracker"]),
-            "overflows": float(self.overflows),
-        }
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        scale = state["scale"] if self.fixed is None else self.fixed
-        own = self.scaler.state_dict()
-        self.scaler.load_state_dict(own | {"scale": scale, "_growth_tracker": state["good_steps"]})
-        self.overflows.fill_(state["overflows"])
 
 
 class ApexArithmetic(Arithmetic):
@@ -280,47 +211,5 @@ class ApexArithmetic(Arithmetic):
             self.amp.load_state_dict(state)
 
 
-def _entries(model: nn.Module) -> Iterator[nn.Module]:
-    """The modules a task calls: the model, or the members of a container, which has no forward of its own."""
-    if isinstance(model, nn.ModuleDict):
-        yield from model.values()
-    elif isinstance(model, nn.ModuleList):
-        yield from model
-    else:
-        yield model
-
-
-def _fp32(value: Tensor) -> Tensor:
+def _to_fp32(value: Tensor) -> Tensor:
     return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
-
-
-def _cast(tree: Any, dtype: torch.dtype) -> Any:
-    """Every floating tensor of a nest of tuples, lists and dicts to `dtype`; float64 stays."""
-
-    def one(leaf: Any) -> Any:
-        lowerable = isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.dtype != torch.float64
-        return leaf.to(dtype) if lowerable else leaf
-
-    return pytree.tree_map(one, tree)
-
-
-def _inputs_to(dtype: torch.dtype):
-    def hook(_module: nn.Module, inputs: Iterable[Any], keywords: dict[str, Any]) -> Any:
-        return _cast(tuple(inputs), dtype), _cast(keywords, dtype)
-
-    return hook
-
-
-def _autocast(module: nn.Module, device_type: str, dtype: torch.dtype, enabled: bool) -> None:
-    """Run the module's forward under autocast. Hooks rather than a patched forward, so that copies of it work."""
-    regions: list[torch.autocast] = []
-
-    def enter(_module: nn.Module, _inputs: Any) -> None:
-        regions.append(torch.autocast(device_type, dtype=dtype if enabled else None, enabled=enabled))
-        regions[-1].__enter__()
-
-    def leave(_module: nn.Module, _inputs: Any, _output: Any) -> None:
-        regions.pop().__exit__(None, None, None)
-
-    module.register_forward_pre_hook(enter)
-    module.register_forward_hook(leave, always_call=True)

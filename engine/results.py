@@ -27,6 +27,7 @@ def format_table(rows: list[dict[str, Any]]) -> str:
 
 
 def format_protocol(protocol: dict[str, Any]) -> str:
+    """What the scores were measured under, one line each."""
     return "\n".join(f"{name}: {_words(value)}" for name, value in protocol.items())
 
 
@@ -60,6 +61,7 @@ def report(metrics: Metrics, folder: Path, device: str, checkpoint: Path, config
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """The rows with their keys as the header."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

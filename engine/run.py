@@ -233,4 +233,5 @@ def commit() -> str:
 
 
 def write_json(path: Path, values: Any) -> None:
+    """Readable by people, too."""
     path.write_text(json.dumps(values, indent=2) + "\n")

@@ -6,8 +6,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,13 @@ from engine import checkpoint
 from engine.device import Device
 from engine.distributed import World
 from engine.evaluation import evaluate
+from engine.interruptions import interruptions
 from engine.precision import Precision
 from engine.run import LAST, Run
 from engine.schedule import Schedule
 from engine.task import Batch, Loading, Task
+
+PATIENCE = 20  # overflows in a row that a loss scale falling from 2^16 may need to settle
 
 log = logging.getLogger(__name__)
 
@@ -113,11 +115,12 @@ class Trainer:
         self.best: float | None = None
         self.scores: dict[str, float] = {}
         self.rng: dict[str, Tensor] | None = None
+        self.skipped = 0  # steps, until the last report
         self.pending: list[dict[str, Tensor]] = []  # loss and terms since the last report, on the device
 
     def fit(self) -> float:
         """Train to the end and return the best value of `task.monitor`."""
-        with _interruptions() as interrupted, self._bar() as bar:
+        with interruptions() as interrupted, self._bar() as bar:
             while self.step < self.steps:
                 self.train_epoch(bar, interrupted)
                 if interrupted:
@@ -182,8 +185,7 @@ class Trainer:
         values = dict(zip(names, table.mean(dim=1).tolist(), strict=True))
         speed = count * self.batch_size / seconds
         record = {"split": "train", "step": self.step, "epoch": self.epoch, **values, "lr": self.rate}
-        if self.arithmetic.overflows is not None:
-            record |= {"overflows": int(self.arithmetic.overflows), "loss_scale": self.arithmetic.scale}
+        record |= self._overflows(count)
         self.run.record(record | {"samples_per_s": round(speed, 1)})
         bar.set_postfix_str(f"loss {values['loss']:.4g}, {speed:.0f} samples/s", refresh=False)
         bar.update(self.step - bar.n)
@@ -202,10 +204,15 @@ class Trainer:
         return better
 
     def save(self, best: bool) -> None:
+        """Write last.pt, and best.pt where this is the best; never weights that are not finite."""
+        weights = self.arithmetic.model_state(self.model)
+        broken = [name for name, value in weights.items() if not value.isfinite().all()]
+        if broken:
+            raise ValueError(f"{broken[0]} is no longer finite after step {self.step}. {self._advice()}")
         generators = self.world.gather(self.rng)
         self.run.save(
             {
-                "model": self.arithmetic.model_state(self.model),
+                "model": weights,
                 "optimizer": self.optimizer.state_dict()["state"],
                 "scaler": self.arithmetic.state_dict(),
                 "rng": generators,
@@ -240,16 +247,32 @@ class Trainer:
         self.run.rewind(self.step)
         log.info("Going on from %s: epoch %d, step %d.", path, self.epoch, self.step)
 
+    def _overflows(self, count: int) -> dict[str, float]:
+        """Of O1 and O2: how many steps were skipped so far. Raises where all of the last `count` were."""
+        if self.arithmetic.overflows is None:
+            return {}
+        skipped, scale = int(self.arithmetic.overflows), self.arithmetic.scale
+        if count >= PATIENCE and skipped - self.skipped == count:
+            raise ValueError(
+                f"Each of the last {count} steps overflowed fp16 and was skipped; the loss scale is {scale} at step "
+                f"{self.step}. {self._advice()}"
+            )
+        self.skipped = skipped
+        return {"overflows": skipped, "loss_scale": scale or 0.0}
+
     def _non_finite(self, value: float, steps_ago: int) -> str:
         number = self.batch - steps_ago
         rows = next(iter(self.batches.epoch(self.epoch, start=number))).get("index")
         which = "" if rows is None else f", rows {', '.join(map(str, rows.flatten()[:4].tolist()))}, ..."
-        kept = self.run.folder / LAST
         return (
             f"The loss became {value} in step {self.step - steps_ago} (epoch {self.epoch}, batch {number} of "
-            f"{len(self.batches)}{which}). {f'{kept} is from before' if kept.exists() else 'No checkpoint yet'}. "
-            "Lower optimizer.lr, set trainer.grad_clip_norm, or use precision=fp32."
+            f"{len(self.batches)}{which}). {self._advice()}"
         )
+
+    def _advice(self) -> str:
+        last = self.run.folder / LAST
+        kept = f"{last} is from before" if last.exists() else "There is no checkpoint yet"
+        return f"{kept}. Lower optimizer.lr, set trainer.grad_clip_norm, or use precision=fp32."
 
     def _exit(self, number: int) -> None:
         name = signal.Signals(number).name
@@ -270,22 +293,3 @@ class _Loss(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return self._loss(batch)
-
-
-@contextmanager
-def _interruptions() -> Iterator[list[int]]:
-    """The first SIGINT or SIGTERM is noted, to stop after the step; the second acts at once."""
-    caught: list[int] = []
-    before = {}
-
-    def note(number: int, _frame: object) -> None:
-        caught.append(number)
-        signal.signal(number, before[number])
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, note)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
