@@ -82,6 +82,7 @@ class Script:
         self.knees = [Track(0.0) for _ in (0, 1)]
         self.ripple: list[tuple[int, float, float, np.ndarray, float, float]] = []
         self.swing = rng.uniform(0.3, 1.1)
+        self.straightness = rng.uniform(0.965, 0.995)
 
     def uniform(self, low: float, high: float) -> float:
         return low + (high - low) * self.rng.random()
@@ -103,6 +104,19 @@ class Script:
     def beside(self, side: int, forward: float = 0.0, wider: float = 0.0) -> tuple[float, float]:
         """World x, y of a foot's place beside the path."""
         return self.ahead(forward, (2 * side - 1) * (self.width + wider))
+
+    def reach(
+        self, side: int, start: float, duration: float, azimuth: float, radius: float, height: float, elbow: float, swing: float
+    ) -> float:
+        """Move a hand, around the trunk and wide of the shoulder, no faster than hands do when nothing is thrown."""
+        track = self.hands[side]
+        begin, before, low, *_ = track.value
+        across = 0.5 * (radius + before)
+        distance = np.sqrt((radius - before) ** 2 + (height - low) ** 2 + (across * (azimuth - begin)) ** 2)
+        rise = min(1.0, abs(height - low) / 0.8)
+        bulge = max(0.0, 0.8 - across) * rise
+        duration = max(duration, 0.3 * (distance + bulge))
+        return track.to(start, duration, azimuth, radius, height, elbow, swing, lift=bulge)
 
     def step(
         self, side: int, start: float, duration: float, place: tuple[float, float], height: float, turn: float, lift: float
@@ -171,7 +185,7 @@ class Script:
         self, ground: np.ndarray, left: np.ndarray, places: np.ndarray, raised: np.ndarray, blur: _Blur
     ) -> np.ndarray:
         """(T,) height of the hips over the ankles' own that lets both planted feet reach the floor [m]."""
-        reach = 0.985 * self.body.leg
+        reach = self.straightness * self.body.leg
         heights = []
         for side in (0, 1):
             hip = ground + (2 * side - 1) * self.body.hip * left
@@ -185,7 +199,9 @@ class Script:
         """(T, 2, 3) hands in the thorax's frame, y outward [arm lengths], and (T, 2) elbows."""
         hands, elbows = [], []
         for side in (0, 1):
-            (azimuth, radius, height, elbow, swing), _ = (part.T for part in self.hands[side].at(time))
+            values, bulge = self.hands[side].at(time)
+            azimuth, radius, height, elbow, swing = values.T
+            radius = radius + bulge
             forward = swing * self.swing * (2 * side - 1) * ahead
             hand = np.stack([radius * np.cos(azimuth) + 1.1 * forward, radius * np.sin(azimuth), height], -1)
             hand[:, 2] += 0.25 * forward

@@ -42,7 +42,8 @@ PLACES: dict[str, tuple[float, float, float, float, float]] = {
 def place(s: Script, side: int, name: str, start: float, duration: float, spread: float = 1.0) -> float:
     """Bring a hand to one of PLACES, not quite the same each time."""
     azimuth, radius, height, elbow, swing = PLACES[name]
-    return s.hands[side].to(
+    return s.reach(
+        side,
         start,
         duration,
         np.radians(azimuth + spread * s.normal(12)),
@@ -58,7 +59,7 @@ def anywhere(s: Script, side: int, start: float, duration: float) -> float:
     azimuth = s.uniform(-45, 130)
     height = s.uniform(-0.95, 1.1)
     radius = s.uniform(0.25, 1.25)
-    return s.hands[side].to(start, duration, np.radians(azimuth), radius, height, np.radians(s.normal(25)), 0.0)
+    return s.reach(side, start, duration, np.radians(azimuth), radius, height, np.radians(s.uniform(-20, 70)), 0.0)
 
 
 def keep(s: Script, side: int, names: tuple[str, ...], start: float, end: float, pause: float = 3.0) -> None:
@@ -100,11 +101,9 @@ def both(s: Script, start: float, end: float, pause: float = 0.7) -> None:
         azimuth, height, radius = s.uniform(-30, 110), s.uniform(-0.9, 1.1), s.uniform(0.25, 1.2)
         elbow, shift = s.normal(20), s.normal(20)
         for side in (0, 1):
-            turned = azimuth + (2 * side - 1) * shift
-            s.hands[side].to(
-                time, move, np.radians(np.clip(turned, -50, 135)), radius, height + s.normal(0.05), np.radians(elbow), 0.0
-            )
-        time += move + s.rng.exponential(pause)
+            turned = np.radians(np.clip(azimuth + (2 * side - 1) * shift, -50, 135))
+            end = s.reach(side, time, move, turned, radius, height + s.normal(0.05), np.radians(elbow), 0.0)
+        time = end + s.rng.exponential(pause)
 
 
 def shake(s: Script, side: int, start: float, end: float) -> None:

@@ -13,12 +13,14 @@ import numpy as np
 
 from pose3d.body import LIMITS, Body
 
-# The direction of a limb at mid-range and where its middle joint then points, in the frame it hangs from. Both turn
-# together with the limb, the short way round, so the middle joint is undefined only opposite `rest`, where no limb
-# goes: legs up and back, arms up, back and inward.
+# A direction of the limb (unit) and where its middle joint then points, in the frame it hangs from, y outward. Both
+# turn together with the limb, the short way round, so the middle joint is undefined only opposite REST, where no limb
+# goes: legs up and back, arms back and inward. The arm's make elbows point back when it hangs, down and a little out
+# when it reaches forward, out and forward when it is overhead.
 LEG_REST, LEG_POLE = np.array([0.5, 0.0, -0.866]), np.array([0.866, 0.0, 0.5])
-ARM_REST, ARM_POLE = np.array([0.5, 0.35, -0.8]), np.array([-0.7, 0.5, -0.4])
-MIRROR = np.array([1.0, -1.0, 1.0])
+ARM_REST, ARM_POLE = np.array([0.781, 0.488, -0.390]), np.array([-0.541, 0.219, -0.812])
+# The last share of a limb's length is given up gradually, or knees and elbows would snap straight.
+SOFTNESS = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +80,8 @@ def pose_body(controls: Controls, body: Body) -> np.ndarray:
         reach = np.einsum("tij,tj->ti", thoracic, body.arm * hand * mirror - girdle)
         elbow, wrist = two_bone(
             reach,
-            thoracic @ (ARM_REST * mirror / np.linalg.norm(ARM_REST)),
-            thoracic @ (_orthogonal(ARM_POLE, ARM_REST) * mirror),
+            thoracic @ (ARM_REST * mirror),
+            thoracic @ (ARM_POLE * mirror),
             outward * controls.elbows[:, side],
             body.upper_arm,
             body.forearm,
@@ -114,7 +116,8 @@ def two_bone(
     """Place the middle and the end of a two-bone limb that starts at the origin.
 
     Args:
-        target: (T, 3) where the end should be [m]; out of reach, it comes as near as the limb allows along its line.
+        target: (T, 3) where the end should be [m]; near and beyond the limits of reach the end falls short of it,
+            along its line.
         rest: (T, 3) unit direction of the limb at mid-range.
         pole: (T, 3) unit direction, at right angles to `rest`, in which the middle joint leaves the line.
         swivel: (T,) turn of the middle joint about the line [rad].
@@ -125,10 +128,13 @@ def two_bone(
     Returns:
         (T, 3) middle joint and (T, 3) end.
     """
+    longest = 0.999 * (upper + lower)
     nearest = np.sqrt(upper**2 + lower**2 + 2 * upper * lower * np.cos(flexion))
+    soft = SOFTNESS * longest
     length = np.sqrt((target * target).sum(-1, keepdims=True))
     line = target / np.maximum(length, 1e-6)
-    length = np.clip(length, nearest, 0.9995 * (upper + lower))
+    length = np.where(length > longest - soft, longest - soft * np.exp((longest - soft - length) / soft), length)
+    length = np.where(length < nearest + soft, nearest + soft * np.exp((length - nearest - soft) / soft), length)
     # `pole` carried along by the shortest rotation from `rest` to `line`, then turned about `line`.
     carried = pole - (pole * line).sum(-1, keepdims=True) / (1.001 + (rest * line).sum(-1, keepdims=True)) * (rest + line)
     carried = carried - (carried * line).sum(-1, keepdims=True) * line
@@ -151,8 +157,3 @@ def shoulder_direction(hand: np.ndarray, body: Body) -> np.ndarray:
     cos = np.cos(elevation)
     return np.stack([cos * np.sin(protraction), cos * np.cos(protraction), np.sin(elevation)], -1)
 
-
-def _orthogonal(vector: np.ndarray, to: np.ndarray) -> np.ndarray:
-    """`vector` (3,) without its part along `to` (3,), unit length."""
-    vector = vector - to * (vector @ to) / (to @ to)
-    return vector / np.linalg.norm(vector)
