@@ -213,7 +213,7 @@ def _parse_motion(data: bytes, columns: int, first_line: int, path: Path) -> tup
         raise ValueError(
             f"{path}, line {first_line + 1}: Frame Time is {frame_time[1][:40]}; expected seconds, e.g. 0.00833."
         )
-    rows = body.count(b"\n") + 1
+    rows = 0 if not body or body.isspace() else body.count(b"\n") + 1
     if rows < count:
         raise ValueError(f"{path}: Frames: {count} are announced, at most {rows} lines follow; the file is cut off.")
     try:

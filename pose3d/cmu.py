@@ -12,12 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pose.skeleton import convert, get_skeleton
+from pose.skeleton import CMU_21, H36M_17, convert
 from pose3d.bvh import Bvh, forward_kinematics
 from pose3d.files import require_file
-
-CMU = get_skeleton("cmu_21")
-H36M_17 = get_skeleton("h36m_17")
 
 # cgspeed's "Daz-friendly" BVH: our name -> the file's.
 BVH_JOINTS = {
@@ -43,7 +40,7 @@ BVH_JOINTS = {
     "right_eye": "rightEye",
 }
 
-# Human3.6M's neck and head for figures without a nose, as its own skeleton hangs them: (left, up, forward) [cm] from the
+# What stands for neck and head in figures without a nose, hung as in Human3.6M: (left, up, forward) [cm] from the
 # base of the neck to the neck, turning with the file's neck joint, and from the neck to the head, turning with its head
 # joint. At rest that puts the neck in the lower face and the head 17 cm over the thorax, the eyes at 15.
 THORAX_TO_NECK = (0.0, 8.6, 8.7)
@@ -59,7 +56,7 @@ ACTIONS = {
     "Jumping": ("jump", "hop", "leap"),
     "Running": ("run", "jog"),
     "Walking": ("walk", "navigate", "stride", "march"),
-    "Everyday": ("wash", "bend", "sit", "sweep", "drink", "eat", "talk", "phone", "wait", "pick up", "carry", "clean"),
+    "Everyday": ("wash", "bend", "sit", "sweep", "drink", "eat", "talk", "phone", "wait", "pick up", "carry"),
     "Other": ("",),
 }
 
@@ -87,15 +84,15 @@ def joints_of_bvh(bvh: Bvh) -> np.ndarray:
     The floor, z = 0, is put where the lower ankle or toe end is in the lowest percent of the frames: volumes were
     calibrated differently, and some takes lie a metre below the floor.
     """
-    names = [BVH_JOINTS[joint] for joint in CMU.joints]
+    names = [BVH_JOINTS[joint] for joint in CMU_21.joints]
     toes = [name for name in ("lFoot end", "rFoot end") if name in bvh.joints]
     positions, rotations = forward_kinematics(bvh, names + toes)
     # The file's hip joint lies 2.6 cm below the hip joints' middle, which is what "hip" means here.
-    positions[:, CMU.index("hip")] = positions[:, [CMU.index("left_hip"), CMU.index("right_hip")]].mean(1)
-    joints = convert(positions[:, : len(names)], CMU, H36M_17)
+    positions[:, CMU_21.index("hip")] = positions[:, [CMU_21.index("left_hip"), CMU_21.index("right_hip")]].mean(1)
+    joints = convert(positions[:, : len(names)], CMU_21, H36M_17)
     thorax, skull, neck, head = (
-        CMU.index("thorax"),
-        CMU.index("upper_neck"),
+        CMU_21.index("thorax"),
+        CMU_21.index("upper_neck"),
         H36M_17.index("neck"),
         H36M_17.index("head"),
     )

@@ -29,3 +29,8 @@ def require_file(path: str | Path, what: str, most_bytes: int) -> Path:
     if not 0 < size <= most_bytes:
         raise ValueError(f"{path} has {size} bytes; {what} has 1 to {most_bytes}.")
     return path
+
+
+def read_bytes(path: str | Path, what: str, most_bytes: int) -> bytes:
+    """The contents of a file that `require_file` accepts."""
+    return require_file(path, what, most_bytes).read_bytes()

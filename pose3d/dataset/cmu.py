@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pose.camera import project, world_to_camera
+from pose.skeleton import H36M_17
 from pose3d import cmu
 from pose3d.bvh import read_bvh
 from pose3d.files import require_folder
@@ -83,7 +84,8 @@ class CMU:
         if missing and not allow_missing:
             raise FileNotFoundError(
                 f"dataset.root={root} has no takes of subjects {', '.join(missing)}; "
-                f"it has {', '.join(sorted(self.files))}. Change dataset.train_subjects and validation_subjects, or go on with dataset.allow_missing=true."
+                f"it has {', '.join(sorted(self.files))}. Change dataset.train_subjects and validation_subjects, "
+                "or go on with dataset.allow_missing=true."
             )
         index = self.root / "CMU-INDEX.md"
         self.descriptions = cmu.read_index(index) if index.exists() else {}
@@ -123,9 +125,9 @@ class CMU:
                     take=take if len(motions) == 1 else f"{take} part {number}",
                     camera=camera,
                     keypoints=project(world_to_camera(motion, camera), camera).astype(np.float32),
-                    keypoint_skeleton=cmu.H36M_17,
+                    keypoint_skeleton=H36M_17,
                     joints=world,
-                    skeleton=cmu.H36M_17,
+                    skeleton=H36M_17,
                     fps=min(bvh.fps, self.fps) / self.frame_step,
                 )
                 for camera in cameras

@@ -1,0 +1,163 @@
+"""Human3.6M in HDF5, as 3d-pose-baseline and GMH-MDN read it: 3D, cameras.h5 and Stacked Hourglass detections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pose.camera import Camera
+from pose.shapes import check_shape
+from pose.skeleton import H36M_16, SH_16, convert
+from pose3d import h36m
+from pose3d.cache import cached_sequences
+from pose3d.files import require_folder
+from pose3d.h5 import open_h5, read_array
+from pose3d.h36m_cameras import published_cameras, read_cameras_h5
+from pose3d.sequence import PoseSequence, Split
+
+SOURCES = {
+    "gt": "ground truth",
+    "StackedHourglass": "stacked hourglass (MPII)",
+    "StackedHourglassFineTuned240": "stacked hourglass (fine-tuned)",
+}
+
+
+class H36MH5:
+    """`S9/MyPoses/3D_positions/*.h5`, `cameras.h5` and, for detections, `S9/StackedHourglass/*.h5`.
+
+    Args:
+        root: folder of cameras.h5, S1, S5, ...
+        keypoints: "gt" for projections of the 3D, or the name of a folder of detections in `SOURCES`.
+        train_subjects, validation_subjects, actions, frame_step, allow_missing: see `pose3d.h36m.Selection`.
+        cache: folder for parsed motion; None to parse every time.
+    """
+
+    name = "h36m_h5"
+
+    def __init__(
+        self,
+        root: str,
+        keypoints: str,
+        train_subjects: Sequence[str],
+        validation_subjects: Sequence[str],
+        actions: Sequence[str] | None,
+        frame_step: int,
+        allow_missing: bool,
+        cache: str | None,
+    ) -> None:
+        if keypoints not in SOURCES:
+            raise ValueError(f"dataset.keypoints={keypoints} is not one of {', '.join(SOURCES)}.")
+        self.selection = h36m.Selection.checked(train_subjects, validation_subjects, actions, frame_step, allow_missing)
+        self.actions = self.selection.actions
+        self.keypoints, self.keypoint_source = keypoints, SOURCES[keypoints]
+        self.cache = cache
+        self.root = require_folder(root, "Human3.6M in h5: cameras.h5 and S1/MyPoses/3D_positions/*.h5, S5/...")
+        self.takes = {
+            subject: h36m.take_files((self.root / subject / "MyPoses" / "3D_positions").glob("*.h5"))
+            for subject in h36m.SUBJECTS
+            if (self.root / subject).is_dir()
+        }
+        notes = self.selection.check(self.takes, root, "{subject}/MyPoses/3D_positions/*.h5")
+        self.detections = {} if keypoints == "gt" else self._find_detections()
+        if keypoints != "gt":
+            notes += self._check_detections()
+        self.camera_file = self.root / "cameras.h5"
+        if self.camera_file.exists():
+            self.cameras = read_cameras_h5(self.camera_file)
+        else:
+            self.cameras = published_cameras()
+            notes += ("published camera table, no cameras.h5",)
+        wanted = self.selection.train_subjects + self.selection.validation_subjects
+        without = [subject for subject in wanted if subject not in self.cameras]
+        if without:
+            raise ValueError(
+                f"{self.camera_file} has no cameras of {', '.join(without)}; it has {', '.join(self.cameras)}."
+            )
+        self.notes = notes
+
+    def _find_detections(self) -> dict[tuple[str, str, str], Path]:
+        """{(subject, take, camera): file}; files are named Waiting_1.58860488.h5."""
+        found: dict[tuple[str, str, str], Path] = {}
+        for subject in self.takes:
+            for path in sorted((self.root / subject / self.keypoints).glob("*.h5")):
+                take, _, camera = path.stem.rpartition(".")
+                found[subject, h36m.canonical_take(take), camera] = path
+        return found
+
+    def _views(self, subject: str) -> list[tuple[str, Camera]]:
+        """The views of the subject's takes that can be read, in order."""
+        return [
+            (take, camera)
+            for take in self.selection.takes(subject)
+            if take in self.takes.get(subject, {})
+            for camera in self.cameras[subject]
+            if self.keypoints == "gt" or (subject, take, camera.name) in self.detections
+        ]
+
+    def _check_detections(self) -> tuple[str, ...]:
+        """Notes on views without detections; an error for those that should have some."""
+        subjects = self.selection.train_subjects + self.selection.validation_subjects
+        lacking = [
+            f"{subject} {take}.{camera}"
+            for subject in subjects
+            for take in self.selection.takes(subject)
+            if take in self.takes.get(subject, {})
+            for camera in h36m.CAMERA_IDS
+            if (subject, take, camera) not in self.detections
+            and (subject, take, camera) != h36m.VIEW_WITHOUT_DETECTIONS
+        ]
+        if lacking and not self.selection.allow_missing:
+            raise FileNotFoundError(
+                f"dataset.root={self.root} lacks {len(lacking)} files of {self.keypoints} detections, "
+                f"<take>.<camera>.h5: {', '.join(lacking[:12])}{', ...' if len(lacking) > 12 else ''}. "
+                "Get them, choose other dataset.keypoints, or go on without with dataset.allow_missing=true."
+            )
+        subject, take, camera = h36m.VIEW_WITHOUT_DETECTIONS
+        self.detections.pop(h36m.VIEW_WITHOUT_DETECTIONS, None)
+        known = (f"without {subject} {take}.{camera}, whose video is corrupt",) if subject in subjects else ()
+        return known + ((f"{len(lacking)} views without detections",) if lacking else ())
+
+    def sequences(self, split: Split) -> list[PoseSequence]:
+        """Every take of the split's subjects, four views each where there are keypoints."""
+        subjects = self.selection.subjects(split)
+        views = {subject: self._views(subject) for subject in subjects}
+        files = [self.takes[s][take] for s in subjects for take in dict.fromkeys(take for take, _ in views[s])]
+        files += [self.detections[s, t, c.name] for s in subjects for t, c in views[s] if self.keypoints != "gt"]
+        files += [self.camera_file] if self.camera_file.exists() else []
+        settings = {
+            "views": [(s, take, camera.name) for s in subjects for take, camera in views[s]],
+            "keypoints": self.keypoints,
+            "frame_step": self.selection.frame_step,
+        }
+        return cached_sequences(
+            self.cache, self.name, settings, files, lambda: [s for subject in subjects for s in self._read(subject)]
+        )
+
+    def _read(self, subject: str) -> Iterator[PoseSequence]:
+        views = self._views(subject)
+        for take in dict.fromkeys(take for take, _ in views):
+            path = self.takes[subject][take]
+            joints = h36m.joints_17(read_positions(path), str(path))
+            cameras = [camera for name, camera in views if name == take]
+            detections = None
+            if self.keypoints != "gt":
+                detections = [read_detections(self.detections[subject, take, c.name], len(joints)) for c in cameras]
+            yield from h36m.views(subject, take, joints, cameras, self.selection.frame_step, detections, H36M_16)
+
+
+def read_positions(path: Path) -> np.ndarray:
+    """(T, 96) float64 [mm]. The file holds (96, T): 32 joints x 3, each a row over time."""
+    with open_h5(path) as file:
+        positions = read_array(file, "3D_positions", path)
+    check_shape(positions, (96, "T"), f"3D_positions of {path}")
+    return positions.T
+
+
+def read_detections(path: Path, frames: int) -> np.ndarray:
+    """(T, 16, 2) float64 [px] in the order of h36m_16, from (T, 16, 2) in the detector's."""
+    with open_h5(path) as file:
+        poses = read_array(file, "poses", path)
+    check_shape(poses, ("T", 16, 2), f"poses of {path}", T=frames)
+    return convert(poses, SH_16, H36M_16)

@@ -1,0 +1,210 @@
+"""Human3.6M's protocol: subjects, actions, takes and how many frames they hold, whatever file they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pose.camera import Camera, project, world_to_camera
+from pose.skeleton import H36M_17, H36M_32, Skeleton, convert
+from pose3d.sequence import PoseSequence, Split
+
+FPS = 50.0
+SUBJECTS = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
+ACTIONS = (
+    "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases",
+    "Sitting", "SittingDown", "Smoking", "Waiting", "WalkDog", "Walking", "WalkTogether",
+)  # fmt: skip
+# S1's files carry the names on the left; 3d-pose-baseline has them renamed, VideoPose3D renames as it reads.
+RENAMED = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog"}
+# Frames per camera of each subject's 30 takes.
+FRAMES = {"S1": 62094, "S5": 99079, "S6": 62466, "S7": 101621, "S8": 64678, "S9": 79417, "S11": 58244}
+CAMERA_IDS = ("54138969", "55011271", "58860488", "60457274")
+# The video of this view is corrupt: it has 3D, but no detections. VideoPose3D leaves the whole take out.
+VIEW_WITHOUT_DETECTIONS = ("S11", "Directions", "54138969")
+
+# The numbers of the two takes of an action, 0 for a name without number: "Eating 2" and "Eating" of S1 are (2, 0).
+_USUAL = (1, 0)
+_UNUSUAL = {
+    "S1": {"Eating": (2, 0), "Sitting": (1, 2), "SittingDown": (2, 0)},
+    "S5": {"Directions": (1, 2), "Discussion": (2, 3), "Greeting": (1, 2), "Photo": (0, 2), "Waiting": (1, 2)},
+    "S6": {"Eating": (1, 2), "Posing": (2, 0), "Sitting": (1, 2), "Waiting": (3, 0)},
+    "S7": {"Phoning": (2, 0), "Waiting": (1, 2), "Walking": (1, 2)},
+    "S8": {"WalkTogether": (1, 2)},
+    "S9": {"Discussion": (1, 2)},
+    "S11": {"Discussion": (1, 2), "Greeting": (2, 0), "Phoning": (3, 2), "Smoking": (2, 0)},
+}
+
+
+def takes_of(subject: str, action: str) -> tuple[str, str]:
+    """The names of the two takes, e.g. ("Waiting 1", "Waiting")."""
+    numbers = _UNUSUAL[subject].get(action, _USUAL)
+    first, second = (f"{action} {number}" if number else action for number in numbers)
+    return first, second
+
+
+def canonical_take(name: str) -> str:
+    """The take a file stem means: "WalkingDog_1" and "WalkDog 1" are both "WalkDog 1"."""
+    action, _, number = name.replace("_", " ").strip().partition(" ")
+    return f"{RENAMED.get(action, action)} {number}".strip()
+
+
+def action_of(take: str) -> str:
+    """ "Sitting" of "Sitting 2", never of "SittingDown 2"."""
+    return take.partition(" ")[0]
+
+
+def take_files(paths: Iterable[Path]) -> dict[str, Path]:
+    """{take: its file} of one subject, named as released or as renamed; the calibration takes "_ALL" are left out."""
+    takes: dict[str, Path] = {}
+    for path in sorted(paths):
+        take = canonical_take(path.stem)
+        if path.name.startswith("_ALL"):
+            continue
+        if take in takes:
+            raise ValueError(f"{takes[take]} and {path.name} are both the take '{take}'. Remove one of them.")
+        takes[take] = path
+    return takes
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of Human3.6M is asked for: what every reader of it takes from its configuration.
+
+    Attributes:
+        train_subjects, validation_subjects: of `SUBJECTS`.
+        actions: of `ACTIONS`; empty for all.
+        frame_step: keep every n-th frame.
+        allow_missing: go on without takes that are not there.
+    """
+
+    train_subjects: tuple[str, ...]
+    validation_subjects: tuple[str, ...]
+    actions: tuple[str, ...]
+    frame_step: int
+    allow_missing: bool
+
+    @classmethod
+    def checked(
+        cls,
+        train_subjects: Sequence[str],
+        validation_subjects: Sequence[str],
+        actions: Sequence[str] | None,
+        frame_step: int,
+        allow_missing: bool,
+    ) -> Selection:
+        """From configuration values, or an error that names the key."""
+        for key, subjects in (("train_subjects", train_subjects), ("validation_subjects", validation_subjects)):
+            unknown = [str(subject) for subject in subjects if subject not in SUBJECTS]
+            if unknown:
+                raise ValueError(f"dataset.{key} has {', '.join(unknown)}; Human3.6M's are {', '.join(SUBJECTS)}.")
+        both = [subject for subject in train_subjects if subject in validation_subjects]
+        if both:
+            raise ValueError(f"{', '.join(both)} is both in dataset.train_subjects and in validation_subjects.")
+        unknown = [action for action in actions or () if action not in ACTIONS]
+        if unknown:
+            raise ValueError(f"dataset.actions has {', '.join(unknown)}; Human3.6M's are {', '.join(ACTIONS)}.")
+        if frame_step < 1:
+            raise ValueError(f"dataset.frame_step={frame_step} must be at least 1.")
+        chosen = tuple(action for action in ACTIONS if not actions or action in actions)
+        return cls(tuple(train_subjects), tuple(validation_subjects), chosen, frame_step, allow_missing)
+
+    def subjects(self, split: Split) -> tuple[str, ...]:
+        return self.train_subjects if split == "train" else self.validation_subjects
+
+    def takes(self, subject: str) -> list[str]:
+        """What the subject should have, in the protocol's order."""
+        return [take for action in self.actions for take in takes_of(subject, action)]
+
+    def check(self, found: Mapping[str, Iterable[str]], root: str, holds: str) -> tuple[str, ...]:
+        """Compare the takes found with those asked for.
+
+        Args:
+            found: {subject: takes}.
+            root: as the user wrote it.
+            holds: where in `root` a subject's takes lie, e.g. "S9/MyPoses/3D_positions".
+
+        Returns:
+            A note for what is missing, to be printed with every number.
+
+        Raises:
+            FileNotFoundError: naming what is missing, unless `allow_missing`.
+        """
+        wanted = self.train_subjects + self.validation_subjects
+        absent = [subject for subject in wanted if not any(True for _ in found.get(subject, ()))]
+        if len(absent) == len(wanted) or (absent and not self.allow_missing):
+            have = ", ".join(subject for subject in SUBJECTS if subject in found) or "none of its subjects"
+            raise FileNotFoundError(
+                f"dataset.root={root} has no takes of {', '.join(absent)} ({holds.format(subject=absent[0])}). "
+                f"Found {have}. Training needs {', '.join(self.train_subjects)}; validation "
+                f"{', '.join(self.validation_subjects)}."
+            )
+        missing = [f"{s} {take}" for s in wanted for take in self.takes(s) if take not in set(found.get(s, ()))]
+        total = sum(len(self.takes(subject)) for subject in wanted)
+        if missing and not self.allow_missing:
+            raise FileNotFoundError(
+                f"dataset.root={root} lacks {len(missing)} of {total} takes: {', '.join(missing)}. "
+                "Get them, or go on without with dataset.allow_missing=true."
+            )
+        return (f"without {', '.join(missing)}",) if missing else ()
+
+
+def joints_17(joints_32: np.ndarray, where: str) -> np.ndarray:
+    """(T, 96) of the release [mm] -> (T, 17, 3) [m], float64.
+
+    The release's joint 11 is the hip again. That tells a wrong order of the axes, which no shape tells when T = 96.
+    """
+    joints = joints_32.reshape(len(joints_32), 32, 3) / 1000
+    apart = np.abs(joints[:, 11] - joints[:, 0]).max()
+    if apart > 0.01:
+        raise ValueError(
+            f"{where}: joints 0 and 11 must coincide, found them {apart * 1000:.0f} mm apart; "
+            "the axes are stored in another order, or these are not Human3.6M's 32 joints."
+        )
+    return convert(joints, H36M_32, H36M_17)
+
+
+def views(
+    subject: str,
+    take: str,
+    joints: np.ndarray,
+    cameras: Sequence[Camera],
+    frame_step: int,
+    detections: Sequence[np.ndarray] | None = None,
+    detected: Skeleton = H36M_17,
+) -> list[PoseSequence]:
+    """The take as each camera sees it.
+
+    Args:
+        subject, take: e.g. "S9" and "Sitting 1".
+        joints: (T, 17, 3) float64 [m].
+        cameras: of the subject.
+        frame_step: keep every n-th frame.
+        detections: (T, K, 2) [px] per camera; None for projections of `joints` with the lens's full distortion.
+        detected: what the K are.
+    """
+    joints = joints[::frame_step]
+    world = joints.astype(np.float32)
+    sequences = []
+    for number, camera in enumerate(cameras):
+        if detections is None:
+            keypoints = project(world_to_camera(joints, camera), camera)
+        else:
+            keypoints = detections[number][::frame_step]
+        sequences.append(
+            PoseSequence(
+                subject=subject,
+                action=action_of(take),
+                take=take,
+                camera=camera,
+                keypoints=keypoints.astype(np.float32),
+                keypoint_skeleton=H36M_17 if detections is None else detected,
+                joints=world,
+                skeleton=H36M_17,
+                fps=FPS / frame_step,
+            )
+        )
+    return sequences

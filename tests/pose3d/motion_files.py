@@ -1,0 +1,103 @@
+"""Writers of motion files in their official layouts, for tests: the same motion in any of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cdflib.cdfwrite
+import h5py
+import numpy as np
+
+from pose3d import h36m
+from pose3d.h36m_cameras import EXTRINSICS, INTRINSICS
+
+# Which of the 32 joints lie where another does, in every released file.
+COINCIDENT = {11: 0, 16: 13, 24: 13, 20: 19, 23: 22, 28: 27, 31: 30}
+
+
+def motion_32(frames: int, seed: int) -> np.ndarray:
+    """(T, 96) [mm]: a cloud of joints the size of a person, drifting through Human3.6M's room."""
+    rng = np.random.default_rng(seed)
+    cloud = rng.normal(size=(32, 3)) * [200, 200, 400] + [0, 0, 1000]
+    drift = rng.normal(size=(frames, 1, 3)).cumsum(0) * [20, 20, 1]
+    joints = cloud + drift + rng.normal(size=(frames, 32, 3))
+    for copy, of in COINCIDENT.items():
+        joints[:, copy] = joints[:, of]
+    return joints.reshape(frames, 96)
+
+
+def take_frames(subject: str, take: str) -> int:
+    """A length that differs from take to take."""
+    return 5 + (len(subject) + 7 * len(take) + ord(take[-1])) % 6
+
+
+def all_takes(subjects=h36m.SUBJECTS, actions=h36m.ACTIONS):
+    """(subject, take, motion (T, 96) [mm]) of a whole, tiny Human3.6M."""
+    for s, subject in enumerate(subjects):
+        for a, action in enumerate(actions):
+            for k, take in enumerate(h36m.takes_of(subject, action)):
+                yield subject, take, motion_32(take_frames(subject, take), 1000 * s + 10 * a + k)
+
+
+def write_cdf(
+    path: Path, pose: np.ndarray, majority: str = "column_major", compress: int = 0, whole: bool = False
+) -> None:
+    """Variable Pose (1, T, 96) [mm]; cdflib sets the flag of the majority but leaves ordering the numbers to us."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    ordered = pose[None] if majority == "row_major" else np.asfortranarray(pose).ravel("K").reshape(1, *pose.shape)
+    spec = {"Majority": majority, "Compressed": 6 if whole else 0}
+    file = cdflib.cdfwrite.CDF(path, cdf_spec=spec)
+    variable = {"Variable": "Pose", "Data_Type": 45, "Num_Elements": 1, "Rec_Vary": True, "Dim_Sizes": list(pose.shape)}
+    file.write_var({**variable, "Compress": compress}, var_data=ordered)
+    file.close()
+
+
+def write_metadata(path: Path) -> None:
+    """metadata.xml with the published cameras; subjects nobody has get zeros and the identity."""
+    numbers = np.zeros((4, 11, 6))
+    for subject, rows in EXTRINSICS.items():
+        numbers[:, int(subject[1:]) - 1] = rows
+    values = " ".join(repr(float(v)) for v in [*numbers.ravel(), *np.ravel(INTRINSICS)])
+    path.write_text(
+        f'<?xml version="1.0" encoding="utf-8"?>\n<a><mapping><tr><td>1</td></tr></mapping><w0>[{values}]</w0></a>\n'
+    )
+
+
+def write_cameras_h5(path: Path, cameras) -> None:
+    """cameras.h5 of {subject: four cameras}, with its stray top-level array."""
+    with h5py.File(path, "w") as file:
+        file["3dtest"] = np.zeros((96, 1))
+        for subject, views in cameras.items():
+            for number, camera in enumerate(views, start=1):
+                group = file.create_group(f"subject{subject[1:]}/camera{number}")
+                group["R"] = camera.rotation.T
+                group["T"] = camera.position[:, None] * 1000
+                group["f"], group["c"] = camera.focal[:, None], camera.centre[:, None]
+                group["k"], group["p"] = camera.radial[:, None], camera.tangential[:, None]
+                group["Name"] = np.array([[ord(c)] for c in camera.name], dtype=np.float64)
+
+
+def write_h5(path: Path, name: str, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file[name] = array
+
+
+def write_release(root: Path, subjects=h36m.SUBJECTS, actions=h36m.ACTIONS, released_names: bool = True) -> None:
+    """S1/MyPoseFeatures/D3_Positions/*.cdf and metadata.xml; S1's odd names as released, or renamed."""
+    back = {renamed: released for released, renamed in h36m.RENAMED.items()}
+    for subject, take, pose in all_takes(subjects, actions):
+        action, _, number = take.partition(" ")
+        if released_names and subject == "S1":
+            take = f"{back.get(action, action)} {number}".strip()
+        write_cdf(root / subject / "MyPoseFeatures/D3_Positions" / f"{take}.cdf", pose)
+    write_cdf(root / subjects[0] / "MyPoseFeatures/D3_Positions" / "_ALL 1.cdf", motion_32(3, 0))
+    write_metadata(root / "metadata.xml")
+
+
+def write_h5_release(root: Path, cameras, subjects=h36m.SUBJECTS, actions=h36m.ACTIONS) -> None:
+    """S1/MyPoses/3D_positions/*.h5, (96, T), and cameras.h5."""
+    for subject, take, pose in all_takes(subjects, actions):
+        write_h5(root / subject / "MyPoses/3D_positions" / f"{take}.h5", "3D_positions", pose.T)
+    write_cameras_h5(root / "cameras.h5", cameras)
