@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ PALE = "#b5d2f7"
 
 @dataclass(frozen=True)
 class Curves:
-    """One chart of lines over epochs.
+    """One chart of lines over steps.
 
     Attributes:
         title: what y is, with its unit.
@@ -35,7 +35,7 @@ class Curves:
 
 def draw_bars(
     names: Sequence[str],
-    values: dict[str, Sequence[float]],
+    values: Mapping[str, Sequence[float]],
     heading: str,
     note: str,
     colours: Sequence[str] | None = None,
@@ -95,6 +95,7 @@ def draw_curves(charts: Sequence[Curves], heading: str, note: str) -> Figure:
     grid = figure.add_gridspec(
         1, len(charts), left=0.42 / width * 2, right=1 - 0.15 / width, top=top, bottom=0.12, wspace=0.16
     )
+    last = max(float(x[-1]) for chart in charts for x, _ in chart.lines.values())
     for place, chart in enumerate(charts):
         axes = figure.add_subplot(grid[0, place])
         if chart.logarithmic:
@@ -105,9 +106,11 @@ def draw_curves(charts: Sequence[Curves], heading: str, note: str) -> Figure:
         for (name, (x, y)), colour in zip(chart.lines.items(), (LEFT, RIGHT, TRUNK, QUIET), strict=False):
             axes.plot(x, y, color=colour, linewidth=1.8, label=name, solid_capstyle="round")
             axes.plot(x[-1:], y[-1:], "o", color=colour, markersize=4)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.set_xlim(0, 1.02 * last)
         axes.set_title(chart.title, loc="left", fontsize=11, color=INK)
-        axes.set_xlabel("epoch", color=QUIET, loc="right")
+        axes.set_xlabel("step", color=QUIET, loc="right")
         axes.grid(axis="y", color=FAINT, linewidth=0.7)
         axes.set_axisbelow(True)
         _quieten(axes)
@@ -127,7 +130,7 @@ def _quieten(axes: Axes) -> None:
 
 
 def _wrap(note: str, width: float) -> list[str]:
-    return textwrap.wrap(note, int(width * 14))
+    return textwrap.wrap(note, int(width * 14.4))
 
 
 def _headline(figure: Figure, heading: str, lines: list[str]) -> None:

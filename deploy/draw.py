@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 RIGHT, LEFT, TRUNK = "#e4572e", "#2b7de0", "#39424e"  # told apart by every common kind of colour blindness
 INK, QUIET, FAINT, PAPER = "#1f2933", "#7b8794", "#dde2e8", "#f7f8fa"
-GHOST = "#b4bdc8"
+GHOST, SHADE = "#b4bdc8", "#e6eaef"
+TILES = 1  # half the width of the floor [m]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,23 @@ class View:
         depth = away * np.cos(self.azimuth) - right * np.sin(self.azimuth)
         height = up * np.cos(self.elevation) + depth * np.sin(self.elevation)
         return np.stack([turned, height], -1), depth * np.cos(self.elevation) - up * np.sin(self.elevation)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The piece of paper a figure is drawn on: its middle (2,), half its width, and the floor's y [m]."""
+
+    middle: tuple[float, float]
+    reach: float
+    floor: float
+
+    @classmethod
+    def around(cls, *figures: np.ndarray) -> Frame:
+        """Room for all of the (J, 3) figures; the first one stands on the floor."""
+        points = View().flatten(np.concatenate(figures))[0]
+        low, high = points.min(0), points.max(0)
+        middle = (low + high) / 2
+        return cls((middle[0], middle[1]), max(0.6, 0.6 * float((high - low).max())), float(figures[0][:, 1].max()))
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -124,43 +142,32 @@ def draw_keypoints(axes: Axes, keypoints: np.ndarray, skeleton: Skeleton) -> Non
 
 
 def draw_joints(
-    axes: Axes,
-    joints: np.ndarray,
-    skeleton: Skeleton,
-    reach: float,
-    floor: float,
-    ghost: np.ndarray | None = None,
+    axes: Axes, joints: np.ndarray, skeleton: Skeleton, frame: Frame, ghost: np.ndarray | None = None
 ) -> None:
-    """Draw one 3D figure over a floor of 25 cm tiles.
+    """Draw one 3D figure with its shadow on a floor of 25 cm tiles.
 
     Args:
         axes: flat axes.
         joints: (J, 3) in the camera frame, relative to the root [m].
         skeleton: what the J joints are.
-        reach: half the width of the picture [m].
-        floor: where the floor is, in the camera's y (down) [m].
+        frame: the piece of paper and the floor, the same for figures to be compared.
         ghost: (J, 3) a second pose to draw behind, grey: the truth behind a prediction.
     """
     from matplotlib.collections import LineCollection
 
     view = View()
     _bare(axes, "white")
-    axes.set_xlim(-reach, reach)
-    axes.set_ylim(-reach, reach)
-    edge = 0.25 * np.floor(reach / 0.25)
-    ticks = np.arange(-edge, edge + 0.01, 0.25)
-    ends = np.full_like(ticks, edge)
-    ground = np.full_like(ticks, floor)
-    tiles = np.concatenate(
-        [
-            np.stack([np.stack([ticks, ground, -ends], -1), np.stack([ticks, ground, ends], -1)], 1),
-            np.stack([np.stack([-ends, ground, ticks], -1), np.stack([ends, ground, ticks], -1)], 1),
-        ]
-    )  # (lines, 2 ends, 3)
-    axes.add_collection(LineCollection(list(view.flatten(tiles)[0]), colors=FAINT, linewidths=0.6, zorder=0))
-    shadow = view.flatten(np.stack([joints[:, 0], np.full(len(joints), floor), joints[:, 2]], -1))[0]
+    (x, y), reach = frame.middle, frame.reach
+    axes.set_xlim(x - reach, x + reach)
+    axes.set_ylim(y - reach, y + reach)
+    ticks = np.linspace(-TILES, TILES, 8 * TILES + 1)
+    ends, ground = np.full_like(ticks, TILES), np.full_like(ticks, frame.floor)
+    along = np.stack([np.stack([ticks, ground, -ends], -1), np.stack([ticks, ground, ends], -1)], 1)
+    tiles = view.flatten(np.concatenate([along, along[..., ::-1] * [1, 0, 1] + [0, frame.floor, 0]]))[0]
+    axes.add_collection(LineCollection(list(tiles), colors=FAINT, linewidths=0.6, zorder=0))
+    shadow = view.flatten(joints * [1, 0, 1] + [0, frame.floor, 0])[0]
     limbs = [shadow[[child, parent]] for child, parent in skeleton.bones]
-    axes.add_collection(LineCollection(limbs, colors="#e9edf1", linewidths=3.2, capstyle="round", zorder=1))
+    axes.add_collection(LineCollection(limbs, colors=SHADE, linewidths=3.2, capstyle="round", zorder=1))
     if ghost is not None:
         draw_bones(axes, view.flatten(ghost)[0], skeleton, colour=GHOST)
     points, depth = view.flatten(joints)
@@ -188,10 +195,9 @@ def draw_panel(
         cell = grid[place // columns, place % columns].subgridspec(1, 3, wspace=0.03)
         seen, true, said = (figure.add_subplot(cell[0, i]) for i in range(3))
         draw_keypoints(seen, drawing.keypoints, keypoint_skeleton)
-        both = np.concatenate([drawing.truth, drawing.predicted])
-        reach, floor = max(0.95, 1.05 * float(np.abs(both).max())), float(drawing.truth[:, 1].max()) + 0.02
-        draw_joints(true, drawing.truth, skeleton, reach, floor)
-        draw_joints(said, drawing.predicted, skeleton, reach, floor, ghost=drawing.truth)
+        frame = Frame.around(drawing.truth, drawing.predicted)
+        draw_joints(true, drawing.truth, skeleton, frame)
+        draw_joints(said, drawing.predicted, skeleton, frame, ghost=drawing.truth)
         seen.set_title(drawing.title, fontsize=9, color=QUIET, loc="left", pad=4)
         said.set_title(f"{drawing.error_mm:.0f} mm", fontsize=10, color=INK, loc="right", pad=4, weight="bold")
         if place < columns:

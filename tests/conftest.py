@@ -16,6 +16,10 @@ import pytest
 from engine.device import import_ascend  # first: it makes `import torch` safe beside torch_npu
 
 import torch  # isort: skip
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from pose3d.sequence import MotionDataset
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -58,3 +62,11 @@ def find_real_data(name: str) -> Path:
 def real_data() -> Callable[[str], Path]:
     """`real_data("cmu")` is the folder of that data; the test skips aloud where there is none."""
     return find_real_data
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> MotionDataset:
+    """The embedded dataset, small: two actions, one subject to train on and one to score, two cameras, 24 frames."""
+    config = OmegaConf.load(REPOSITORY / "conf" / "dataset" / "synthetic.yaml")
+    small = {"train_subjects": 1, "validation_subjects": 1, "takes": 1, "frames": 120, "frame_step": 5}
+    return instantiate(config, **small, num_cameras=2, actions=["Walking", "Sitting"])
