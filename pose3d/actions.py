@@ -285,11 +285,11 @@ def _on_chair(s: Script) -> None:
     height, behind = s.uniform(0.40, 0.65), s.uniform(0.25, 0.5)
     time = feet.sit_down(s, -1.0 if s.chance(0.7) else s.uniform(0.0, 3.0), height, behind, s.uniform(1.0, 1.8))
     if s.chance(0.25):
-        time = feet.seated(s, time, 0.6 * s.end, height, behind)
+        time = feet.seated(s, time, 0.6 * s.end)
         time = feet.stand_up(s, time, s.uniform(1.2, 2.0))
         feet.stand(s, time, s.end, 0.6)
     else:
-        feet.seated(s, time, s.end, height, behind)
+        feet.seated(s, time, s.end)
 
 
 def _at_table(s: Script) -> None:

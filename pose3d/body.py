@@ -92,7 +92,7 @@ def draw_body(rng: np.random.Generator, spread: float) -> Body:
 
     trunk = length(0.288)
     low = rng.uniform(0.40, 0.54)
-    bow = np.radians(rng.uniform(-2.0, 12.0))
+    bow = np.radians(rng.uniform(-8.0, 10.0))
     return Body(
         stature=stature,
         hip=stature * rng.uniform(0.048, 0.080),
@@ -101,11 +101,11 @@ def draw_body(rng: np.random.Generator, spread: float) -> Body:
         ankle=0.039 * stature + rng.uniform(0.0, 0.03),
         spine=offset(low * trunk, -bow),
         thorax=offset((1 - low) * trunk, bow),
-        neck=offset(length(0.060), np.radians(rng.uniform(0.0, 60.0))),
-        head=offset(length(0.066), np.radians(rng.uniform(-30.0, 15.0))),
+        neck=offset(length(0.070), np.radians(rng.uniform(20.0, 70.0))),
+        head=offset(length(0.066), np.radians(rng.uniform(-45.0, 5.0))),
         shoulder=length(0.088),
         shoulder_elevation=np.radians(rng.uniform(-20.0, 10.0)),
-        shoulder_protraction=np.radians(rng.uniform(-12.0, 8.0)),
+        shoulder_protraction=np.radians(rng.uniform(-20.0, 8.0)),
         upper_arm=length(0.170),
         forearm=length(0.146),
     )

@@ -59,7 +59,8 @@ class Script:
 
     Attributes:
         feet: per side x, y, height above the ankle's own [m], yaw.
-        seat: how far the pelvis is held by a place instead of following the feet (0..1), that place's x and y [m].
+        seat: how far the pelvis is held by a place instead of following the feet (0..1), that place's x, y and height
+            over the floor [m].
         pelvis: forward, left and up of where the feet put it [leg lengths], pitch, roll, yaw.
         lumbar, thoracic, neck: flexion, bend to the right, twist to the left.
         hands: per side azimuth from straight ahead outward, distance from the trunk's axis, height over the thorax
@@ -75,7 +76,7 @@ class Script:
         self.width = rng.uniform(0.05, 0.14)
         self.end = duration + MARGIN
         self.feet = [Track(*self.beside(side), 0.0, self.yaw - (1 - 2 * side) * 0.1) for side in (0, 1)]
-        self.seat = Track(0.0, self.x, self.y)
+        self.seat = Track(0.0, self.x, self.y, body.leg)
         self.pelvis = Track(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         self.lumbar, self.thoracic, self.neck = (Track(0.0, 0.0, 0.0) for _ in range(3))
         self.hands = [Track(1.3, 0.45, -0.95, 0.0, 1.0) for _ in (0, 1)]
@@ -153,9 +154,10 @@ class Script:
         seat, _ = self.seat.at(time)
         offset, _ = self.pelvis.at(time)
         ground = over + leg * (offset[:, :1] * forward + offset[:, 1:2] * left)
-        ground += seat[:, :1] * (seat[:, 1:] - ground)
         stand = self._standing_height(ground, left, places, raised, blur)
         height = body.ankle + stand + leg * offset[:, 2]
+        ground += seat[:, :1] * (seat[:, 1:3] - ground)
+        height += seat[:, 0] * (seat[:, 3] - height)
         orientation = offset[:, 3:] + np.stack([0 * yaw, 0.06 * (share[:, 0] - share[:, 1]), yaw + 0.15 * ahead], -1)
 
         trunk = [track.at(time)[0] for track in (self.lumbar, self.thoracic, self.neck)]

@@ -189,12 +189,10 @@ def squat(s: Script, start: float) -> float:
 
 def sit_down(s: Script, start: float, height: float, behind: float, move: float) -> float:
     """Lower the pelvis to `height` over the floor, `behind` the feet [m], and hold it there."""
-    leg = s.body.leg
-    standing = s.body.ankle + leg * 0.98
     s.lumbar.to(start, move * 0.6, s.uniform(0.2, 0.6), 0.0, 0.0)
-    s.seat.to(start + 0.2 * move, 0.8 * move, 1.0, *s.ahead(-behind, 0.0))
-    s.pelvis.to(start, move * 0.5, 0.0, 0.0, 0.5 * (height - standing) / leg, s.uniform(0.3, 0.7), 0.0, 0.0)
-    return s.pelvis.to(start + move * 0.5, move * 0.5, 0.0, 0.0, (height - standing) / leg, s.uniform(-0.3, 0.1), 0.0, 0.0)
+    s.seat.to(start, move, 1.0, *s.ahead(-behind, 0.0), height)
+    s.pelvis.to(start, move * 0.5, 0.0, 0.0, 0.0, s.uniform(0.3, 0.7), 0.0, 0.0)
+    return s.pelvis.to(start + move * 0.5, move * 0.5, 0.0, 0.0, 0.0, s.uniform(-0.3, 0.1), 0.0, 0.0)
 
 
 def stand_up(s: Script, start: float, move: float) -> float:
@@ -204,18 +202,18 @@ def stand_up(s: Script, start: float, move: float) -> float:
     for side in (0, 1):
         s.step(side, start, move * 0.3, s.beside(side), 0.0, 0.1, 0.05)
         s.knees[side].to(start, move, 0.0)
-    s.seat.to(start + 0.3 * move, 0.6 * move, 0.0, *s.seat.value[1:])
-    return s.pelvis.to(start + 0.3 * move, 0.7 * move, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    s.pelvis.to(start, move * 0.5, 0.0, 0.0, 0.0, s.uniform(0.3, 0.7), 0.0, 0.0)
+    s.pelvis.to(start + move * 0.5, move * 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return s.seat.to(start + 0.2 * move, 0.8 * move, 0.0, *s.seat.value[1:])
 
 
-def seated(s: Script, start: float, end: float, height: float, behind: float) -> float:
+def seated(s: Script, start: float, end: float) -> float:
     """Sit on a chair: feet move, legs cross, the trunk leans, the pelvis rolls a little."""
     time = start
-    drop = (height - s.body.ankle - s.body.leg * 0.98) / s.body.leg
     while time < end:
         time += s.uniform(0.3, 2.0)
         move = s.uniform(0.6, 1.4)
-        s.pelvis.to(time, move, 0.0, 0.0, drop, s.normal(0.22) - 0.1, s.normal(0.05), s.normal(0.15))
+        s.pelvis.to(time, move, 0.0, 0.0, 0.0, s.normal(0.22) - 0.1, s.normal(0.05), s.normal(0.15))
         s.lumbar.to(time, move, s.uniform(-0.2, 0.6), s.normal(0.12), s.normal(0.15))
         side = s.side()
         if s.chance(0.25):
@@ -249,9 +247,8 @@ def floor(s: Script, start: float, end: float, kind: str) -> float:
     }[kind]
     slant = s.normal(0.4) if kind == "aside" else 0.0
     time = sit_down(s, start, height, 0.35 if forward > 0 else 0.0, move)
-    drop = (height - body.ankle - leg * 0.98) / leg
     # The feet slide or step into place around the pelvis.
-    seat_x, seat_y = s.seat.value[1:]
+    _, seat_x, seat_y, _ = s.seat.value
     cos, sin = np.cos(s.yaw), np.sin(s.yaw)
     for side in (0, 1):
         left = (2 * side - 1) * (s.width + width) + slant
@@ -260,11 +257,11 @@ def floor(s: Script, start: float, end: float, kind: str) -> float:
         down = -0.5 * body.ankle if forward < 0 else 0.0
         s.step(side, start + (0.3 + 0.2 * side) * move, 0.5 * move, place, down, out * 0.5, 0.05)
         s.knees[side].to(start + 0.3 * move, 0.7 * move, out + s.normal(0.15))
-    s.pelvis.to(time, 0.5, 0.0, 0.0, drop, pitch + s.normal(0.1), 0.0, 0.0)
+    s.pelvis.to(time, 0.5, 0.0, 0.0, 0.0, pitch + s.normal(0.1), 0.0, 0.0)
     while time < end:
         time += s.uniform(0.3, 2.0)
         move = s.uniform(0.7, 1.5)
-        s.pelvis.to(time, move, 0.0, 0.0, drop, pitch + s.normal(0.15), s.normal(0.08), s.normal(0.15))
+        s.pelvis.to(time, move, 0.0, 0.0, 0.0, pitch + s.normal(0.15), s.normal(0.08), s.normal(0.15))
         s.lumbar.to(time, move, s.uniform(-0.2, 0.7) - 0.5 * min(pitch, 0.0), s.normal(0.12), s.normal(0.18))
         if s.chance(0.3):
             side = s.side()
