@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pose2d.image import fit_aspect
+from pose2d.affine import fit_aspect
 
 HALF_BODY_PADDING = 1.5
 _TWO_SIDED = 0.6826894921370859  # probability of a normal deviate within one standard deviation
@@ -20,14 +20,15 @@ def uniforms(seed: int, epoch: int, index: np.ndarray, count: int) -> np.ndarray
     array operation and no sample's draws depend on which worker makes it or what was drawn before.
     """
     with np.errstate(over="ignore"):
-        key = _mix(_mix(_mix(np.uint64(seed & 0xFFFFFFFFFFFFFFFF)) + np.uint64(epoch)) + index.astype(np.uint64))
+        key = _mix(_mix(np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64)) + np.uint64(epoch))
+        key = _mix(key + index.astype(np.uint64))
         counters = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         bits = _mix(key[:, None] + counters)
     return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-    x = np.atleast_1d(x) + np.uint64(0x9E3779B97F4A7C15)
+    x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

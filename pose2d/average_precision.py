@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,23 +20,30 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 AREAS = np.array([[0, 1e10], [32**2, 96**2], [96**2, 1e10]], dtype=np.float64)  # all, medium, large [px^2]
 
 
-def pycocotools_statistics(truth: dict[str, Any], results: list[dict[str, Any]], sigmas: np.ndarray) -> np.ndarray:
-    """(10,) `STATISTICS` of COCO-form results by pycocotools; -1 where there is nobody to find.
+def pycocotools_statistics(
+    truth: dict[str, Any], results: list[dict[str, Any]], kind: Literal["keypoints", "bbox"], sigmas: np.ndarray | None
+) -> np.ndarray:
+    """What pycocotools says of COCO-form results: `STATISTICS` for keypoints; -1 where there is nobody to find.
 
     Args:
         truth: the annotation file as a dictionary.
-        results: {image_id, category_id, keypoints (3 K numbers), score} each.
-        sigmas: (K,) of OKS.
+        results: {image_id, category_id, score} each, with keypoints (3 K numbers) or bbox.
+        kind: "keypoints" or "bbox".
+        sigmas: (K,) of OKS, for keypoints.
     """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError as error:
+        raise ImportError("COCO's AP needs pycocotools: pip install 'anypose[image]'.") from error
 
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
+        coco: Any = COCO()
         coco.dataset = truth
         coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(results), "keypoints")
-        evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
+        evaluation = COCOeval(coco, coco.loadRes(results), kind)
+        if sigmas is not None:
+            evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -140,7 +146,7 @@ def pair_oks(truth: Truth, person: np.ndarray, keypoints: np.ndarray, sigmas: np
     """
     difference = keypoints - truth.keypoints[person]
     labelled = truth.labelled[person]
-    empty = ~labelled.any(axis=1)
+    empty = np.asarray(~labelled.any(axis=1))
     if empty.any():
         boxes = truth.boxes[person[empty]][:, None]
         low, high = boxes[..., :2] - boxes[..., 2:], boxes[..., :2] + 2 * boxes[..., 2:]
@@ -213,6 +219,7 @@ def _curves(true: np.ndarray, false: np.ndarray, num_people: np.ndarray) -> tupl
     return precision, reached[:, :, -1]
 
 
-def table_row(statistics: Sequence[float]) -> dict[str, float]:
-    """The ten numbers by name."""
-    return dict(zip(STATISTICS, map(float, statistics), strict=True))
+def table_row(statistics: np.ndarray) -> dict[str, float]:
+    """The ten numbers by name, in percent; -1 where there is nobody of that size."""
+    percent = np.where(statistics < 0, -1.0, 100 * statistics)
+    return dict(zip(STATISTICS, percent.tolist(), strict=True))

@@ -18,9 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pose2d.augment import Augmentation, uniforms
-from pose2d.image import (
-    Normalization,
+from pose2d.affine import (
     Windows,
     compose,
     crop_matrices,
@@ -31,6 +29,8 @@ from pose2d.image import (
     warp,
     warp_one,
 )
+from pose2d.augment import Augmentation, uniforms
+from pose2d.image import Normalization
 from pose2d.people import People
 
 log = logging.getLogger(__name__)

@@ -68,23 +68,19 @@ class Coding:
         Returns:
             (B, K, h, w) float32 heatmaps, a product of two one-dimensional Gaussians each; (B, K) weights, 0 or 1.
         """
-        rows, columns = self.heatmap_size
-        stride = torch.tensor(self.stride, device=keypoints.device)
-        cell = keypoints.float() / stride
-        nearest = (cell + 0.5).trunc()  # as microsoft's int(): towards zero left of the crop
-        middle = nearest if self.rounded else cell
-        x = self._profile(middle[..., 0], nearest[..., 0], columns)
-        y = self._profile(middle[..., 1], nearest[..., 1], rows)
-        heatmaps = self.peak * y[..., :, None] * x[..., None, :]
-        size = torch.tensor([columns, rows], device=keypoints.device)
-        if self.outside == "zero":
-            inside = (keypoints >= 0) & (keypoints < size * stride)
-        else:
-            # A Gaussian without an end is given the window it would have had.
-            reach = 3 * self.sigma if math.isinf(self.support) else self.support * self.sigma
-            inside = (nearest - reach < size) & (nearest + reach + 1 >= 0)
-        weights = (visibility > 0) & inside.all(dim=-1)
-        return heatmaps, weights.float()
+        profiles, inside = [], visibility > 0
+        for axis, (stride, cells) in enumerate(zip(self.stride, self.heatmap_size[::-1], strict=True)):
+            cell = keypoints[..., axis].float() / stride
+            nearest = (cell + 0.5).trunc()  # as microsoft's int(): towards zero left of the crop
+            profiles.append(self._profile(nearest if self.rounded else cell, nearest, cells))
+            if self.outside == "zero":
+                inside = inside & (cell >= 0) & (cell < cells)
+            else:
+                # A Gaussian without an end is given the window it would have had.
+                reach = self.sigma * (3 if math.isinf(self.support) else self.support)
+                inside = inside & (nearest - reach < cells) & (nearest + reach + 1 >= 0)
+        x, y = profiles
+        return self.peak * y[..., :, None] * x[..., None, :], inside.float()
 
     def _profile(self, middle: Tensor, nearest: Tensor, cells: int) -> Tensor:
         """(B, K, cells) Gaussian along one axis."""
@@ -116,7 +112,7 @@ class Coding:
             cell = cell + self._dark(heatmaps, x, y)
         elif self.decoder == "udp":
             cell = cell + self._udp(heatmaps, x, y)
-        return cell * torch.tensor(self.stride, device=heatmaps.device), height / self.peak
+        return torch.stack([cell[..., axis] * self.stride[axis] for axis in range(2)], dim=-1), height / self.peak
 
     def _quarter(self, heatmaps: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """A quarter cell towards the higher neighbour where both axes have neighbours to spare."""
@@ -160,13 +156,13 @@ class Coding:
         top = heatmaps.amax(dim=(2, 3), keepdim=True)
         return smooth * (top / smooth.amax(dim=(2, 3), keepdim=True).clamp(min=1e-30))
 
-    def flip_back(self, heatmaps: Tensor, flip_index: list[int]) -> Tensor:
+    def flip_back(self, heatmaps: Tensor, flip_index: Tensor) -> Tensor:
         """(B, K, h, w) heatmaps of mirrored crops as they would be of the crops themselves.
 
         Without alignment cell i stands for pixel 4 i, so the mirrored map is 0.75 cells off; moving it by one cell
         leaves 0.25. In UDP's convention there is nothing to correct.
         """
-        heatmaps = heatmaps[:, flip_index].flip(-1)
+        heatmaps = heatmaps.index_select(1, flip_index).flip(-1)
         if not self.aligned:
             heatmaps = torch.cat([heatmaps[..., :1], heatmaps[..., :-1]], dim=-1)
         return heatmaps

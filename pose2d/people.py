@@ -14,6 +14,11 @@ from pose2d.image import Images
 
 Split = Literal["train", "validation"]
 
+# COCO's, from 5,000 images annotated twice; in the order of skeleton coco_17.
+_SIGMA_PAIRS = (0.025, 0.035, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089)  # eyes ... ankles
+COCO_SIGMAS = (0.026, *(sigma for sigma in _SIGMA_PAIRS for _side in range(2)))
+COCO_UPPER = tuple(range(11))
+
 
 @dataclass(frozen=True, eq=False)
 class People:
@@ -110,4 +115,4 @@ def clean_boxes(box_xywh: np.ndarray, image_size: np.ndarray) -> tuple[np.ndarra
 
 def is_person(visibility: np.ndarray) -> np.ndarray:
     """(P,) bool: who has at least one labelled keypoint."""
-    return (visibility > 0).any(axis=1)
+    return np.asarray((visibility > 0).any(axis=1))

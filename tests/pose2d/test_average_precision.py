@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+
 from pose2d.average_precision import STATISTICS, Truth, fast_statistics, pycocotools_statistics
 
-SIGMAS = np.array([0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89])
+SIGMAS = np.array(
+    [0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]
+)
 SIGMAS = SIGMAS / 10
 
 
@@ -57,7 +60,7 @@ def columns(results):
 @pytest.mark.parametrize(("seed", "ties"), [(0, False), (1, False), (2, True), (3, True)])
 def test_the_ten_statistics_equal_those_of_pycocotools(seed, ties):
     truth, results = random_set(seed, images=150, ties=ties)
-    expected = pycocotools_statistics(truth, results, SIGMAS)
+    expected = pycocotools_statistics(truth, results, "keypoints", SIGMAS)
     assert 0.05 < expected[0] < 0.95
     np.testing.assert_array_equal(fast_statistics(Truth.of(truth), *columns(results), SIGMAS), expected)
 
@@ -78,4 +81,4 @@ def test_no_detection_near_anyone_scores_zero():
     truth, _ = random_set(6, images=5)
     results = [detection(1, np.full((17, 2), 5000.0), 0.5)]
     assert fast_statistics(Truth.of(truth), *columns(results), SIGMAS)[0] == 0
-    assert pycocotools_statistics(truth, results, SIGMAS)[0] == 0
+    assert pycocotools_statistics(truth, results, "keypoints", SIGMAS)[0] == 0

@@ -1,0 +1,53 @@
+"""dataset=coco: COCO 2017 keypoints in COCO's own layout, with annotated or detected boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pose.skeleton import get_skeleton
+from pose2d.coco_files import annotated_people, read_annotations, read_detections
+from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
+
+
+class Coco:
+    """A PeopleDataset of a folder with `annotations/person_keypoints_<name>.json` and `images/<name>/` (or `<name>/`).
+
+    Args:
+        root: the folder.
+        train, validation: names of the splits, e.g. "train2017".
+        boxes: "ground_truth", or a detector's result file in COCO's format under `root`, used for validation.
+        min_box_score: detected boxes must score more.
+    """
+
+    name = "coco"
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, root: str, train: str, validation: str, boxes: str, min_box_score: float) -> None:
+        self.root = Path(root).expanduser()
+        self.names = {"train": train, "validation": validation}
+        self.boxes = boxes
+        self.min_box_score = min_box_score
+        self.skeleton = get_skeleton("coco_17")
+        if not (self.root / "annotations").is_dir():
+            found = sorted(path.name for path in self.root.iterdir()) if self.root.is_dir() else []
+            raise FileNotFoundError(
+                f"dataset.root={root} has no folder 'annotations'. "
+                f"{'Found ' + ', '.join(found[:8]) + '.' if found else 'It does not exist or is empty.'} COCO 2017 "
+                "unpacks to annotations/person_keypoints_{train,val}2017.json and {train,val}2017/, here or in images/."
+            )
+
+    def people(self, split: Split) -> People:
+        name = self.names[split]
+        path = self.root / "annotations" / f"person_keypoints_{name}.json"
+        truth = read_annotations(path, self.skeleton.num_joints, f"dataset.{split}={name}")
+        people = annotated_people(truth, self._images(name), self.skeleton, COCO_SIGMAS, COCO_UPPER, str(path))
+        if split == "train" or self.boxes == "ground_truth":
+            return people
+        return read_detections(self.root / self.boxes, people, self.min_box_score, f"dataset.boxes={self.boxes}")
+
+    def _images(self, name: str) -> Path:
+        places = [self.root / "images" / name, self.root / name]
+        for place in places:
+            if place.is_dir():
+                return place
+        raise FileNotFoundError(f"The images of {name} are in neither {places[0]} nor {places[1]}. Unpack {name}.zip.")

@@ -1,0 +1,180 @@
+"""Top-down 2D pose: one person's crop to heatmaps, heatmaps to keypoints, scored as COCO or MPII does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pose2d.affine import transform
+from pose2d.augment import Augmentation
+from pose2d.crop_cache import CropCache
+from pose2d.crops import CropRules, Crops
+from pose2d.heatmap import Coding
+from pose2d.image import Normalization
+from pose2d.oks import KeypointScores
+from pose2d.pckh import HeadScores
+from pose2d.people import People, PeopleDataset
+from pose2d.weights import load_weights
+
+Batch = dict[str, Tensor]
+
+
+class TopDown2D:
+    """Train and score a model that gives "heatmaps" (B, K, h, w) for "image" (B, 3, H, W).
+
+    Args:
+        model: the network; it says how large its input and heatmaps are.
+        metric: "ap" (COCO) or "pckh" (MPII).
+        weights: file of another project to start from (`pose2d.weights` says which), or None.
+        channels, mean, std: see `pose2d.image.Normalization`.
+        aligned, rounded, sigma, support, peak, outside, decoder: see `pose2d.heatmap.Coding`.
+        loss_factor: on the mean of squared differences over B, K, h and w.
+        l2: TensorFlow's regulariser: half of it times the squared weights of all convolutions is added to the loss.
+        flip_test: average the heatmaps with those of the mirrored crop.
+        padding, reduced_decode, unreadable: see `pose2d.crops.CropRules`.
+        shuffle: "person", or "image": people of an image stay together, so that it is decoded once an epoch.
+        cache: folder that keeps the training crops ready to warp, or None to decode JPEGs every time.
+        cache_size: side of a kept crop [px].
+        augment: the settings of `pose2d.augment.Augmentation`, or None for none.
+        evaluator, nms_threshold, score_threshold, results: see `pose2d.oks.KeypointScores`.
+    """
+
+    higher_is_better = True
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        metric: str,
+        weights: str | None,
+        channels: str,
+        mean: Sequence[float],
+        std: Sequence[float],
+        aligned: bool,
+        rounded: bool,
+        sigma: float,
+        support: float,
+        peak: float,
+        outside: str,
+        decoder: str,
+        loss_factor: float,
+        l2: float,
+        flip_test: bool,
+        padding: float,
+        reduced_decode: bool,
+        unreadable: str,
+        shuffle: str,
+        cache: str | None,
+        cache_size: int,
+        augment: Mapping[str, Any] | None,
+        evaluator: str,
+        nms_threshold: float,
+        score_threshold: float,
+        results: str | None,
+    ) -> None:
+        if "heatmaps" not in model.io.outputs:
+            raise ValueError(
+                f"task=topdown2d needs a model with output 'heatmaps'; {type(model).__name__} gives "
+                f"'{', '.join(model.io.outputs)}'."
+            )
+        if metric not in ("ap", "pckh"):
+            raise ValueError(f"task.metric must be ap or pckh, got {metric}.")
+        self.model = model
+        self.monitor = metric
+        self.weights = weights
+        self.num_keypoints, *heatmap_size = model.io.outputs["heatmaps"][1:]
+        size = tuple(model.io.inputs["image"][2:])
+        self.normalization = Normalization(channels, tuple(mean), tuple(std))
+        self.coding = Coding(size, tuple(heatmap_size), aligned, rounded, sigma, support, peak, outside, decoder)
+        self.rules = CropRules(size, padding, aligned, reduced_decode, unreadable)
+        self.augmentation = None if augment is None else Augmentation(**augment)
+        self.loss_factor, self.l2, self.flip_test = loss_factor, l2, flip_test
+        self.shuffle, self.cache, self.cache_size = shuffle, cache, cache_size
+        self.scoring = {
+            "evaluator": evaluator,
+            "nms_threshold": nms_threshold,
+            "score_threshold": score_threshold,
+            "results": results,
+        }
+        self.evaluated: tuple[PeopleDataset, Crops] | None = None
+        self.flip_index: Tensor | None = None
+
+    def batches(self, dataset: PeopleDataset, training: bool, loading: Any, device: torch.device) -> Crops:
+        skeleton = dataset.skeleton
+        if skeleton.num_joints != self.num_keypoints:
+            raise ValueError(
+                f"The model has {self.num_keypoints} keypoints, {dataset.name}'s skeleton {skeleton.name} has "
+                f"{skeleton.num_joints}. Set model.num_keypoints={skeleton.num_joints}."
+            )
+        people = dataset.people("train" if training else "validation")
+        self.flip_index = torch.tensor(skeleton.flip_index, device=device)
+        augmentation = self.augmentation if training else None
+        patches = None
+        if training:
+            self._check_half_bodies(people)
+            if self.weights is not None:
+                load_weights(self.model, self.weights)
+            if self.cache is not None:
+                widest = augmentation.widest() if augmentation else 1.0
+                patches = CropCache(Path(self.cache), people, self.rules, self.cache_size, widest)
+        crops = Crops(
+            people, self.rules, self.normalization, augmentation, training, loading, device, self.shuffle, patches
+        )
+        if not training:
+            self.evaluated = dataset, crops
+        return crops
+
+    def _check_half_bodies(self, people: People) -> None:
+        if self.augmentation and self.augmentation.half_body_probability > 0 and not people.upper:
+            raise ValueError(
+                "task.augment.half_body_probability is above 0, but the dataset does not say which keypoints are the "
+                "upper body. Name them in dataset.upper, or set task.augment.half_body_probability=0."
+            )
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        heatmaps = self.model(batch["image"]).float()
+        target, weight = self.coding.encode(batch["keypoints"], batch["visibility"])
+        error = self.loss_factor * (weight[:, :, None, None] * (heatmaps - target).square()).mean()
+        loss = error
+        if self.l2 > 0:
+            convolutions = (m for m in self.model.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)))
+            loss = loss + self.l2 / 2 * sum(module.weight.float().square().sum() for module in convolutions)
+        return loss, {"heatmap_error": error.detach()}
+
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        """{"keypoints": (B, K, 2) [image px], "scores": (B, K), the height of the peaks}."""
+        image = batch["image"]
+        if self.flip_test:
+            assert self.flip_index is not None
+            heatmaps, mirrored = self.model(torch.cat([image, image.flip(-1)])).float().chunk(2)
+            heatmaps = (heatmaps + self.coding.flip_back(mirrored, self.flip_index)) / 2
+        else:
+            heatmaps = self.model(image).float()
+        keypoints, scores = self.coding.decode(heatmaps)
+        return {"keypoints": transform(keypoints, batch["to_image"]), "scores": scores}
+
+    def metrics(self) -> KeypointScores | HeadScores:
+        if self.evaluated is None:
+            raise ValueError("metrics() scores the evaluation batches made last, and none were made.")
+        dataset, crops = self.evaluated
+        protocol = {
+            "dataset": dataset.name,
+            "input": "x".join(map(str, self.rules.size)),
+            "flip test": self.flip_test,
+            "decoding": self.coding.decoder,
+            "notes": "; ".join(dataset.notes),
+        }
+        if self.monitor == "pckh":
+            return HeadScores(crops.people, protocol, crops.unreadable)
+        if "coco" not in crops.people.truth:
+            raise ValueError(
+                f"task.metric=ap needs COCO annotations; dataset={dataset.name} is scored by task.metric=pckh."
+            )
+        _, size = self.rules.boxes(crops.people.box_xyxy)
+        return KeypointScores(
+            crops.people, size.prod(axis=1), protocol=protocol, unreadable=crops.unreadable, **self.scoring
+        )
