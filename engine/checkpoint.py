@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,13 @@ def load(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint at {path}.")
+    what = f"{path} ({path.stat().st_size} bytes) is damaged or is no checkpoint"
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{what}: not a whole torch archive.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ValueError(f"{path} ({path.stat().st_size} bytes) is damaged or is no checkpoint: {first}") from error
+        raise ValueError(f"{what}: {(str(error) or repr(error)).strip().splitlines()[0]}") from error
     if not isinstance(state, dict) or "model" not in state or "config" not in state:
         keys = ", ".join(map(str, list(state)[:6])) if isinstance(state, dict) else type(state).__name__
         raise ValueError(
