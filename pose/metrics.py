@@ -146,20 +146,12 @@ def _rotations(k: Tensor) -> tuple[Tensor, Tensor]:
     cyclic = torch.cat([cyclic, cyclic[:, :2]], dim=1)
     cofactors = cyclic[1:4, 1:4] * cyclic[2:5, 2:5] - cyclic[1:4, 2:5] * cyclic[2:5, 1:4]
     determinant = (k[0] * cofactors[0]).sum(0)
-    constant = 4 * cofactors.square().sum((0, 1))
-    x = (1 + (3 * constant).sqrt_()).sqrt_()  # s1 + s2 + s3 is at most this for |K| = 1, by Cauchy-Schwarz
-    for _ in range(20):
-        inner = x * x - 1
-        slope = (4 * x * inner - 8 * determinant).clamp_(min=NEARLY_SINGULAR)  # less is a tie, decomposed below
-        step = (inner * inner - 8 * determinant * x - constant) / slope
-        x -= step
-        if (step.abs() < 1e-9).all():
-            break
+    x = _largest_root(determinant, cofactors.square().sum((0, 1)))
+    square = _product(k, k.transpose(0, 1))
     q = (x * x - 1) / 2
     denominator = x * q - determinant
-    product = ((k[:, None] * k).sum(2)[:, :, None] * k).sum(1)
-    rotation = ((x * x - q) * k + x * cofactors - product) / denominator
-    tied = (denominator < NEARLY_SINGULAR * x**3).nonzero()[:, 0]
+    rotation = ((x * x - q) * k).addcmul_(x, cofactors).sub_(_product(square, k)).div_(denominator)
+    tied = (denominator < NEARLY_SINGULAR).nonzero()[:, 0]
     if len(tied):
         u, s, vt = torch.linalg.svd(k[:, :, tied].permute(2, 0, 1))
         sign = torch.where(torch.linalg.det(u @ vt) < 0, -1.0, 1.0)
@@ -168,3 +160,22 @@ def _rotations(k: Tensor) -> tuple[Tensor, Tensor]:
         rotation[:, :, tied] = (u @ vt).permute(1, 2, 0)
         x[tied] = s.sum(-1)
     return rotation, x * size
+
+
+def _largest_root(determinant: Tensor, cofactors: Tensor) -> Tensor:
+    """(N) s1 + s2 + s3 of matrices with |K| = 1, from det K (N) and |cof K|^2 (N), by Newton's method."""
+    linear, constant = -8 * determinant, -4 * cofactors
+    x = (1 + (12 * cofactors).sqrt_()).sqrt_()  # an upper bound, by Cauchy-Schwarz
+    for _ in range(20):
+        inner = x.square().sub_(1.0)
+        slope = torch.addcmul(linear, inner, x, value=4).clamp_(min=NEARLY_SINGULAR)  # less is a tie
+        step = torch.addcmul(constant, inner, inner).addcmul_(linear, x).div_(slope)
+        x.sub_(step)
+        if step.max() < 1e-9:  # the next would be its square
+            break
+    return x
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """Matrix products of (3, 3, N) with (3, 3, N)."""
+    return (a[:, :1] * b[0]).addcmul_(a[:, 1:2], b[1]).addcmul_(a[:, 2:], b[2])
