@@ -33,10 +33,10 @@ def main(cfg: DictConfig) -> float:
             print(report(metrics, folder, str(device), path, OmegaConf.to_container(config, resolve=True)))
             if cfg.predictions:
                 write_predictions(Path(cfg.predictions), metrics)
-            if cfg.pictures:
+            if cfg.pictures or cfg.frames:
                 from deploy.pictures import draw_evaluation
 
-                draw_evaluation(metrics, folder)
+                draw_evaluation(metrics, folder, cfg.frames)
         return score
 
 
