@@ -158,6 +158,9 @@ def joints_17(joints_32: np.ndarray, where: str) -> np.ndarray:
     The release's joint 11 is the hip again. That tells a wrong order of the axes, which no shape tells when T = 96.
     """
     joints = joints_32.reshape(len(joints_32), 32, 3) / 1000
+    if not np.isfinite(joints).all():
+        frame = int(np.argwhere(~np.isfinite(joints))[0][0])
+        raise ValueError(f"{where}: NaN or infinity in frame {frame} of {len(joints)}.")
     apart = np.abs(joints[:, 11] - joints[:, 0]).max()
     if apart > 0.01:
         raise ValueError(

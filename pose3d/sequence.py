@@ -43,17 +43,28 @@ class PoseSequence:
     scores: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        frames = len(self.joints)
-        check_shape(self.joints, ("T", "J", 3), f"joints of {self.name}", J=self.skeleton.num_joints)
-        check_shape(
-            self.keypoints, ("T", "K", 2), f"keypoints of {self.name}", T=frames, K=self.keypoint_skeleton.num_joints
+        frames, num_joints, num_keypoints = (
+            len(self.joints),
+            self.skeleton.num_joints,
+            self.keypoint_skeleton.num_joints,
         )
+        check_shape(self.joints, ("T", "J", 3), f"joints of {self.name}", J=num_joints)
+        check_shape(self.keypoints, ("T", "K", 2), f"keypoints of {self.name}", T=frames, K=num_keypoints)
         if self.scores is not None:
-            check_shape(self.scores, ("T", "K"), f"scores of {self.name}", T=frames)
-        for what, array in (("joints", self.joints), ("keypoints", self.keypoints)):
-            if not np.isfinite(array).all():
+            check_shape(self.scores, ("T", "K"), f"scores of {self.name}", T=frames, K=num_keypoints)
+        if not frames:
+            raise ValueError(f"{self.name} has no frames.")
+        if not self.fps > 0:
+            raise ValueError(f"fps of {self.name} must be positive, got {self.fps}.")
+        for what, array in (("joints", self.joints), ("keypoints", self.keypoints), ("scores", self.scores)):
+            if array is not None and not np.isfinite(array).all():
                 frame = int(np.argwhere(~np.isfinite(array))[0][0])
                 raise ValueError(f"{what} of {self.name} hold NaN or infinity, first in frame {frame} of {frames}.")
+        if self.scores is not None and (self.scores.min() < 0 or self.scores.max() > 1):
+            frame, joint = np.argwhere((self.scores < 0) | (self.scores > 1))[0]
+            raise ValueError(
+                f"scores of {self.name} must be in 0..1, found {self.scores[frame, joint]:g} in frame {frame}."
+            )
 
     @property
     def name(self) -> str:

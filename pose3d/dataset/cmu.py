@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from pose.camera import project, world_to_camera
 from pose.skeleton import H36M_17
 from pose3d import cmu
 from pose3d.bvh import read_bvh
+from pose3d.cache import cached_sequences
 from pose3d.files import require_folder
 from pose3d.sequence import PoseSequence, Split
 from pose3d.virtual_cameras import sample_cameras
@@ -31,6 +32,7 @@ class CMU:
         max_speed: a take is cut where a joint moves faster [m/s].
         seed: of the cameras; those of a take depend on (seed, take) only.
         allow_missing: go on without subjects that are not in the folder.
+        cache: folder for parsed motion; None to parse every time.
     """
 
     name = "cmu"
@@ -48,65 +50,78 @@ class CMU:
         max_speed: float,
         seed: int,
         allow_missing: bool,
+        cache: str | None,
     ) -> None:
-        self.root = require_folder(root, "CMU motion capture as BVH files, e.g. 02/02_01.bvh (see docs)")
-        unknown = sorted(set(actions or ()) - set(cmu.ACTIONS))
+        self.root = require_folder(root, "CMU motion capture as BVH files, e.g. 02/02_01.bvh")
+        unknown = [action for action in actions or () if action not in cmu.ACTIONS]
         if unknown:
             raise ValueError(f"dataset.actions has {', '.join(unknown)}; CMU's are {', '.join(cmu.ACTIONS)}.")
-        if frame_step < 1 or num_cameras < 1 or not 0 < fps <= 1000 or max_speed <= 0:
+        if frame_step < 1 or num_cameras < 1 or not 0 < fps <= 1000 or not max_speed > 0:
             raise ValueError(
                 f"dataset.frame_step={frame_step} and num_cameras={num_cameras} must be at least 1, "
                 f"fps={fps} in (0, 1000], max_speed={max_speed} above 0."
             )
-        self.actions = tuple(action for action in cmu.ACTIONS if action in (actions or cmu.ACTIONS))
+        self.actions = tuple(action for action in cmu.ACTIONS if not actions or action in actions)
         self.fps, self.frame_step, self.num_cameras = float(fps), frame_step, num_cameras
-        self.max_speed, self.seed = max_speed, seed
-        files = sorted(path for path in self.root.rglob("*.bvh") if cmu.TAKE.fullmatch(path.stem))
-        self.files: dict[str, list[Path]] = {}
-        for path in files:
-            self.files.setdefault(path.stem.split("_")[0], []).append(path)
-        if not files:
-            raise FileNotFoundError(
-                f"dataset.root={root} has no BVH file named SUBJECT_TAKE.bvh (02_01.bvh), neither there nor below."
-            )
-        self.subjects: dict[Split, tuple[str, ...]] = {
-            "train": tuple(
-                sorted(set(self.files) - set(validation_subjects)) if train_subjects is None else train_subjects
-            ),
-            "validation": tuple(validation_subjects),
-        }
-        if train_subjects is not None:
-            self.subjects["train"] = tuple(train_subjects)
-        both = sorted(set(self.subjects["train"]) & set(validation_subjects))
-        if both:
+        self.max_speed, self.seed, self.cache = float(max_speed), seed, cache
+        self.files = self._find_files()
+        validation = _subjects(validation_subjects)
+        train = _subjects(set(self.files) - set(validation) if train_subjects is None else train_subjects)
+        self.subjects: dict[Split, tuple[str, ...]] = {"train": train, "validation": validation}
+        if both := sorted(set(train) & set(validation)):
             raise ValueError(f"Subjects {', '.join(both)} are both in dataset.train_subjects and validation_subjects.")
-        missing = sorted({s for subjects in self.subjects.values() for s in subjects} - set(self.files))
+        missing = [subject for subject in train + validation if subject not in self.files]
         if missing and not allow_missing:
             raise FileNotFoundError(
-                f"dataset.root={root} has no takes of subjects {', '.join(missing)}; "
-                f"it has {', '.join(sorted(self.files))}. Change dataset.train_subjects and validation_subjects, "
-                "or go on with dataset.allow_missing=true."
+                f"dataset.root={root} has no takes of subjects {', '.join(missing)}; it has {', '.join(self.files)}. "
+                "Change dataset.train_subjects and validation_subjects, or go on with dataset.allow_missing=true."
             )
-        index = self.root / "CMU-INDEX.md"
-        self.descriptions = cmu.read_index(index) if index.exists() else {}
-        self.notes = tuple(f"no takes of subject {subject}" for subject in missing) + (
-            () if index.exists() else ("no CMU-INDEX.md, every action is 'Other'",)
-        )
+        self.index = self.root / "CMU-INDEX.md"
+        self.notes = tuple(f"no takes of subject {subject}" for subject in missing)
+        if not self.index.exists():
+            self.notes += ("no CMU-INDEX.md, every action is 'Other'",)
+
+    def _find_files(self) -> dict[str, list[Path]]:
+        """{subject: its takes}, both in order."""
+        files: dict[str, list[Path]] = {}
+        for path in sorted(self.root.rglob("*.bvh"), key=lambda path: path.stem):
+            if cmu.TAKE.fullmatch(path.stem):
+                files.setdefault(path.stem.partition("_")[0], []).append(path)
+        if not files:
+            raise FileNotFoundError(
+                f"dataset.root={self.root} has no BVH file named SUBJECT_TAKE.bvh (02_01.bvh), neither there nor below."
+            )
+        return files
 
     def sequences(self, split: Split) -> list[PoseSequence]:
         """Every take of the split's subjects, `num_cameras` views each."""
-        return [
-            sequence
+        descriptions = cmu.read_index(self.index) if self.index.exists() else {}
+        takes = [
+            (path, subject, action)
             for subject in self.subjects[split]
             for path in self.files.get(subject, ())
-            for sequence in self._views(subject, path)
+            if (action := cmu.action_of(descriptions.get(path.stem, ""))) in self.actions
         ]
+        if not takes:
+            raise ValueError(
+                f"dataset.actions={','.join(self.actions)} leave no take of {split} subjects "
+                f"{', '.join(self.subjects[split])}."
+            )
+        settings = {
+            "takes": [(path.stem, subject, action) for path, subject, action in takes],
+            **{key: getattr(self, key) for key in ("fps", "frame_step", "num_cameras", "max_speed", "seed")},
+        }
+        return cached_sequences(
+            self.cache,
+            self.name,
+            settings,
+            [path for path, _, _ in takes],
+            lambda: [view for take in takes for view in self._views(*take)],
+        )
 
-    def _views(self, subject: str, path: Path) -> list[PoseSequence]:
+    def _views(self, path: Path, subject: str, action: str) -> list[PoseSequence]:
+        """The take's whole pieces from every camera; all pieces are seen by the same cameras."""
         take = path.stem
-        action = cmu.action_of(self.descriptions.get(take, ""))
-        if action not in self.actions:
-            return []
         bvh = read_bvh(path)
         joints = cmu.joints_of_bvh(bvh)
         pieces = cmu.whole_pieces(joints, bvh.fps, self.max_speed, min_seconds=0.5)
@@ -133,3 +148,8 @@ class CMU:
                 for camera in cameras
             ]
         return views
+
+
+def _subjects(subjects: Iterable[str | int]) -> tuple[str, ...]:
+    """As CMU writes them, with two digits, from whatever the command line made of them."""
+    return tuple(sorted(str(subject).zfill(2) for subject in subjects))

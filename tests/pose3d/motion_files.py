@@ -101,3 +101,71 @@ def write_h5_release(root: Path, cameras, subjects=h36m.SUBJECTS, actions=h36m.A
     for subject, take, pose in all_takes(subjects, actions):
         write_h5(root / subject / "MyPoses/3D_positions" / f"{take}.h5", "3D_positions", pose.T)
     write_cameras_h5(root / "cameras.h5", cameras)
+
+
+# cgspeed's skeleton without hands: joint, parent, offset [cm].
+DAZ = [
+    ("hip", None, (0, 0, 0)),
+    ("abdomen", "hip", (0, 20.7, -0.7)),
+    ("chest", "abdomen", (0, 11.7, -0.5)),
+    ("neck", "chest", (0, 22.2, -2.2)),
+    ("head", "neck", (-0.24, 7.1, 1.2)),
+    ("leftEye", "head", (4.1, 8, 8)),
+    ("rightEye", "head", (-3.7, 8, 8)),
+]
+for _side, _sign in (("r", -1), ("l", 1)):
+    DAZ += [
+        (f"{_side}Collar", "chest", (_sign * 2.7, 19.3, -4.9)),
+        (f"{_side}Shldr", f"{_side}Collar", (_sign * 8.8, -2, 1.5)),
+        (f"{_side}ForeArm", f"{_side}Shldr", (_sign * 28.2, -1.7, 0.5)),
+        (f"{_side}Hand", f"{_side}ForeArm", (_sign * 22.6, 0.8, 7.1)),
+        (f"{_side}Buttock", "hip", (_sign * 8.8, 4.4, 1.2)),
+        (f"{_side}Thigh", f"{_side}Buttock", (0, -1.7, -2.2)),
+        (f"{_side}Shin", f"{_side}Thigh", (0, -36.8, 0.7)),
+        (f"{_side}Foot", f"{_side}Shin", (0, -45.1, -5.1)),
+    ]
+
+
+def write_daz_bvh(
+    path: Path, frames: int, seed: int = 0, fps: float = 120.0, degrees: float = 20.0, height: float = 90.0
+):
+    """A take of cgspeed's kind: a slow, smooth walk along z with every joint swinging; returns its values (T, C)."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None] / fps
+    swings = degrees * np.sin(time * rng.uniform(1, 3, 3 * len(DAZ)) + rng.uniform(0, 6, 3 * len(DAZ)))
+    order = _depth_first()
+    # In the database the pelvis is one bone and the collars do not turn.
+    stiff = [i for i, row in enumerate(order) if row[0][1:] in ("Buttock", "Collar")]
+    swings.reshape(frames, -1, 3)[:, stiff] = 0
+    root = np.stack([0 * time[:, 0], height + 0 * time[:, 0], 100 * time[:, 0]], 1)
+    values = np.concatenate([root, swings], 1)
+    lines, open_joints, end = ["HIERARCHY"], [], "OFFSET 0 -4 12" if height else ""
+
+    def close_until(parent):
+        while open_joints and open_joints[-1] != parent:
+            if open_joints[-1] in ("rFoot", "lFoot"):
+                lines.append(f"End Site {{ {end} }}")
+            lines.append("}")
+            open_joints.pop()
+
+    for name, parent, offset in order:
+        close_until(parent)
+        lines.append(f"{'ROOT' if parent is None else 'JOINT'} {name} {{ OFFSET {offset[0]} {offset[1]} {offset[2]}")
+        position = "6 Xposition Yposition Zposition" if parent is None else "3"
+        lines.append(f"CHANNELS {position} Zrotation Xrotation Yrotation")
+        open_joints.append(name)
+    close_until(None)
+    lines += ["MOTION", f"Frames: {frames}", f"Frame Time: {1 / fps:.9f}"]
+    lines += [" ".join(f"{v:.6f}" for v in row) for row in values]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return values
+
+
+def _depth_first(parent=None):
+    """DAZ with every joint right after its parent's earlier children."""
+    rows = []
+    for row in DAZ:
+        if row[1] == parent:
+            rows += [row, *_depth_first(row[0])]
+    return rows

@@ -10,7 +10,8 @@ def walk(frames: int = 60, length: float = 4.0) -> np.ndarray:
     """(T, 3, 3): hip, head and foot of somebody who walks along x."""
     x = np.linspace(-length / 2, length / 2, frames)
     root = np.stack([x, 0.3 * np.sin(x), np.full_like(x, 0.95)], -1)
-    return np.stack([root, root + [0, 0, 0.75], root - [0, 0, 0.95]], 1)
+    up = np.array([0, 0, 1])
+    return np.stack([root, root + 0.75 * up, root - 0.95 * up], 1)
 
 
 @pytest.mark.parametrize("length", [0.0, 4.0, 12.0])

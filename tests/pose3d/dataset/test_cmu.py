@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+
+from pose.camera import project, world_to_camera
+from pose.skeleton import H36M_17
+from pose3d.bvh import read_bvh
+from pose3d.dataset.cmu import CMU
+from tests.pose3d.motion_files import write_daz_bvh
+
+
+def read(root, train=None, validation=("02",), **changes):
+    settings = {
+        "actions": None,
+        "fps": 50,
+        "frame_step": 1,
+        "num_cameras": 3,
+        "max_speed": 14,
+        "seed": 0,
+        "allow_missing": False,
+        "cache": None,
+    }
+    return CMU(str(root), train_subjects=train, validation_subjects=validation, **{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cmu")
+    for number, take in enumerate(("01/01_01", "02/02_01", "02/02_02", "05/05_03")):
+        write_daz_bvh(root / f"{take}.bvh", 130 + 20 * number, seed=number)
+    (root / "02" / "notes.bvh").write_text("not a take")
+    (root / "CMU-INDEX.md").write_text("01_01  playground - climb\n02_01  walk\n02_02  run\n05_03  dance\n")
+    return root
+
+
+def test_takes_are_split_by_subject_and_seen_by_every_camera(root):
+    dataset = read(root)
+    train, validation = dataset.sequences("train"), dataset.sequences("validation")
+    assert [(s.subject, s.action, s.take, s.camera.name) for s in validation] == [
+        ("02", action, take, f"virtual{i}")
+        for action, take in (("Walking", "02_01"), ("Running", "02_02"))
+        for i in (1, 2, 3)
+    ]
+    assert {s.subject for s in train} == {"01", "05"}
+    assert {s.fps for s in train} == {50}
+    assert {s.skeleton for s in train} == {s.keypoint_skeleton for s in train} == {H36M_17}
+    assert dataset.notes == ()
+
+
+def test_keypoints_are_the_exact_projection_of_the_joints(root):
+    for s in read(root).sequences("train"):
+        np.testing.assert_allclose(s.keypoints, project(world_to_camera(s.joints, s.camera), s.camera), atol=2e-3)
+        assert (s.keypoints > 0).all()
+        assert (s.keypoints < 1000).all()
+        assert (s.joints_camera()[..., 2] > 2).all()
+
+
+def test_cameras_depend_on_seed_and_take_only(root):
+    whole, alone = read(root).sequences("validation"), read(root, train=["05"]).sequences("validation")
+    other = read(root, seed=1).sequences("validation")
+    for a, b, c in zip(whole, alone, other, strict=True):
+        np.testing.assert_array_equal(a.keypoints, b.keypoints)
+        assert not np.allclose(a.camera.position, c.camera.position)
+    assert not np.allclose(whole[0].camera.position, whole[3].camera.position)
+
+
+def test_frame_step_actions_and_cache(root, tmp_path):
+    every, third = read(root).sequences("validation")[0], read(root, frame_step=3).sequences("validation")[0]
+    assert len(third) == -(-len(every) // 3)
+    np.testing.assert_array_equal(third.joints, every.joints[::3])
+    assert third.fps == pytest.approx(50 / 3)
+    walking = read(root, actions=["Walking", "Climbing"])
+    assert walking.actions == ("Climbing", "Walking")
+    assert {s.action for s in walking.sequences("validation")} == {"Walking"}
+    for _ in range(2):
+        cached = read(root, cache=str(tmp_path)).sequences("validation")[0]
+        np.testing.assert_array_equal(cached.keypoints, every.keypoints)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_take_with_a_jump_is_cut_and_keeps_its_cameras(root, tmp_path):
+    values = write_daz_bvh(tmp_path / "02_07.bvh", 400)
+    values[200:, 0] += 80
+    lines = (tmp_path / "02_07.bvh").read_text().splitlines()
+    lines[-400:] = [" ".join(map(str, row)) for row in values]
+    (tmp_path / "02_07.bvh").write_text("\n".join(lines))
+    sequences = read(tmp_path, train=[]).sequences("validation")
+    assert [s.take for s in sequences] == ["02_07 part 1"] * 3 + ["02_07 part 2"] * 3
+    assert sequences[0].camera is sequences[3].camera
+
+
+def test_numbers_are_taken_for_subjects(root):
+    assert {s.subject for s in read(root, validation=(2,)).sequences("validation")} == {"02"}
+
+
+def test_without_an_index_every_take_is_other_and_the_notes_say_so(tmp_path):
+    write_daz_bvh(tmp_path / "02_01.bvh", 130)
+    dataset = read(tmp_path, train=[])
+    assert dataset.notes == ("no CMU-INDEX.md, every action is 'Other'",)
+    assert {s.action for s in dataset.sequences("validation")} == {"Other"}
+
+
+def test_a_wrong_root_is_named(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"dataset\.root=.*/nothing does not exist\. It must be a folder with CMU"
+    ):
+        read(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match=r"has no BVH file named SUBJECT_TAKE\.bvh"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (
+            {"validation": ("02", "77")},
+            FileNotFoundError,
+            r"no takes of subjects 77; it has 01, 02, 05\. Change dataset",
+        ),
+        ({"train": ["02"]}, ValueError, r"Subjects 02 are both in dataset\.train_subjects and validation_subjects"),
+        ({"actions": ["Swimming"]}, ValueError, r"dataset\.actions has Swimming; CMU's are Climbing, Dancing"),
+        ({"frame_step": 0}, ValueError, r"dataset\.frame_step=0 and num_cameras=3 must be at least 1"),
+        ({"num_cameras": 0}, ValueError, r"num_cameras=0 must be at least 1"),
+        ({"fps": 0}, ValueError, r"fps=0 in \(0, 1000\]"),
+    ],
+)
+def test_wrong_choices_are_named_by_their_key(root, changes, error, message):
+    with pytest.raises(error, match=message):
+        read(root, **changes)
+
+
+def test_actions_that_leave_nothing_are_refused(root):
+    with pytest.raises(ValueError, match=r"dataset\.actions=Dancing leave no take of validation subjects 02"):
+        read(root, actions=["Dancing"]).sequences("validation")
+
+
+def test_a_missing_subject_can_be_gone_without(root):
+    dataset = read(root, validation=("02", "77"), allow_missing=True)
+    assert dataset.notes == ("no takes of subject 77",)
+    assert len(dataset.sequences("validation")) == 6
+
+
+def test_a_damaged_take_is_named(root, tmp_path):
+    write_daz_bvh(tmp_path / "02_01.bvh", 130)
+    text = (tmp_path / "02_01.bvh").read_text()
+    (tmp_path / "02_01.bvh").write_text(text[: len(text) // 2])
+    with pytest.raises(ValueError, match=r"02_01\.bvh: Frames: 130 are announced, at most \d+ lines follow"):
+        read(tmp_path, train=[]).sequences("validation")
+
+
+@pytest.mark.data
+def test_real_takes_look_like_people(real_data):
+    root, subjects = real_data("cmu"), ("02", "08", "10")
+    dataset = read(root, validation=subjects, num_cameras=4, frame_step=5)
+    sequences = dataset.sequences("validation")
+    assert {s.action for s in sequences} == {"Jumping", "Running", "Walking", "Fighting", "Everyday", "Soccer"}
+    joints = np.concatenate([s.joints for s in sequences[::4]])
+    recorded = sum(len(read_bvh(path)) for subject in subjects for path in (root / subject).glob("*.bvh"))
+    assert len(joints) == pytest.approx(recorded / 120 * 50 / 5, rel=0.02)
+    heights = joints[..., 2]
+    assert np.percentile(heights, 1) > -0.05
+    assert 1.3 < np.median(heights[:, H36M_17.index("head")]) < 1.7
+    assert (np.median(heights[:, H36M_17.index("head")]) > np.median(heights[:, H36M_17.index("hip")])).all()
+    for child, parent in H36M_17.bones:
+        length = np.linalg.norm(joints[:, child] - joints[:, parent], axis=-1)
+        assert np.ptp(length) < 0.05, H36M_17.joints[child]
+    depth = np.concatenate([s.joints_camera()[:, 0, 2] for s in sequences])
+    assert depth.min() > 2
+    assert depth.max() < 10
