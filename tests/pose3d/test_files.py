@@ -16,7 +16,7 @@ def test_a_folder_that_is_not_there_is_named_with_what_it_should_hold(tmp_path):
 
 def test_a_file_has_a_sane_size(tmp_path):
     path = tmp_path / "x"
-    with pytest.raises(FileNotFoundError, match="x does not exist. It should be a take"):
+    with pytest.raises(FileNotFoundError, match=r"x does not exist\. It should be a take"):
         require_file(path, "a take", 3)
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="x has 0 bytes; a take has 1 to 3"):
