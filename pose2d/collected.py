@@ -48,7 +48,8 @@ class Collected:
         return state["index"], state["keypoints"].astype(np.float64), state["scores"].astype(np.float64)
 
     def protocol(self) -> dict[str, Any]:
-        measured = {"boxes": self.people.box_source, "people": len(self.people), **self.measured_under}
+        measured = {"boxes": self.people.box_source, "people": len(self.people), "images": len(self.people.image_ids)}
+        measured |= self.measured_under
         if self.unreadable:
             measured["images that could not be read"] = len(self.unreadable)
         return measured

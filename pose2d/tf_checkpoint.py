@@ -7,6 +7,7 @@ which is what TensorFlow's savers write. Everything is bounds-checked: a checkpo
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,7 @@ def _read_bundle(index: Path, prefix: Path) -> Iterator[tuple[str, np.ndarray]]:
         shard, offset, size = (_integer(fields, number) for number in (3, 4, 5))
         if shard not in shards:
             shards[shard] = np.memmap(Path(f"{prefix}.data-{shard:05d}-of-{num_shards:05d}"), np.uint8, "r")
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         if 7 in fields or size != count * np.dtype(kind[0]).itemsize or offset + size > len(shards[shard]):
             raise ValueError(
                 f"{index}: '{key.decode(errors='replace')}' of shape {shape} should fill {size} bytes at {offset} "
@@ -81,7 +82,7 @@ def _saved_slice(message: bytes, path: Path) -> Iterator[tuple[str, np.ndarray]]
     extents = [_fields(_bytes(extent, path), path) for extent in _fields(_first(saved, 2), path).get(1, [])]
     content = _first(tensor, 4)
     values = np.frombuffer(content, dtype) if content else _numbers(tensor.get(field, []), dtype)
-    if any(2 in extent for extent in extents) or len(values) != int(np.prod(shape, dtype=np.int64)):
+    if any(2 in extent for extent in extents) or len(values) != math.prod(shape):
         raise ValueError(
             f"{path}: '{name}' has {len(values)} values for shape {shape}. A partitioned variable or a damaged file."
         )
