@@ -60,11 +60,11 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
     return decorate
 
 
-def suggestions(name: str, overrides: list[str]) -> list[str]:
+def suggestions(config: str, overrides: list[str]) -> list[str]:
     """For every override whose key or option does not exist: the nearest that do.
 
     Args:
-        name: the primary configuration.
+        config: the name of the primary configuration.
         overrides: as typed, e.g. ["model=basline3d", "trainer.epohcs=3"].
     """
     groups = {
@@ -79,14 +79,23 @@ def suggestions(name: str, overrides: list[str]) -> list[str]:
         if options is None:
             continue
         value = str(override.value())
-        if value not in options and not override.is_sweep_override() and value != "None":
+        if override.is_delete() or value == "None":
+            continue
+        if value not in options and not override.is_sweep_override():
             lines.append(_line(f"{override.key_or_group}={value}", value, options, f"{override.key_or_group}="))
         else:
             good.append(override.input_line.split(",")[0] if override.input_line else "")
-    keys = _keys(name, good) or _keys(name, [])
+    keys = _keys(config, good) or _keys(config, [])
     for override in parsed:
         key = override.key_or_group
-        if key not in groups and key not in keys and not key.startswith("hydra"):
+        if key in groups or key in keys or key.startswith("hydra"):
+            continue
+        parent, _, name = key.rpartition(".")
+        # Within its own section, or the section's name would make everything in it look near.
+        siblings = [k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent] if parent in keys else []
+        if siblings:
+            lines.append(_line(key, name, siblings, f"{parent}."))
+        else:
             lines.append(_line(key, key, [*keys, *(group for group in groups if "/" not in group)]))
     return lines
 
@@ -120,7 +129,7 @@ def _keys(name: str, overrides: list[str]) -> list[str]:
 
 
 def _line(wrong: str, word: str, right: list[str], prefix: str = "") -> str:
-    near = difflib.get_close_matches(word, right, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(word, right, n=3, cutoff=0.7)
     if not near:  # the section may be missing: epochs for trainer.epochs
         near = [key for key in right if key.rpartition(".")[2] == word.rpartition(".")[2]][:3]
     hint = f"Did you mean {' or '.join(prefix + key for key in near)}?" if near else "Nothing is named like it."

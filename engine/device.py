@@ -126,7 +126,8 @@ class Device:
 
     def seed(self, *numbers: int) -> None:
         """Seed every generator of torch from a tuple such as (seed, epoch, rank)."""
-        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        sequence = np.random.SeedSequence((len(numbers), *numbers))  # alone, (1,) and (1, 0) would be the same
+        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def rng_state(self) -> dict[str, torch.Tensor]:
         """The generators' states as CPU tensors, for a checkpoint."""

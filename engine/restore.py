@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError
+from omegaconf.errors import ConfigAttributeError
 
 from engine import checkpoint
 from engine.run import find_checkpoint
@@ -60,11 +60,13 @@ def overlay(saved: dict[str, Any], cfg: DictConfig, overrides: list[str], groups
                 config[section] = cfg[section]
         elif key in groups and key != "model":
             config[key] = cfg[key]
+        elif "." in key and key.partition(".")[0] not in saved:
+            continue  # a section of the command's own, which reads it from `cfg`
         elif key not in groups:
-            OmegaConf.set_struct(config, not (override.is_add() or key in cfg))
+            OmegaConf.set_struct(config, "." in key and not override.is_add())
             try:
                 OmegaConf.update(config, key, OmegaConf.select(cfg, key), force_add=override.is_add())
-            except ConfigKeyError as error:
+            except ConfigAttributeError as error:
                 raise ValueError(
                     f"{key} is not part of the configuration saved in {source}, whose "
                     f"{key.partition('.')[0]} has {', '.join(map(str, config.get(key.partition('.')[0]) or ()))}."

@@ -174,9 +174,7 @@ def test_a_run_in_which_every_step_overflows_stops(tmp_path):
         tmp_path, task=lambda net: Overflows(net, range(100)), level="o1", loss_scale="dynamic", log_every=25,
         epochs=5, evaluate_every=9, batch_size=2,
     )  # fmt: skip
-    with pytest.raises(
-        ValueError, match=r"Each of the last 25 steps overflowed fp16 .* scale is 0.001953125 at step 25"
-    ):
+    with pytest.raises(ValueError, match=r"Each of the last 25 steps overflowed .* 0.001953125 at step 25"):
         trainer.fit()
 
 

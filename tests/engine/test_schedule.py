@@ -86,7 +86,7 @@ def test_batchnorm_momentum_decays_from_first_to_last():
         (lambda: Schedule(-1, None), "schedule.warmup_steps must be 0 or more, got -1."),
         (
             lambda: Schedule(0, [0.1]),
-            "schedule.batchnorm_momentum must be null or [first, last], both positive, got [0.1]",
+            "batchnorm_momentum must be null or [first, last], both positive, got [0.1]",
         ),
         (lambda: Schedule(0, [0.1, 0.0]), "both positive, got [0.1, 0.0]"),
         (lambda: MultiStep([5, 2], 0.1, **PLAIN), "schedule.milestones must rise, got [5, 2]."),

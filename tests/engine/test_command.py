@@ -1,0 +1,130 @@
+"""Commands end to end, and the nearest names for what was misspelt."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from engine.command import suggestions
+
+SMALL = (
+    "device=cpu", "dataset=synthetic", "dataset.train_subjects=1", "dataset.validation_subjects=1",
+    "dataset.frames=400", "dataset.actions=[Walking,Sitting]", "model.linear_size=32", "debug=smoke",
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(repository, tmp_path, monkeypatch, capsys) -> Iterator[Callable[..., str]]:
+    """Runs a script as if typed in an empty folder, inside this process; returns what it printed."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+
+    def as_typed(script: str, *arguments: str, fails: bool = False) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        monkeypatch.setattr(sys, "orig_argv", ["python", script, *arguments])
+        if fails:
+            with pytest.raises(SystemExit) as stop:
+                runpy.run_path(str(repository / script), run_name="__main__")
+            assert stop.value.code == 1
+        else:
+            runpy.run_path(str(repository / script), run_name="__main__")
+        return "".join(capsys.readouterr())
+
+    yield as_typed
+    root.handlers, root.level = handlers, level
+    GlobalHydra.instance().clear()
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("model=basline3d", "model=basline3d does not exist. Did you mean model=baseline3d?"),
+        ("trainer.epohcs=3", "trainer.epohcs does not exist. Did you mean trainer.epochs?"),
+        ("epochs=3", "epochs does not exist. Did you mean trainer.epochs?"),
+        ("trianer.log_every=3", "trianer.log_every does not exist. Did you mean trainer.log_every?"),
+        ("precison=o2", "precison does not exist. Did you mean precision?"),
+        ("zzz=3", "zzz does not exist. Nothing is named like it."),
+        ("task.flip_tset=true", "task.flip_tset does not exist. Did you mean task.flip_test?"),
+    ],
+)
+def test_the_nearest_names_are_suggested(override, line):
+    found = suggestions("train", ["seed=1,2", "device=cpu", override])
+    assert len(found) == 1
+    assert found[0].startswith(line.removesuffix("?"))
+
+
+def test_correct_overrides_get_no_suggestion():
+    assert suggestions("train", ["model=baseline3d", "trainer.epochs=3", "+extra=1", "experiment=null"]) == []
+
+
+def test_a_typo_stops_with_hydras_message_and_the_nearest_name(run, tmp_path):
+    output = run("train.py", "trainer.epohcs=3", fails=True)
+    assert "Key 'epohcs' is not in struct" in output
+    assert output.rstrip().endswith("trainer.epohcs does not exist. Did you mean trainer.epochs?")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_trains_each_job_as_if_alone_and_ends_in_a_table(run, tmp_path):
+    """Jobs of one process leave nothing to each other, deterministic mode included."""
+    run("train.py", "seed=1", *SMALL, "hydra.run.dir=alone")
+    output = run(
+        "train.py", "-m", "seed=0,1", *SMALL, "precision=fp32", "hydra.sweep.dir=sweep"
+    )  # fmt: skip
+    alone = (tmp_path / "alone" / "metrics.jsonl").read_text().splitlines()
+    second = (tmp_path / "sweep" / "1" / "metrics.jsonl").read_text().splitlines()
+    assert [drop_speed(line) for line in second] == [drop_speed(line) for line in alone]
+    assert "written to sweep/sweep.csv" in output
+    with (tmp_path / "sweep" / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["jobs"] for row in rows] == ["2"]
+    scores = [json.loads((tmp_path / "sweep" / job / "summary.json").read_text())["mpjpe_mm"] for job in "01"]
+    assert float(rows[0]["mpjpe_mm mean"]) == pytest.approx(sum(scores) / 2)
+    for job in "01":  # each log holds its own lines only
+        assert (tmp_path / "sweep" / job / "log.txt").read_text().count("epoch ") == 1
+
+
+def drop_speed(line: str) -> dict:
+    return {key: value for key, value in json.loads(line).items() if key != "samples_per_s"}
+
+
+def test_training_resuming_and_evaluating_find_each_other(run, tmp_path):
+    run("train.py", *SMALL)
+    (folder,) = (tmp_path / "runs" / "baseline3d").iterdir()
+    assert {"best.pt", "last.pt", "config.yaml", "metrics.jsonl"} <= {path.name for path in folder.iterdir()}
+    output = run("train.py", *SMALL, "trainer.max_steps=6", "resume=auto")
+    assert "Going on from" in output
+    assert [path.name for path in (tmp_path / "runs" / "baseline3d").iterdir()] == [folder.name]
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 4, 4, 6, 6]
+
+    output = run("evaluate.py", "device=cpu", "predictions=p.npz")
+    results = json.loads((folder / "results.json").read_text())
+    assert results["config"]["dataset"]["frames"] == 400, "the dataset is the run's own"
+    best = min(json.loads(line).get("mpjpe_mm", 1e9) for line in lines)
+    assert results["scores"]["mpjpe_mm"] == pytest.approx(best, rel=1e-6)
+    assert f"{best:.2f}" in output
+    assert (tmp_path / "p.npz").is_file()
+
+    relative = f"runs/baseline3d/{folder.name}"
+    output = run(
+        "evaluate.py", f"run={relative}", "device=cpu", "task.flip_test=true", "parity=seed",
+        "output=elsewhere",
+    )  # fmt: skip
+    results = json.loads((tmp_path / "elsewhere" / "results.json").read_text())
+    assert (results["config"]["task"]["flip_test"], results["config"]["task"]["parity"]) == (True, "seed")
+    assert f"run={relative}" in results["environment"]["command"]
+    assert "model=" not in results["environment"]["command"]
+
+
+def test_evaluating_what_was_never_trained_names_the_command(run, tmp_path):
+    output = run("evaluate.py", "device=cpu", fails=True)
+    assert "No trained baseline3d found: looked for runs/baseline3d/*/last.pt" in output
+    assert "`python train.py model=baseline3d`" in output
