@@ -1,0 +1,97 @@
+"""The documents tell the truth: their commands run, the files they name exist, both languages say the same."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "RESULTS.md"]
+FILE_NAME = re.compile(
+    r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|ya?ml|toml|txt|png)|(?:conf|pose|engine|pose2d|pose3d|deploy|tests|docs)/[\w./-]*)`"
+)
+SMALL = [
+    f"dataset.{setting}" for setting in ("train_subjects=1", "validation_subjects=1", "frames=80", "num_cameras=1")
+]
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """The code blocks in that language, "" for those without one."""
+    text = (ROOT / document).read_text()
+    return [
+        body for name, body in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if name == language
+    ]
+
+
+def commands(document: str) -> list[str]:
+    """The command lines of every bash block, comments stripped."""
+    lines = [line for block in blocks(document, "bash") for line in block.splitlines()]
+    return [line for line in (re.sub(r"(^|\s+)#.*", "", line).strip() for line in lines) if line]
+
+
+def headings(document: str) -> list[int]:
+    """The levels of the headings, in order; comments in code blocks are not headings."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / document).read_text(), flags=re.MULTILINE | re.DOTALL)
+    return [len(marks) for marks in re.findall(r"^(#+) ", text, flags=re.MULTILINE)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_file_a_document_names_exists(document: str) -> None:
+    text = (ROOT / document).read_text()
+    named = {*FILE_NAME.findall(text), *LINK.findall(text)}
+    to_be_added = re.compile(r"\bmine\b|test_mine")  # CONTRIBUTING's example
+    missing = sorted(name for name in named if not to_be_added.search(name) and not (ROOT / name).exists())
+    assert not missing, f"{document} names files that are not there: {missing}"
+
+
+def test_the_tree_in_the_readme_is_the_tree() -> None:
+    tree = next(block for block in blocks("README.md", "") if "conf/" in block)
+    drawn = {name.rstrip("/") for line in tree.splitlines() for name in re.findall(r"^([\w./]+)(?=\s)", line)}
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages | {"conf", "tests", "train.py", "evaluate.py"} <= drawn
+    assert sorted(name for name in drawn if not (ROOT / name).exists()) == []
+
+
+def test_both_languages_have_the_same_commands_and_headings() -> None:
+    assert commands("README.md") == commands("README.zh-CN.md")
+    assert headings("README.md") == headings("README.zh-CN.md")
+
+
+def test_make_targets_in_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = {match for name in DOCUMENTS for match in re.findall(r"\bmake ([a-z-]+)", " ".join(commands(name)))}
+    assert named
+    assert named <= targets
+
+
+def runnable(document: str) -> list[str]:
+    """Commands that need nothing but the repository: no licensed data, no other machine, no installation."""
+    needs_more = re.compile(
+        r"^(git|cd|make|pip|source|\.)\b|dataset=(cmu|h36m|coco)|experiment=|device=(npu|cuda)|torchrun"
+    )
+    return [line for line in commands(document) if not needs_more.search(line)]
+
+
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    lines = runnable("README.md")
+    assert any("train.py" in line for line in lines)
+    assert any("evaluate.py" in line for line in lines)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "python", f"{line} is no python command and not set apart in `runnable`"
+        if arguments[0] == "train.py":
+            arguments += ["debug=smoke", *SMALL]
+        if arguments[0].endswith(".py"):
+            arguments[0] = str(ROOT / arguments[0])
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
