@@ -1,0 +1,78 @@
+"""Every recipe of conf/recipe, found by its file: trains on what comes with the project, is saved, and comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from engine import checkpoint
+from engine.distributed import World
+from engine.evaluation import evaluate
+from engine.restore import build_task
+from engine.run import Run
+from engine.task import Loading
+from engine.trainer import Trainer
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
+SMALL = {  # a few samples of whatever dataset the recipe picks
+    "dataset.train_subjects": 1, "dataset.validation_subjects": 1, "dataset.frames": 60,
+    "dataset.train_images": 8, "dataset.validation_images": 4, "trainer.workers": 0,
+}  # fmt: skip
+
+
+def small(model: str) -> DictConfig:
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        cfg = compose("train", [f"model={model}", "device=cpu", "precision=fp32", "debug=smoke"])
+    for key, value in SMALL.items():
+        if isinstance(OmegaConf.select(cfg, key), int):
+            OmegaConf.update(cfg, key, value)
+    cfg.trainer.batch_size = min(cfg.trainer.batch_size, 8)
+    cfg.trainer.max_steps = 2
+    return cfg
+
+
+def make_trainer(cfg: DictConfig, folder: Path) -> Trainer:
+    device = instantiate(cfg.device)
+    device.seed(cfg.seed)
+    config = OmegaConf.to_container(cfg, resolve=False)
+    return Trainer(
+        task=instantiate(cfg.task, model=instantiate(cfg.model)),
+        dataset=instantiate(cfg.dataset),
+        optimizer=instantiate(cfg.optimizer),
+        schedule=instantiate(cfg.schedule),
+        precision=instantiate(cfg.precision),
+        device=device,
+        world=World(device),
+        run=Run(folder, config, {"model": "x"}, [], writes=True),  # pyright: ignore[reportArgumentType]
+        seed=cfg.seed,
+        **cfg.trainer,
+    )
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_trains_lowers_its_loss_and_its_checkpoint_scores_the_same(recipe, tmp_path):
+    cfg = small(recipe)
+    trainer = make_trainer(cfg, tmp_path)
+    batch = next(iter(trainer.batches.epoch(0)))
+    losses = []
+    for _ in range(3):
+        trainer.device.seed(1)  # the same dropout every time
+        trainer.schedule.set_rate(trainer.optimizer, len(losses) + cfg.schedule.warmup_steps, 0)
+        trainer.model.train()
+        losses.append(float(trainer.train_step(batch)["loss"]))
+    assert losses[-1] < losses[0], losses
+
+    best = trainer.fit()
+    state = checkpoint.load(tmp_path / "best.pt")
+    config = OmegaConf.create(state["config"])
+    task = build_task(config, state, tmp_path / "best.pt")  # pyright: ignore[reportArgumentType]
+    loading = Loading(cfg.trainer.evaluation_batch_size or cfg.trainer.batch_size, cfg.seed, drop_last=False)
+    batches = task.batches(instantiate(config.dataset), False, loading, torch.device("cpu"))
+    scores = evaluate(task, batches, trainer.device, trainer.world).compute()
+    assert scores[task.monitor] == pytest.approx(best, rel=1e-6)
