@@ -4,54 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pose3d import athletics, seats
 from pose3d import footwork as feet
 from pose3d import gestures as hands
 from pose3d.choreography import Script
 
 
 def directions(s: Script) -> None:
-    feet.stand(s, 0.0, s.end, 0.6)
-    hands.sway(s, 0.0, s.end)
-    hands.look(s, 0.0, s.end)
+    feet.stand(s, s.begin, s.end, 0.6)
+    hands.sway(s, s.begin, s.end)
+    hands.look(s, s.begin, s.end)
     for side in (0, 1):
-        time = s.uniform(0.0, 1.0)
+        time = s.begin + s.uniform(0.0, 1.0)
         while time < s.end:
             name = ("forward", "aside", "forward", "wave", "overhead", "hanging", "hip")[s.rng.integers(7)]
             time = hands.place(s, side, name, time, s.uniform(0.5, 1.0), 2.5) + s.rng.exponential(1.0)
 
 
 def discussion(s: Script) -> None:
-    time = 0.0
+    time = s.begin
     while time < s.end:
         time = feet.stand(s, time, time + s.uniform(3, 8), 0.5)
         if s.chance(0.4):
             time = _athletic(s, time)
-    hands.sway(s, 0.0, s.end, 1.3)
-    hands.look(s, 0.0, s.end)
+    hands.sway(s, s.begin, s.end, 1.3)
+    hands.look(s, s.begin, s.end)
     for side in (0, 1):
-        hands.talk(s, side, 0.0, s.end, 0.8)
+        hands.talk(s, side, s.begin, s.end, 0.8)
 
 
 def eating(s: Script) -> None:
     _at_table(s)
     main = s.side()
-    time = 0.5
+    time = s.begin
     while time < s.end:
         time = hands.place(s, main, "table", time, s.uniform(0.6, 1.0)) + s.uniform(0.3, 1.2)
         time = hands.place(s, main, "mouth", time, s.uniform(0.6, 1.0)) + s.uniform(0.2, 0.8)
-    hands.keep(s, 1 - main, ("table", "lap", "table", "chin"), 0.0, s.end, 2.0)
-    hands.look(s, 0.0, s.end, 0.6, 0.25)
+    hands.keep(s, 1 - main, ("table", "lap", "table", "chin"), s.begin, s.end, 2.0)
+    hands.look(s, s.begin, s.end, 0.6, 0.25)
 
 
 def greeting(s: Script) -> None:
-    time = 0.0
+    time = s.begin
     main = s.side()
     while time < s.end:
         begin = time
         if s.chance(0.4):
             time = feet.walk(s, time, time + s.uniform(1.5, 4), s.uniform(0.7, 1.5))
         elif s.chance(0.5):
-            time = feet.bend(s, time, s.uniform(0.1, 0.8))
+            time = athletics.bend(s, time, s.uniform(0.1, 0.8))
         else:
             time = _athletic(s, time) if s.chance(0.6) else feet.stand(s, time, time + s.uniform(1, 4), 0.5)
         for side in (0, 1):
@@ -65,8 +66,8 @@ def greeting(s: Script) -> None:
                 hands.place(s, side, ("forward", "aside", "hip", "overhead")[s.rng.integers(4)], begin, 0.8, 2.0)
             else:
                 hands.place(s, side, "hanging", begin, 0.8)
-    hands.sway(s, 0.0, s.end)
-    hands.look(s, 0.0, s.end)
+    hands.sway(s, s.begin, s.end)
+    hands.look(s, s.begin, s.end)
 
 
 def phoning(s: Script) -> None:
@@ -74,43 +75,45 @@ def phoning(s: Script) -> None:
         _on_chair(s)
     else:
         _stroll_and_stand(s, 0.5)
-        hands.sway(s, 0.0, s.end)
+        hands.sway(s, s.begin, s.end)
     main = s.side()
-    hands.keep(s, main, ("ear",), 0.0, s.end, 4.0)
+    hands.keep(s, main, ("ear",), s.begin, s.end, 4.0)
     if s.chance(0.5):
-        hands.talk(s, 1 - main, 0.0, s.end, 0.3)
+        hands.talk(s, 1 - main, s.begin, s.end, 0.3)
     else:
-        hands.keep(s, 1 - main, ("hanging", "pocket", "hip", "folded", "behind"), 0.0, s.end)
-    hands.look(s, 0.0, s.end, 0.8)
+        hands.keep(s, 1 - main, ("hanging", "pocket", "hip", "folded", "behind"), s.begin, s.end)
+    hands.look(s, s.begin, s.end, 0.8)
 
 
 def photo(s: Script) -> None:
-    time = 0.0
+    time = s.begin
     while time < s.end:
         begin = time
         choice = s.rng.random()
         if choice < 0.3:
             time = feet.walk(s, time, time + s.uniform(1.5, 4), s.uniform(0.5, 1.2))
         elif choice < 0.55:
-            time = feet.squat(s, time)
+            time = athletics.squat(s, time)
         elif choice < 0.7:
-            time = feet.bend(s, time, s.uniform(0.1, 0.5))
+            time = athletics.bend(s, time, s.uniform(0.1, 0.5))
         else:
             time = feet.stand(s, time, time + s.uniform(2, 5), 0.6)
         up = s.chance(0.7)
         for side in (0, 1):
             hands.place(s, side, "eyes" if up else ("hanging", "waist", "clasped")[s.rng.integers(3)], begin, 0.8)
-    hands.sway(s, 0.0, s.end)
-    hands.look(s, 0.0, s.end, 0.5)
+    hands.sway(s, s.begin, s.end)
+    hands.look(s, s.begin, s.end, 0.5)
 
 
 def posing(s: Script) -> None:
-    time = 0.0
+    time = s.begin
     while time < s.end:
         begin = time
         for _ in range(s.rng.integers(1, 3)):
             time = _athletic(s, time)
-        if s.chance(0.4):
+        if s.chance(0.12):
+            time = athletics.hang(s, time + 0.8, time + s.uniform(2, 5))
+        elif s.chance(0.4):
             hands.both(s, begin, time, 0.8)
         else:
             for side in (0, 1):
@@ -118,12 +121,12 @@ def posing(s: Script) -> None:
                     hands.wander(s, side, begin, time)
                 else:
                     hands.keep(s, side, ("hip", "head", "behind", "folded", "overhead", "pocket", "chin"), begin, time)
-    hands.sway(s, 0.0, s.end, 1.6)
-    hands.look(s, 0.0, s.end)
+    hands.sway(s, s.begin, s.end, 1.6)
+    hands.look(s, s.begin, s.end)
 
 
 def purchases(s: Script) -> None:
-    time = 0.0
+    time = s.begin
     while time < s.end:
         begin = time
         choice = s.rng.random()
@@ -131,10 +134,10 @@ def purchases(s: Script) -> None:
             time = feet.walk(s, time, time + s.uniform(1.5, 4), s.uniform(0.6, 1.3))
             places = ("hanging", "lead", "waist")
         elif choice < 0.7:
-            time = feet.bend(s, time)
+            time = athletics.bend(s, time)
             places = ("forward", "down", "knee")
         elif choice < 0.85:
-            time = feet.squat(s, time)
+            time = athletics.squat(s, time)
             places = ("forward", "knee", "down")
         else:
             time = feet.stand(s, time, time + s.uniform(1.5, 4), 0.5)
@@ -144,34 +147,37 @@ def purchases(s: Script) -> None:
                 hands.wander(s, side, begin, time)
             else:
                 hands.keep(s, side, places, begin, time, 1.0)
-    hands.sway(s, 0.0, s.end)
-    hands.look(s, 0.0, s.end, 0.8, 0.15)
+    hands.sway(s, s.begin, s.end)
+    hands.look(s, s.begin, s.end, 0.8, 0.15)
 
 
 def sitting(s: Script) -> None:
     _on_chair(s)
     for side in (0, 1):
         if s.chance(0.4):
-            hands.talk(s, side, 0.0, s.end, 0.7)
+            hands.talk(s, side, s.begin, s.end, 0.7)
         else:
-            hands.keep(s, side, ("lap", "knee", "folded", "chin", "head", "behind", "prop", "table"), 0.0, s.end, 2.0)
-    hands.look(s, 0.0, s.end)
+            hands.keep(s, side, ("lap", "knee", "folded", "chin", "head", "behind", "prop", "table"), s.begin, s.end, 2.0)
+    hands.look(s, s.begin, s.end)
 
 
 def sitting_down(s: Script) -> None:
-    time = s.uniform(-1.0, 1.0)
+    time = s.begin
     while time < s.end:
-        kind = feet.FLOOR_SEATS[s.rng.integers(len(feet.FLOOR_SEATS))]
-        time = feet.floor(s, time, time + s.uniform(5, 12), kind)
-        time = feet.stand_up(s, time, s.uniform(1.4, 2.4))
+        begin = time
+        kind = seats.FLOOR_SEATS[s.rng.integers(len(seats.FLOOR_SEATS))]
+        time = seats.floor(s, time, time + s.uniform(5, 12), kind)
+        time = seats.stand_up(s, time, s.uniform(1.4, 2.4))
         if s.chance(0.5):
             time = feet.stand(s, time, time + s.uniform(0.5, 2), 0.8)
-    for side in (0, 1):
-        if s.chance(0.5):
-            hands.keep(s, side, ("lap", "knee", "prop", "prop", "clasped", "chin", "table", "down"), 0.0, s.end, 1.5)
-        else:
-            hands.talk(s, side, 0.0, s.end, 0.6)
-    hands.look(s, 0.0, s.end)
+        for side in (0, 1):
+            if kind in ("fours", "prone"):
+                hands.keep(s, side, ("floor", "floor", "folded"), begin + 1.0, time - 1.5, 4.0)
+            elif s.chance(0.5):
+                hands.keep(s, side, ("lap", "knee", "prop", "prop", "clasped", "chin", "table", "down"), begin, time, 1.5)
+            else:
+                hands.talk(s, side, begin, time, 0.6)
+    hands.look(s, s.begin, s.end)
 
 
 def smoking(s: Script) -> None:
@@ -180,19 +186,19 @@ def smoking(s: Script) -> None:
         rest = ("knee", "lap", "hanging")
     else:
         _stroll_and_stand(s, 0.25)
-        hands.sway(s, 0.0, s.end)
+        hands.sway(s, s.begin, s.end)
         rest = ("hanging", "waist", "hanging")
     main = s.side()
-    time = 0.5
+    time = s.begin
     while time < s.end:
         time = hands.place(s, main, "mouth", time, s.uniform(0.6, 1.1)) + s.uniform(0.5, 1.5)
         time = hands.place(s, main, rest[s.rng.integers(3)], time, s.uniform(0.6, 1.1)) + s.uniform(0.5, 3.0)
-    hands.keep(s, 1 - main, ("pocket", "hip", "folded", "clasped", *rest), 0.0, s.end)
-    hands.look(s, 0.0, s.end, 0.8)
+    hands.keep(s, 1 - main, ("pocket", "hip", "folded", "clasped", *rest), s.begin, s.end)
+    hands.look(s, s.begin, s.end, 0.8)
 
 
 def waiting(s: Script) -> None:
-    time = 0.0
+    time = s.begin
     if s.chance(0.25):
         _on_chair(s)
         places = ("lap", "knee", "chin", "folded", "head")
@@ -203,16 +209,16 @@ def waiting(s: Script) -> None:
                 time = feet.walk(s, time, time + s.uniform(1.5, 4), s.uniform(0.5, 1.1))
             elif s.chance(0.25):
                 time = _athletic(s, time)
-        hands.sway(s, 0.0, s.end)
+        hands.sway(s, s.begin, s.end)
         places = ("hanging", "hip", "folded", "pocket", "behind", "clasped", "chin", "head")
     for side in (0, 1):
-        hands.keep(s, side, places, 0.0, s.end)
-    hands.look(s, 0.0, s.end, 1.2)
+        hands.keep(s, side, places, s.begin, s.end)
+    hands.look(s, s.begin, s.end, 1.2)
 
 
 def walk_dog(s: Script) -> None:
     main = s.side()
-    time = 0.0
+    time = s.begin
     while time < s.end:
         begin = time
         choice = s.rng.random()
@@ -220,18 +226,18 @@ def walk_dog(s: Script) -> None:
             time = feet.walk(s, time, time + s.uniform(3, 8), s.uniform(0.6, 1.9))
             hands.keep(s, main, ("lead", "forward", "lead"), begin, time, 1.0)
         elif choice < 0.85:
-            time = feet.bend(s, time) if s.chance(0.5) else feet.squat(s, time)
+            time = athletics.bend(s, time) if s.chance(0.5) else athletics.squat(s, time)
             hands.keep(s, main, ("forward", "knee"), begin, time, 1.0)
         else:
             time = feet.walk(s, time, time + s.uniform(1, 2.5), s.uniform(2.1, 3.2), room=1.2)
             hands.place(s, main, "lead", begin, 0.5)
         hands.keep(s, 1 - main, ("hanging", "hanging", "lead", "pocket"), begin, time)
-    hands.sway(s, 0.0, s.end)
-    hands.look(s, 0.0, s.end, 0.7, 0.15)
+    hands.sway(s, s.begin, s.end)
+    hands.look(s, s.begin, s.end, 0.7, 0.15)
 
 
 def walking(s: Script) -> None:
-    time = -1.0
+    time = s.begin
     while time < s.end:
         begin = time
         running = s.chance(0.2)
@@ -244,12 +250,12 @@ def walking(s: Script) -> None:
         for side in (0, 1):
             usual = "running" if running else "hanging"
             hands.place(s, side, usual if s.chance(0.85) else ("pocket", "folded", "waist")[s.rng.integers(3)], begin, 0.7)
-    hands.sway(s, 0.0, s.end, 0.6)
-    hands.look(s, 0.0, s.end, 0.5)
+    hands.sway(s, s.begin, s.end, 0.6)
+    hands.look(s, s.begin, s.end, 0.5)
 
 
 def walk_together(s: Script) -> None:
-    time = -1.0
+    time = s.begin
     while time < s.end:
         begin = time
         time = feet.walk(s, time, time + s.uniform(4, 9), s.uniform(0.5, 1.4))
@@ -260,48 +266,41 @@ def walk_together(s: Script) -> None:
                 hands.talk(s, side, begin, time, 0.4)
             else:
                 hands.keep(s, side, ("hanging", "hanging", "pocket", "behind", "aside"), begin, time)
-    hands.sway(s, 0.0, s.end)
-    hands.look(s, 0.0, s.end, 1.2)
+    hands.sway(s, s.begin, s.end)
+    hands.look(s, s.begin, s.end, 1.2)
 
 
 def _athletic(s: Script, start: float) -> float:
-    """One bigger movement of the whole body."""
-    choice = s.rng.random()
-    if choice < 0.30:
-        return feet.raise_leg(s, start, s.chance(0.4))
-    if choice < 0.45:
-        return feet.squat(s, start)
-    if choice < 0.60:
-        return feet.bend(s, start)
-    if choice < 0.72:
-        return feet.jump(s, start)
-    if choice < 0.85:
-        return feet.walk(s, start, start + s.uniform(1.0, 2.5), s.uniform(0.6, 3.5), s.rng.choice([0.0, 0.0, 3.14, 1.57]), 1.2)
-    return feet.stand(s, start, start + 1.5, 1.0)
+    """A bigger movement of the whole body, as people do when nobody told them to keep still."""
+    if s.chance(0.2):
+        heading = (0.0, 0.0, 3.14, 1.57, -1.57)[s.rng.integers(5)]
+        return feet.walk(s, start, start + s.uniform(1.0, 2.5), s.uniform(0.6, 3.5), heading, 1.2)
+    return athletics.dance(s, start, start + s.uniform(0.5, 4.0))
 
 
 def _on_chair(s: Script) -> None:
     """Sit on a chair most of the take, with standing before or after it now and then."""
-    height, behind = s.uniform(0.40, 0.65), s.uniform(0.25, 0.5)
-    time = feet.sit_down(s, -1.0 if s.chance(0.7) else s.uniform(0.0, 3.0), height, behind, s.uniform(1.0, 1.8))
+    height = s.uniform(0.40, 0.62) if s.chance(0.85) else s.uniform(0.75, 1.1)
+    behind = s.uniform(0.25, 0.5)
+    time = seats.sit_down(s, s.begin if s.chance(0.7) else s.uniform(-2.0, 3.0), height, behind, s.uniform(1.0, 1.8))
     if s.chance(0.25):
-        time = feet.seated(s, time, 0.6 * s.end)
-        time = feet.stand_up(s, time, s.uniform(1.2, 2.0))
+        time = seats.seated(s, time, 0.6 * s.end)
+        time = seats.stand_up(s, time, s.uniform(1.2, 2.0))
         feet.stand(s, time, s.end, 0.6)
     else:
-        feet.seated(s, time, s.end)
+        seats.seated(s, time, s.end)
 
 
 def _at_table(s: Script) -> None:
     if s.chance(0.6):
         _on_chair(s)
     else:
-        feet.stand(s, 0.0, s.end, 0.3)
-        hands.sway(s, 0.0, s.end)
+        feet.stand(s, s.begin, s.end, 0.3)
+        hands.sway(s, s.begin, s.end)
 
 
 def _stroll_and_stand(s: Script, walking_share: float) -> None:
-    time = 0.0
+    time = s.begin
     while time < s.end:
         if s.chance(walking_share):
             time = feet.walk(s, time, time + s.uniform(2, 7), s.uniform(0.4, 1.3))

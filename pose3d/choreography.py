@@ -13,13 +13,14 @@ from pose3d.body import LIMITS, Body
 from pose3d.kinematics import Controls
 
 MARGIN = 1.0  # seconds performed and cut away on both sides, so that smoothing sees no ends
+PRELUDE = 4.0  # seconds acted before that, so that takes begin in the middle of something
 
 
 class Track:
     """Keys of one moving thing, in time order; the value before the first and after the last key is held."""
 
     def __init__(self, *values: float) -> None:
-        self.times = [-MARGIN]
+        self.times = [-PRELUDE - MARGIN]
         self.values = [values]
         self.lifts = [0.0]
 
@@ -58,6 +59,10 @@ class Script:
     World: z up, the floor at 0. Side 0 is right, 1 is left. All times in seconds, angles in radians.
 
     Attributes:
+        begin, end: when programs start and until when they must have filled the tracks; the take itself is 0 to
+            `duration` and lies inside.
+        x, y, yaw: where the person stands and faces as far as the script is written.
+        width: from the path to a foot [m].
         feet: per side x, y, height above the ankle's own [m], yaw.
         seat: how far the pelvis is held by a place instead of following the feet (0..1), that place's x, y and height
             over the floor [m].
@@ -70,11 +75,11 @@ class Script:
     """
 
     def __init__(self, rng: np.random.Generator, body: Body, duration: float) -> None:
-        self.rng, self.body, self.duration = rng, body, duration
+        self.rng, self.body = rng, body
         self.x, self.y = rng.uniform(-0.7, 0.7, 2)
         self.yaw = rng.uniform(-np.pi, np.pi)
         self.width = rng.uniform(0.05, 0.14)
-        self.end = duration + MARGIN
+        self.begin, self.end = -PRELUDE, duration + MARGIN
         self.feet = [Track(*self.beside(side), 0.0, self.yaw - (1 - 2 * side) * 0.1) for side in (0, 1)]
         self.seat = Track(0.0, self.x, self.y, body.leg)
         self.pelvis = Track(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)

@@ -12,7 +12,7 @@ from pose3d.choreography import Script
 
 # name: azimuth, distance, height, elbow, swing; each drawn around these values by `place`.
 PLACES: dict[str, tuple[float, float, float, float, float]] = {
-    "hanging": (72, 0.45, -0.95, 0, 1.0),
+    "hanging": (72, 0.42, -0.95, 0, 1.0),
     "pocket": (62, 0.42, -0.80, 15, 0.1),
     "hip": (78, 0.48, -0.72, 45, 0.0),
     "behind": (165, 0.30, -0.75, 10, 0.0),
@@ -33,8 +33,9 @@ PLACES: dict[str, tuple[float, float, float, float, float]] = {
     "lap": (18, 0.62, -0.78, 15, 0.0),
     "knee": (15, 0.85, -0.70, 10, 0.0),
     "down": (25, 0.45, -1.05, 5, 0.0),
-    "running": (38, 0.55, -0.50, 0, 1.0),
+    "running": (38, 0.50, -0.50, 0, 0.5),
     "prop": (140, 0.65, -0.95, 0, 0.0),
+    "floor": (12, 1.0, -0.05, 0, 0.0),
     "table": (10, 0.75, -0.45, 10, 0.0),
 }
 
@@ -74,6 +75,8 @@ def talk(s: Script, side: int, start: float, end: float, lively: float = 0.5) ->
     """Gesture as one speaks: short strokes around the middle of the gesture space, rests between."""
     time = start
     while time < end:
+        if s.chance(0.1 * lively):
+            shake(s, side, time, time + s.uniform(1.0, 3.0))
         if s.chance(0.3):
             time = place(s, side, ("hanging", "clasped", "waist", "hip", "folded")[s.rng.integers(5)], time, s.uniform(0.5, 1.0))
             time += s.rng.exponential(1.5)

@@ -1,0 +1,105 @@
+"""Sitting on chairs and on the floor, kneeling, squatting, lying, and getting there and up again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pose3d.choreography import Script
+
+
+def sit_down(s: Script, start: float, height: float, behind: float, move: float) -> float:
+    """Lower the pelvis to `height` over the floor, `behind` the feet [m], and hold it there."""
+    s.lumbar.to(start, move * 0.6, s.uniform(0.2, 0.6), 0.0, 0.0)
+    s.seat.to(start, move, 1.0, *s.ahead(-behind, 0.0), height)
+    s.pelvis.to(start, move * 0.5, 0.0, 0.0, 0.0, s.uniform(0.3, 0.7), 0.0, 0.0)
+    return s.pelvis.to(start + move * 0.5, move * 0.5, 0.0, 0.0, 0.0, s.uniform(-0.3, 0.1), 0.0, 0.0)
+
+
+def stand_up(s: Script, start: float, move: float) -> float:
+    """Rise from a seat over the feet."""
+    s.lumbar.to(start, move * 0.5, s.uniform(0.2, 0.6), 0.0, 0.0)
+    s.lumbar.to(start + move * 0.5, move * 0.5, 0.0, 0.0, 0.0)
+    for side in (0, 1):
+        s.step(side, start, move * 0.3, s.beside(side), 0.0, 0.1, 0.05)
+        s.knees[side].to(start, move, 0.0)
+    s.pelvis.to(start, move * 0.5, 0.0, 0.0, 0.0, s.uniform(0.3, 0.7), 0.0, 0.0)
+    s.pelvis.to(start + move * 0.5, move * 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return s.seat.to(start + 0.2 * move, 0.8 * move, 0.0, *s.seat.value[1:])
+
+
+def seated(s: Script, start: float, end: float) -> float:
+    """Sit on a chair: feet move, legs cross, the trunk leans, the pelvis rolls a little."""
+    time = start
+    while time < end:
+        time += s.uniform(0.3, 2.0)
+        move = s.uniform(0.6, 1.4)
+        s.pelvis.to(time, move, 0.0, 0.0, 0.0, s.normal(0.22) - 0.1, s.normal(0.05), s.normal(0.15))
+        s.lumbar.to(time, move, s.uniform(-0.2, 0.6), s.normal(0.12), s.normal(0.15))
+        side = s.side()
+        if s.seat.value[3] > 0.7 * s.body.leg:
+            # A high seat: the legs dangle.
+            for side in (0, 1):
+                raised, extent = s.uniform(0.2, 1.3), s.uniform(0.7, 0.98) * s.body.leg
+                above = max(0.0, s.seat.value[3] - s.body.ankle - extent * np.cos(raised))
+                ahead = extent * np.sin(raised) - s.uniform(0.0, 0.1)
+                s.step(side, time, move, from_seat(s, side, ahead, s.normal(0.05)), above, 0.1, 0.0)
+        elif s.chance(0.25):
+            # One leg over the other: the ankle in front of or beside the other knee.
+            place = s.beside(side, s.uniform(0.0, 0.3), -s.uniform(0.1, 0.35))
+            s.step(side, time, move, place, s.uniform(0.15, 0.45), 0.1, 0.0)
+            s.knees[side].to(time, move, s.uniform(-0.3, 1.2))
+        elif s.chance(0.6):
+            place = s.beside(side, s.uniform(-0.3, 0.4), s.uniform(-0.1, 0.25))
+            s.step(side, time, move, place, 0.0, s.uniform(-0.1, 0.5), 0.05)
+            s.knees[side].to(time, move, s.normal(0.3))
+    return time
+
+
+def from_seat(s: Script, side: int, forward: float, wider: float) -> tuple[float, float]:
+    """World x, y of a foot's place relative to where the pelvis is held [m]."""
+    _, x, y, _ = s.seat.value
+    cos, sin = np.cos(s.yaw), np.sin(s.yaw)
+    left = (2 * side - 1) * (s.width + wider)
+    return x + cos * forward - sin * left, y + sin * forward + cos * left
+
+
+FLOOR_SEATS = ("long", "knees up", "crossed", "kneeling", "upright", "squat", "aside", "reclined", "fours", "supine", "prone")
+
+
+def floor(s: Script, start: float, end: float, kind: str) -> float:
+    """Sit, kneel, squat or lie on the floor in one of FLOOR_SEATS until `end`; returns when settled into the last place."""
+    body, leg = s.body, s.body.leg
+    move = s.uniform(1.2, 2.2)
+    # Height of the pelvis, ankles ahead of it and apart, knees outward, pitch.
+    height, forward, width, out, pitch = {
+        "long": (0.10, s.uniform(0.80, 0.95) * leg, 0.05, 0.1, -0.1),
+        "knees up": (0.11, s.uniform(0.35, 0.65) * leg, 0.06, 0.2, -0.25),
+        "crossed": (0.11, s.uniform(0.30, 0.42) * leg, -0.22, 1.15, -0.1),
+        "kneeling": (body.shank * 0.3 + 0.12, -0.22 * leg, 0.0, 0.2, 0.0),
+        "upright": (body.thigh + 0.03, -body.shank * 0.9, 0.03, 0.1, 0.0),
+        "squat": (s.uniform(0.25, 0.38), 0.08 * leg, 0.06, 0.5, 0.3),
+        "aside": (0.12, s.uniform(0.1, 0.30) * leg, 0.20, 0.9, 0.0),
+        "reclined": (0.11, s.uniform(0.60, 0.95) * leg, 0.05, 0.2, -0.8),
+        "fours": (body.thigh + 0.02, -body.shank * 0.95, 0.03, 0.0, 1.25),
+        "supine": (0.11, s.uniform(0.55, 0.97) * leg, 0.03, 0.2, -1.45),
+        "prone": (0.13, -s.uniform(0.75, 0.97) * leg, 0.03, 0.1, 1.45),
+    }[kind]
+    slant = s.normal(0.35) if kind == "aside" else 0.0
+    time = sit_down(s, start, height, 0.35 if forward > 0 else 0.0, move)
+    for side in (0, 1):
+        place = from_seat(s, side, forward + s.normal(0.04), width + (2 * side - 1) * slant)
+        lying = -0.6 * body.ankle if forward < 0 else 0.0
+        s.step(side, start + (0.3 + 0.2 * side) * move, 0.5 * move, place, lying, out * 0.5, 0.05)
+        s.knees[side].to(start + 0.3 * move, 0.7 * move, out + s.normal(0.15))
+    s.pelvis.to(time, 0.8, 0.0, 0.0, 0.0, pitch + s.normal(0.1), 0.0, 0.0)
+    while time < end:
+        time += s.uniform(0.3, 2.0)
+        move = s.uniform(0.7, 1.5)
+        s.pelvis.to(time, move, 0.0, 0.0, 0.0, pitch + s.normal(0.15), s.normal(0.08), s.normal(0.15))
+        s.lumbar.to(time, move, s.uniform(-0.2, 0.7) - 0.3 * abs(pitch), s.normal(0.12), s.normal(0.18))
+        if s.chance(0.3):
+            side = s.side()
+            s.knees[side].to(time, move, out + s.normal(0.25))
+            place = from_seat(s, side, forward + s.normal(0.1), width + (2 * side - 1) * slant + s.normal(0.05))
+            s.step(side, time, move, place, s.feet[side].value[2], out * 0.5, 0.06)
+    return time
