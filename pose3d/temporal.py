@@ -127,7 +127,7 @@ class ConvolutionForm(nn.Module):
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """(B, T, K, C) screen coordinates -> (B, T - R + 1, J, 3) joints [m]."""
-        features = keypoints.flatten(2).permute(0, 2, 1)
+        features = keypoints.reshape(*keypoints.shape[:2], -1).permute(0, 2, 1)
         if self.two_dimensional:
             features = features.unsqueeze(-1)
         features = torch.relu(self.convolutions[0](features))
@@ -140,4 +140,60 @@ class ConvolutionForm(nn.Module):
         joints = self.convolutions[-1](features)
         if self.two_dimensional:
             joints = joints.squeeze(-1)
-        return joints.permute(0, 2, 1).unflatten(2, (-1, 3))
+        joints = joints.permute(0, 2, 1)
+        return joints.reshape(*joints.shape[:2], -1, 3)
+
+
+class StreamingForm(nn.Module):
+    """The network as it runs on frames that keep coming: each layer keeps the inputs it will need again.
+
+    The states are explicit, so that the same graph runs under other runtimes: one for each convolution that
+    looks at more than one frame, (B, reach, C_in), oldest frame first.
+    """
+
+    def __init__(self, layers: Sequence[FoldedConv], causal: bool) -> None:
+        super().__init__()
+        self.causal = causal
+        self.spacings = [(layer.width, layer.spacing, layer.reach) for layer in layers]
+        for i, layer in enumerate(layers):
+            self.register_buffer(f"matrix{i}", layer.kernel.flatten(1))
+            self.register_buffer(f"bias{i}", layer.bias)
+        self.state_shapes = [(layer.reach, layer.kernel.shape[2]) for layer in layers if layer.reach]
+
+    def forward(self, keypoints: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """One block of frames, or a single one.
+
+        Args:
+            keypoints: (B, T, K, C) screen coordinates of the next T frames.
+            states: (B, reach, C_in) for each of `state_shapes`; none at all before the first frame.
+
+        Returns:
+            (B, T, J, 3) joints [m], the frames that have just become computable: without states R - 1 fewer. Then the
+            states to pass with the next block.
+        """
+        before, after = list(states), []
+
+        def recall(features: Tensor, reach: int) -> Tensor:
+            """The features with those before them that this layer still needs; remember the last of them."""
+            if not reach:
+                return features
+            features = torch.cat([before.pop(0), features], dim=1) if before else features
+            after.append(features[:, -reach:])
+            return features
+
+        width, spacing, reach = self.spacings[0]
+        features = torch.relu(self._product(0, recall(keypoints.reshape(*keypoints.shape[:2], -1), reach), width, spacing))
+        for i in range(1, len(self.spacings) - 1, 2):
+            width, spacing, reach = self.spacings[i]
+            features = recall(features, reach)
+            inner = torch.relu(self._product(i, features, width, spacing))
+            inner = torch.relu(self._product(i + 1, inner, 1, 1))
+            first = reach if self.causal else reach // 2
+            shortcut = features[:, first:] if first == reach else features[:, first : first - reach]
+            features = shortcut + inner
+        joints = self._product(len(self.spacings) - 1, features, 1, 1)
+        return joints.reshape(*joints.shape[:2], -1, 3), *after
+
+    def _product(self, layer: int, features: Tensor, width: int, spacing: int) -> Tensor:
+        rows = stack_taps(features, width, spacing)
+        return linear(rows, getattr(self, f"matrix{layer}"), getattr(self, f"bias{layer}"))

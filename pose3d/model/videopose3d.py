@@ -18,7 +18,9 @@ from pose.shapes import IO
 from pose.skeleton import get_skeleton
 from pose3d.dropout import Dropout
 from pose3d.lifter import Lifter
-from pose3d.temporal import ConvolutionForm, FoldedConv, TapConv, fold
+from pose3d.temporal import ConvolutionForm, FoldedConv, StreamingForm, TapConv, fold
+
+LONGEST_TEST_SEQUENCE = 5873  # frames of Human3.6M's S9 "Discussion 1"
 
 
 class VideoPose3D(Lifter):
@@ -70,6 +72,10 @@ class VideoPose3D(Lifter):
             inputs={"keypoints": ("B", "T", num_keypoints, keypoint_channels)},
             outputs={"joints": ("B", f"T - {self.receptive_field - 1}", num_joints, 3)},
         )
+
+        # As the offline protocol has it: a sequence and its mirror image, padded to the longest of the test set.
+        self.export_names = {"keypoints": "2d_poses", "joints": "3d_preds"}
+        self.export_sizes = {"B": 2, "T": LONGEST_TEST_SEQUENCE + self.receptive_field - 1}
 
         def temporal(in_channels: int, width: int, spacing: int) -> TapConv:
             if dense:
@@ -133,6 +139,10 @@ class VideoPose3D(Lifter):
     def baked(self, two_dimensional: bool = False) -> ConvolutionForm:
         """The same function as plain convolutions with batch norm folded in, ready to export."""
         return ConvolutionForm(self.folded(), self.causal, two_dimensional)
+
+    def streaming(self) -> StreamingForm:
+        """The same function with its states in the open, for frames that come one by one or in blocks."""
+        return StreamingForm(self.folded(), self.causal)
 
 
 def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

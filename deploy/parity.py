@@ -1,0 +1,81 @@
+"""How far a file's outputs are from torch's, on random input and on real input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
+
+import torch
+
+from deploy.session import Arrays, Session
+from engine.task import Loading, Task
+
+
+@dataclass(frozen=True)
+class Parity:
+    """One output, compared.
+
+    Attributes:
+        data: "random", or "real" and the dataset.
+        output: its name.
+        largest, mean: absolute difference.
+        scale: the largest absolute value of the reference.
+        unit: of the three, "" where there is none.
+    """
+
+    data: str
+    output: str
+    largest: float
+    mean: float
+    scale: float
+    unit: str
+
+    @property
+    def relative(self) -> float:
+        """The largest difference as a share of the largest value; NaN where an output is not finite."""
+        return self.largest / max(self.scale, 1e-12)
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        return (
+            f"{self.data} input, {self.output}: largest difference {self.largest:.2e}{unit}, "
+            f"mean {self.mean:.2e}{unit}, largest value {self.scale:.3g}{unit}"
+        )
+
+
+def measure(reference: Session, session: Session, arrays: Arrays, data: str, unit: str) -> list[Parity]:
+    """Run both on the same arrays and compare every output."""
+    wanted, found = reference.run(arrays), session.run(arrays)
+    lines = []
+    for name, array in wanted.items():
+        difference = np.abs(found[name].astype(np.float64) - array)
+        scale = float(np.abs(array).max())
+        lines.append(Parity(data, name, float(difference.max()), float(difference.mean()), scale, unit))
+    return lines
+
+
+def real_inputs(task: Task, dataset: Any, names: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
+    """The first validation batch in the shapes of the file.
+
+    Args:
+        task: makes the batches.
+        dataset: what it reads.
+        names: {name in a batch: name in the file}.
+        shapes: {name in the file: shape}. What a batch has more of is cut, what it has less of repeats its edge, as
+            short sequences are padded for a network of fixed length.
+    """
+    loading = Loading(next(iter(shapes.values()))[0], seed=0, drop_last=False)
+    batch = next(iter(task.batches(dataset, False, loading, torch.device("cpu")).epoch(0)))
+    return {names[name]: fit(batch[name].numpy(), shapes[names[name]]) for name in names}
+
+
+def fit(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The array cut or edge-padded at the end of each axis."""
+    array = array[tuple(slice(size) for size in shape)]
+    missing = [(0, wanted - found) for wanted, found in zip(shape, array.shape, strict=True)]
+    return np.ascontiguousarray(np.pad(array, missing, mode="edge"))

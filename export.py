@@ -1,0 +1,36 @@
+"""Write a trained model as a file for other runtimes.    python export.py model=videopose3d format=onnx"""
+
+from engine.command import command
+
+from engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
+
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from deploy.export import Options, export_network
+from deploy.om import Atc
+from engine.restore import build_task, choose_model, restore
+
+
+@command("export", choose_model)
+def main(cfg: DictConfig) -> None:
+    """The job that Hydra calls."""
+    config, state, checkpoint = restore(cfg)
+    task = build_task(config, state, checkpoint)
+    output = Path(cfg.output or checkpoint.parent / f"{state['choices']['model']}.{cfg.format}")
+    sizes = {letter: size for letter, size in cfg.sizes.items() if size is not None}
+    export_network(
+        task,
+        output,
+        cfg.format,
+        Options(cfg.opset, cfg.dtype, sizes, list(cfg.dynamic), cfg.conv2d),
+        Atc(cfg.soc_version, cfg.precision_mode, cfg.aipp, list(cfg.atc_options)),
+        about={"checkpoint": str(checkpoint), "config": OmegaConf.to_container(config, resolve=True)},
+        real=instantiate(config.dataset) if cfg.real else None,
+    )
+
+
+if __name__ == "__main__":
+    main()
