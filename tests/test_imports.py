@@ -29,9 +29,7 @@ MAY_IMPORT = {
 CHOICES = ("dataset", "model", "task")
 LONGEST_FILE = 320
 DEVICE_WORDS = re.compile(r"(?<![a-z])(cuda|npu|hccl|nccl|torch_npu|apex)(?![a-z])", re.IGNORECASE)
-KNOW_DEVICES = re.compile(
-    r"engine/(device|precision|distributed|capture)\.py|deploy/.*|benchmarks/.*|conf/device/.*"
-)
+KNOW_DEVICES = re.compile(r"engine/(device|precision|distributed|capture)\.py|deploy/.*|benchmarks/.*|conf/device/.*")
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "misc"}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK|NotImplementedError)\b")
 MACHINE_PATHS = re.compile(r"(?<![\w.~*/-])/(work|root|home|tmp|Users)/\w")
@@ -112,9 +110,7 @@ def device_words_stay_where_devices_are_known(source: Source) -> Iterator[str]:
         return
     text = source.text
     if source.package == "":  # a script's docstring shows commands, and those name devices
-        for docstring in filter(
-            None, (ast.get_docstring(node, clean=False) for node in documented(source.tree))
-        ):
+        for docstring in filter(None, (ast.get_docstring(node, clean=False) for node in documented(source.tree))):
             text = text.replace(docstring, "")
     for number, line in enumerate(text.splitlines(), start=1):
         for word in DEVICE_WORDS.findall(line):
@@ -205,9 +201,7 @@ def test_tests_are_as_short_and_as_finished_as_the_code() -> None:
 def test_configuration_names_devices_only_under_conf_device() -> None:
     files = [path for path in (ROOT / "conf").rglob("*.yaml") if path.parent.name != "device"]
     settings = [(path, re.sub(r"(^|\s)#.*", "", path.read_text(), flags=re.MULTILINE)) for path in files]
-    assert [
-        (str(path), DEVICE_WORDS.findall(text)) for path, text in settings if DEVICE_WORDS.search(text)
-    ] == []
+    assert [(str(path), DEVICE_WORDS.findall(text)) for path, text in settings if DEVICE_WORDS.search(text)] == []
 
 
 def test_inheritance_is_one_level_deep() -> None:
