@@ -1,9 +1,45 @@
-"""Dropout."""
+"""Dropout from packed random bits: on a CPU the standard one spends a sixth of a small network's step on its mask."""
 
 from __future__ import annotations
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+PLACES = 8  # binary digits of the probability that are worth one random bit each
 
 
 class Dropout(nn.Dropout):
-    """Zero a share `p` of the values in training, scale the rest by 1 / (1 - p)."""
+    """Zero a share `p` of the values in training and scale the others by 1 / (1 - p).
+
+    On a CPU the mask is made of random bits, 64 to a word, where `p` is a multiple of 1/256; elsewhere this is
+    `nn.Dropout`. Both draw from torch's generator alone, but not the same numbers.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training or inputs.device.type != "cpu" or not _binary(self.p) or torch.compiler.is_compiling():
+            return super().forward(inputs)
+        return inputs * (keep_mask(inputs.shape, self.p) * (1 / (1 - self.p))).to(inputs.dtype)
+
+
+def keep_mask(shape: torch.Size, p: float) -> Tensor:
+    """(*shape) uint8, each 0 with probability `p` and 1 otherwise; `p` is a multiple of 1/256 between 0 and 1.
+
+    The share to keep in binary is 0.b1 b2 ... b8. Its last 1 alone stands for one half: a random bit. Each digit before
+    it halves the share so far, by AND with another random bit, or does that and adds one half, by OR.
+    """
+    digits = round((1 - p) * 2**PLACES)
+    last = (digits & -digits).bit_length() - 1
+    kept = _random_words(-(-shape.numel() // 64))
+    for place in range(last + 1, PLACES):
+        bits = _random_words(len(kept))
+        kept = bits | kept if digits >> place & 1 else bits & kept
+    return torch.from_numpy(np.unpackbits(kept.numpy().view(np.uint8), count=shape.numel())).view(shape)
+
+
+def _random_words(count: int) -> Tensor:
+    return torch.empty(count, dtype=torch.int64).random_(-(2**63), None)
+
+
+def _binary(p: float) -> bool:
+    return 0 < p < 1 and (p * 2**PLACES).is_integer()

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pose3d.dropout import Dropout
-from pose3d.linear import clipped_linear
+from pose3d.linear import clipped_linear, frobenius_norm
 
 
 class Standardise(nn.Module):
@@ -72,8 +72,7 @@ class ClippedLinear(nn.Linear):
     def bake(self) -> None:
         """Write the clipped matrix into the stored one and stop clipping: the same outputs, one product less."""
         if self.max_weight_norm is not None:
-            norm = torch.linalg.vector_norm(self.weight, dtype=torch.float32)
-            self.weight.mul_(self.max_weight_norm / norm.clamp(min=self.max_weight_norm))
+            self.weight.mul_(self.max_weight_norm / frobenius_norm(self.weight).clamp(min=self.max_weight_norm))
             self.max_weight_norm = None
 
 
