@@ -157,7 +157,9 @@ def sitting(s: Script) -> None:
         if s.chance(0.4):
             hands.talk(s, side, s.begin, s.end, 0.7)
         else:
-            hands.keep(s, side, ("lap", "knee", "folded", "chin", "head", "behind", "prop", "table"), s.begin, s.end, 2.0)
+            hands.keep(
+                s, side, ("lap", "knee", "folded", "chin", "head", "behind", "prop", "table"), s.begin, s.end, 2.0
+            )
     hands.look(s, s.begin, s.end)
 
 
@@ -171,10 +173,12 @@ def sitting_down(s: Script) -> None:
         if s.chance(0.5):
             time = feet.stand(s, time, time + s.uniform(0.5, 2), 0.8)
         for side in (0, 1):
-            if kind in ("fours", "prone"):
+            if kind == "fours":
                 hands.keep(s, side, ("floor", "floor", "folded"), begin + 1.0, time - 1.5, 4.0)
             elif s.chance(0.5):
-                hands.keep(s, side, ("lap", "knee", "prop", "prop", "clasped", "chin", "table", "down"), begin, time, 1.5)
+                hands.keep(
+                    s, side, ("lap", "knee", "prop", "prop", "clasped", "chin", "table", "down"), begin, time, 1.5
+                )
             else:
                 hands.talk(s, side, begin, time, 0.6)
     hands.look(s, s.begin, s.end)
@@ -249,7 +253,9 @@ def walking(s: Script) -> None:
             time = feet.walk(s, time, time + s.uniform(4, 10), speed, heading)
         for side in (0, 1):
             usual = "running" if running else "hanging"
-            hands.place(s, side, usual if s.chance(0.85) else ("pocket", "folded", "waist")[s.rng.integers(3)], begin, 0.7)
+            hands.place(
+                s, side, usual if s.chance(0.85) else ("pocket", "folded", "waist")[s.rng.integers(3)], begin, 0.7
+            )
     hands.sway(s, s.begin, s.end, 0.6)
     hands.look(s, s.begin, s.end, 0.5)
 

@@ -24,6 +24,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "neck_flexion": (-50.0, 50.0),
     "neck_side": (-40.0, 40.0),
     "neck_twist": (-70.0, 70.0),
+    "hip_flexion": (-25.0, 125.0),
     "knee_flexion": (0.0, 150.0),
     "elbow_flexion": (0.0, 150.0),
 }
@@ -104,7 +105,7 @@ def draw_body(rng: np.random.Generator, spread: float) -> Body:
         neck=offset(length(0.070), np.radians(rng.uniform(20.0, 70.0))),
         head=offset(length(0.066), np.radians(rng.uniform(-45.0, 5.0))),
         shoulder=length(0.088),
-        shoulder_elevation=np.radians(rng.uniform(-20.0, 10.0)),
+        shoulder_elevation=np.radians(rng.uniform(-32.0, -2.0)),
         shoulder_protraction=np.radians(rng.uniform(-20.0, 8.0)),
         upper_arm=length(0.170),
         forearm=length(0.146),

@@ -112,9 +112,20 @@ class Script:
         return self.ahead(forward, (2 * side - 1) * (self.width + wider))
 
     def reach(
-        self, side: int, start: float, duration: float, azimuth: float, radius: float, height: float, elbow: float, swing: float
+        self,
+        side: int,
+        start: float,
+        duration: float,
+        azimuth: float,
+        radius: float,
+        height: float,
+        elbow: float,
+        swing: float,
     ) -> float:
         """Move a hand, around the trunk and wide of the shoulder, no faster than hands do when nothing is thrown."""
+        # Arms go back 60 degrees when they hang and 30 to 45 when they are raised to the side, less when bent.
+        back = 0.55 if height < -0.65 else 0.12 + 0.3 * min(max(radius - 0.4, 0.0), 1.0)
+        azimuth = min(azimuth, np.arccos(-min(back / radius, 1.0)))
         track = self.hands[side]
         begin, before, low, *_ = track.value
         across = 0.5 * (radius + before)
@@ -125,7 +136,14 @@ class Script:
         return track.to(start, duration, azimuth, radius, height, elbow, swing, lift=bulge)
 
     def step(
-        self, side: int, start: float, duration: float, place: tuple[float, float], height: float, turn: float, lift: float
+        self,
+        side: int,
+        start: float,
+        duration: float,
+        place: tuple[float, float],
+        height: float,
+        turn: float,
+        lift: float,
     ) -> float:
         """Move a foot; `turn` is its yaw against the heading, outward."""
         return self.feet[side].to(start, duration, *place, height, self.yaw - (1 - 2 * side) * turn, lift=lift)
@@ -156,6 +174,7 @@ class Script:
         # How far the right foot is ahead of the left one.
         ahead = blur(((places[:, 0] - places[:, 1]) * forward).sum(-1) / leg, 0.05) * moving
 
+        drift = self._drift(time)
         seat, _ = self.seat.at(time)
         offset, _ = self.pelvis.at(time)
         ground = over + leg * (offset[:, :1] * forward + offset[:, 1:2] * left)
@@ -165,24 +184,28 @@ class Script:
         height += seat[:, 0] * (seat[:, 3] - height)
         orientation = offset[:, 3:] + np.stack([0 * yaw, 0.06 * (share[:, 0] - share[:, 1]), yaw + 0.15 * ahead], -1)
 
+        ground = ground + 0.006 * drift[:, 15:17]
+        pelvis = np.concatenate([ground, height[:, None]], 1)
+        ankles = np.concatenate([places, body.ankle + raised[:, :, None]], 2)
+        turnout = np.stack([turns[:, 0] - orientation[:, 2], turns[:, 1] - orientation[:, 2]], 1) * [-1.0, 1.0]
+        knees = np.stack([knee.at(time)[0][:, 0] for knee in self.knees], 1)
+        knees = knees + 0.6 * np.clip(blur(turnout, 0.1), -0.7, 0.7)
+        orientation[:, 0] = self._hips_within_limits(orientation[:, 0], pelvis, ankles, forward, left, knees, blur)
+
         trunk = [track.at(time)[0] for track in (self.lumbar, self.thoracic, self.neck)]
-        drift = self._drift(time)
         trunk[0] = trunk[0] + 0.025 * drift[:, :3]
         trunk[1] = trunk[1] + 0.020 * drift[:, 3:6] - [0, 0, 1] * (0.3 * ahead)[:, None]
         trunk[2] = trunk[2] + 0.050 * drift[:, 6:9] + [0, 0, 1] * (0.15 * ahead)[:, None]
         hands, elbows = self._hands(time, ahead, drift[:, 9:15])
-        ground = ground + 0.006 * drift[:, 15:17]
-        toes = np.stack([turns[:, 0] - orientation[:, 2], turns[:, 1] - orientation[:, 2]], 1) * [-1.0, 1.0]
-        knees = np.stack([knee.at(time)[0][:, 0] for knee in self.knees], 1) + 0.6 * np.clip(blur(toes, 0.1), -0.7, 0.7)
 
         keep = slice(margin, margin + frames)
         return Controls(
-            pelvis=np.concatenate([ground, height[:, None]], 1)[keep],
+            pelvis=pelvis[keep],
             orientation=orientation[keep],
             lumbar=_limited(trunk[0][keep], "trunk"),
             thoracic=_limited(trunk[1][keep], "trunk"),
             neck=_limited(trunk[2][keep], "neck"),
-            feet=np.concatenate([places, body.ankle + raised[:, :, None]], 2)[keep],
+            feet=ankles[keep],
             knees=knees[keep],
             hands=hands[keep],
             elbows=elbows[keep],
@@ -201,6 +224,36 @@ class Script:
             heights.append(np.sqrt(np.maximum(reach**2 - across, (0.3 * reach) ** 2)) + 3.0 * raised[:, side])
         lowest = np.minimum(np.minimum(heights[0], heights[1]), reach + np.minimum(raised[:, 0], raised[:, 1]))
         return blur(lowest, 0.04)
+
+    def _hips_within_limits(
+        self,
+        pitch: np.ndarray,
+        pelvis: np.ndarray,
+        ankles: np.ndarray,
+        forward: np.ndarray,
+        left: np.ndarray,
+        knees: np.ndarray,
+        blur: _Blur,
+    ) -> np.ndarray:
+        """(T,) pelvis pitch that keeps both hips between full extension and full flexion.
+
+        What a hip cannot do the pelvis does: it tips back in a deep squat and forward under a leg lifted behind.
+        """
+        thigh, shank = self.body.thigh, self.body.shank
+        angles = []
+        for side in (0, 1):
+            line = ankles[:, side] - pelvis
+            line[:, :2] -= (2 * side - 1) * self.body.hip * left
+            distance = np.clip(np.sqrt((line * line).sum(-1)), 0.3 * (thigh + shank), 0.999 * (thigh + shank))
+            bend = np.arccos(np.clip((thigh**2 + distance**2 - shank**2) / (2 * thigh * distance), -1.0, 1.0))
+            ahead = (line[:, :2] * forward).sum(-1)
+            bend = np.arctan2(np.sin(bend) * np.cos(knees[:, side]), np.cos(bend))
+            angles.append(np.arctan2(ahead, np.maximum(-line[:, 2], 0.05 - ahead)) + bend)
+        low, high = np.radians(LIMITS["hip_flexion"])
+        most, least = high - np.maximum(*angles), low - np.minimum(*angles)
+        # One leg raised before and the other stretched behind can ask for more than there is: meet in the middle.
+        between = 0.5 * (most + least)
+        return blur(np.clip(pitch, np.minimum(least, between), np.maximum(most, between)), 0.1)
 
     def _hands(self, time: np.ndarray, ahead: np.ndarray, drift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(T, 2, 3) hands in the thorax's frame, y outward [arm lengths], and (T, 2) elbows."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from pose3d.choreography import Script
 
-ROOM = 1.7  # people turn back when they are farther than this from where takes begin [m]
+ROOM = 1.5  # people turn back when they are farther than this from where takes begin [m]
 
 
 def stand(s: Script, start: float, end: float, restless: float = 0.5) -> float:
@@ -26,7 +26,14 @@ def stand(s: Script, start: float, end: float, restless: float = 0.5) -> float:
         elif choice < 0.85:
             side = s.normal(0.05)
             s.pelvis.to(
-                time, s.uniform(0.6, 1.4), s.normal(0.02), side, -abs(s.normal(0.02)), s.normal(0.06), -side, s.normal(0.12)
+                time,
+                s.uniform(0.6, 1.4),
+                s.normal(0.02),
+                side,
+                -abs(s.normal(0.02)),
+                s.normal(0.06),
+                -side,
+                s.normal(0.12),
             )
         else:
             time = straddle(s, time)
@@ -45,7 +52,9 @@ def straddle(s: Script, start: float) -> float:
     for _ in range(s.rng.integers(1, 4)):
         move = s.uniform(0.5, 1.2)
         tilt, side = s.normal(0.06), s.normal(0.1)
-        time = s.pelvis.to(time, move, s.normal(0.04), side, -depth * s.uniform(0.5, 1.2), pitch + s.normal(0.1), tilt, s.normal(0.3))
+        time = s.pelvis.to(
+            time, move, s.normal(0.04), side, -depth * s.uniform(0.5, 1.2), pitch + s.normal(0.1), tilt, s.normal(0.3)
+        )
         time += s.uniform(0.0, 1.0)
     for side in (0, 1):
         s.knees[side].to(time, 0.6, 0.0)
@@ -104,7 +113,9 @@ def walk(s: Script, start: float, end: float, speed: float, heading: float = 0.0
             home = (home + np.pi) % (2 * np.pi) - np.pi
             target = np.clip(home, -0.65, 0.65)
         s.yaw += target
-        stride = length * (0.5 if first or time + period > end else s.uniform(0.92, 1.08)) * (1 - 0.5 * min(abs(target), 1))
+        stride = (
+            length * (0.5 if first or time + period > end else s.uniform(0.92, 1.08)) * (1 - 0.5 * min(abs(target), 1))
+        )
         s.x, s.y = s.ahead(stride * np.cos(heading), stride * np.sin(heading))
         last = time + period >= end
         ahead = 0.0 if last else 0.5 * stride
@@ -118,5 +129,3 @@ def walk(s: Script, start: float, end: float, speed: float, heading: float = 0.0
     time = s.step(side, time, 0.6 * swing, s.beside(side), 0.0, toes, 0.06)
     s.pelvis.to(time, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     return time
-
-

@@ -21,6 +21,8 @@ LEG_REST, LEG_POLE = np.array([0.5, 0.0, -0.866]), np.array([0.866, 0.0, 0.5])
 ARM_REST, ARM_POLE = np.array([0.781, 0.488, -0.390]), np.array([-0.541, 0.219, -0.812])
 # The last share of a limb's length is given up gradually, or knees and elbows would snap straight.
 SOFTNESS = 0.03
+# Knees stay this far above the floor [m].
+KNEE_CLEARANCE = 0.04
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,7 @@ def pose_body(controls: Controls, body: Body) -> np.ndarray:
             body.thigh,
             body.shank,
             np.radians(LIMITS["knee_flexion"][1]),
+            KNEE_CLEARANCE - hip[:, 2],
         )
         first = 1 + 3 * side
         joints[:, first], joints[:, first + 1], joints[:, first + 2] = hip, hip + knee, hip + ankle
@@ -112,6 +115,7 @@ def two_bone(
     upper: float,
     lower: float,
     flexion: float,
+    lowest: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Place the middle and the end of a two-bone limb that starts at the origin.
 
@@ -124,6 +128,7 @@ def two_bone(
         upper: length of the first bone [m].
         lower: length of the second bone [m].
         flexion: the most the middle joint bends [rad].
+        lowest: (T,) z that the middle joint stays above where it can, at the expense of `swivel` [m].
 
     Returns:
         (T, 3) middle joint and (T, 3) end.
@@ -136,12 +141,22 @@ def two_bone(
     length = np.where(length > longest - soft, longest - soft * np.exp((longest - soft - length) / soft), length)
     length = np.where(length < nearest + soft, nearest + soft * np.exp((length - nearest - soft) / soft), length)
     # `pole` carried along by the shortest rotation from `rest` to `line`, then turned about `line`.
-    carried = pole - (pole * line).sum(-1, keepdims=True) / (1.001 + (rest * line).sum(-1, keepdims=True)) * (rest + line)
+    carried = pole - (pole * line).sum(-1, keepdims=True) / (1.001 + (rest * line).sum(-1, keepdims=True)) * (
+        rest + line
+    )
     carried = carried - (carried * line).sum(-1, keepdims=True) * line
     carried = carried / np.maximum(np.sqrt((carried * carried).sum(-1, keepdims=True)), 1e-6)
-    carried = np.cos(swivel)[:, None] * carried + np.sin(swivel)[:, None] * np.cross(line, carried)
+    turned = np.cross(line, carried)
     along = (upper**2 + length**2 - lower**2) / (2 * length)
     across = np.sqrt(np.maximum(upper**2 - along**2, 0.0))
+    if lowest is not None:
+        # The middle joint goes round a circle whose height is along line_z + across (cos s carried_z + sin s turned_z).
+        top = np.arctan2(turned[:, 2], carried[:, 2])
+        radius = across[:, 0] * np.sqrt(carried[:, 2] ** 2 + turned[:, 2] ** 2)
+        width = np.arccos(np.clip((lowest - along[:, 0] * line[:, 2]) / np.maximum(radius, 1e-6), -1.0, 1.0))
+        away = np.mod(swivel - top + np.pi, 2 * np.pi) - np.pi
+        swivel = top + np.clip(away, -width, width)
+    carried = np.cos(swivel)[:, None] * carried + np.sin(swivel)[:, None] * turned
     return along * line + across * carried, length * line
 
 
@@ -156,4 +171,3 @@ def shoulder_direction(hand: np.ndarray, body: Body) -> np.ndarray:
     protraction = body.shoulder_protraction + np.radians(20.0) * np.clip(hand[:, 0], -0.5, 1.0)
     cos = np.cos(elevation)
     return np.stack([cos * np.sin(protraction), cos * np.cos(protraction), np.sin(elevation)], -1)
-

@@ -63,7 +63,19 @@ def from_seat(s: Script, side: int, forward: float, wider: float) -> tuple[float
     return x + cos * forward - sin * left, y + sin * forward + cos * left
 
 
-FLOOR_SEATS = ("long", "knees up", "crossed", "kneeling", "upright", "squat", "aside", "reclined", "fours", "supine", "prone")
+FLOOR_SEATS = (
+    "long",
+    "knees up",
+    "crossed",
+    "kneeling",
+    "upright",
+    "squat",
+    "aside",
+    "reclined",
+    "fours",
+    "supine",
+    "prone",
+)
 
 
 def floor(s: Script, start: float, end: float, kind: str) -> float:
@@ -75,22 +87,26 @@ def floor(s: Script, start: float, end: float, kind: str) -> float:
         "long": (0.10, s.uniform(0.80, 0.95) * leg, 0.05, 0.1, -0.1),
         "knees up": (0.11, s.uniform(0.35, 0.65) * leg, 0.06, 0.2, -0.25),
         "crossed": (0.11, s.uniform(0.30, 0.42) * leg, -0.22, 1.15, -0.1),
-        "kneeling": (body.shank * 0.3 + 0.12, -0.22 * leg, 0.0, 0.2, 0.0),
+        "kneeling": (body.shank * 0.3 + 0.12, -0.04 * leg, 0.0, 0.2, 0.0),
         "upright": (body.thigh + 0.03, -body.shank * 0.9, 0.03, 0.1, 0.0),
         "squat": (s.uniform(0.25, 0.38), 0.08 * leg, 0.06, 0.5, 0.3),
-        "aside": (0.12, s.uniform(0.1, 0.30) * leg, 0.20, 0.9, 0.0),
+        "aside": (0.12, 0.17 * leg, 0.05, 0.5, 0.0),
         "reclined": (0.11, s.uniform(0.60, 0.95) * leg, 0.05, 0.2, -0.8),
         "fours": (body.thigh + 0.02, -body.shank * 0.95, 0.03, 0.0, 1.25),
         "supine": (0.11, s.uniform(0.55, 0.97) * leg, 0.03, 0.2, -1.45),
-        "prone": (0.13, -s.uniform(0.75, 0.97) * leg, 0.03, 0.1, 1.45),
     }[kind]
-    slant = s.normal(0.35) if kind == "aside" else 0.0
+    # Sitting aside, one leg is folded outward and the other one under.
+    folded = s.side() if kind == "aside" else None
     time = sit_down(s, start, height, 0.35 if forward > 0 else 0.0, move)
+    legs = []
     for side in (0, 1):
-        place = from_seat(s, side, forward + s.normal(0.04), width + (2 * side - 1) * slant)
+        sign = 0 if folded is None else 1 if side == folded else -1
+        ahead, apart, outward = forward - 0.14 * sign * leg, width + 0.22 * sign, out - 0.65 * sign
+        legs.append((ahead, apart, outward))
+        place = from_seat(s, side, ahead + s.normal(0.04), apart)
         lying = -0.6 * body.ankle if forward < 0 else 0.0
-        s.step(side, start + (0.3 + 0.2 * side) * move, 0.5 * move, place, lying, out * 0.5, 0.05)
-        s.knees[side].to(start + 0.3 * move, 0.7 * move, out + s.normal(0.15))
+        s.step(side, start + (0.3 + 0.2 * side) * move, 0.5 * move, place, lying, outward * 0.5, 0.05)
+        s.knees[side].to(start + 0.3 * move, 0.7 * move, outward + s.normal(0.15))
     s.pelvis.to(time, 0.8, 0.0, 0.0, 0.0, pitch + s.normal(0.1), 0.0, 0.0)
     while time < end:
         time += s.uniform(0.3, 2.0)
@@ -99,7 +115,8 @@ def floor(s: Script, start: float, end: float, kind: str) -> float:
         s.lumbar.to(time, move, s.uniform(-0.2, 0.7) - 0.3 * abs(pitch), s.normal(0.12), s.normal(0.18))
         if s.chance(0.3):
             side = s.side()
-            s.knees[side].to(time, move, out + s.normal(0.25))
-            place = from_seat(s, side, forward + s.normal(0.1), width + (2 * side - 1) * slant + s.normal(0.05))
-            s.step(side, time, move, place, s.feet[side].value[2], out * 0.5, 0.06)
+            ahead, apart, outward = legs[side]
+            s.knees[side].to(time, move, outward + s.normal(0.25))
+            place = from_seat(s, side, ahead + s.normal(0.1), apart + s.normal(0.05))
+            s.step(side, time, move, place, s.feet[side].value[2], outward * 0.5, 0.06)
     return time
