@@ -194,17 +194,26 @@ class PoseErrors(FrameErrors):
     """The scores of one pose per frame, "joints" (..., J, 3): MPJPE, P-MPJPE, N-MPJPE, MPJVE, PCK at 150 mm, AUC."""
 
     def frame_scores(self, predicted: Frames, truth: Tensor) -> Frames:
-        joints = predicted["joints"]
-        return {
-            "mpjpe_mm": mpjpe(joints, truth) * 1000,
-            "p_mpjpe_mm": p_mpjpe(joints, truth) * 1000,
-            "n_mpjpe_mm": n_mpjpe(joints, truth) * 1000,
-            "pck150_percent": pck(joints, truth) * 100,
-            "auc_percent": auc(joints, truth) * 100,
-        }
+        return pose_scores(predicted["joints"], truth)
 
     def motion_scores(self, predicted: Frames, truth: Tensor, follows: Tensor) -> Frames:
-        return {"mpjve_mm": mpjpe(predicted["joints"].diff(dim=0), truth.diff(dim=0)) * 1000}
+        return velocity_scores(predicted["joints"], truth)
+
+
+def pose_scores(joints: Tensor, truth: Tensor) -> Frames:
+    """(n, J, 3) predicted and true joints [m] to the scores of single frames, (n,) each."""
+    return {
+        "mpjpe_mm": mpjpe(joints, truth) * 1000,
+        "p_mpjpe_mm": p_mpjpe(joints, truth) * 1000,
+        "n_mpjpe_mm": n_mpjpe(joints, truth) * 1000,
+        "pck150_percent": pck(joints, truth) * 100,
+        "auc_percent": auc(joints, truth) * 100,
+    }
+
+
+def velocity_scores(joints: Tensor, truth: Tensor) -> Frames:
+    """(n, J, 3) predicted and true joints [m] to the scores of neighbours in time, (n - 1,) each."""
+    return {"mpjve_mm": mpjpe(joints.diff(dim=0), truth.diff(dim=0)) * 1000}
 
 
 def _members(group: Tensor, count: int) -> list[Tensor]:
