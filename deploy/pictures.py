@@ -51,7 +51,7 @@ def draw_evaluation(metrics: Any, folder: Path, frames: Sequence[str] = ()) -> l
     note = " · ".join(
         f"{name.replace('_', ' ')}: {value if not isinstance(value, bool) else 'yes' if value else 'no'}"
         for name, value in protocol.items()
-        if name != "alignment"  # the names of the series say it
+        if name != "alignment" and value != ""  # the names of the series say the alignment
     )
     summary = f"MPJPE {metrics.compute()['mpjpe_mm']:.1f} mm over {protocol['frames']:,} frames"
     panels = {"chosen": _find_frames(metrics, frames)} if frames else _select_frames(metrics, index.numpy(), error)
@@ -160,17 +160,13 @@ def _drawings(metrics: FrameErrors, rows: np.ndarray, error: np.ndarray) -> list
     truth, predicted = _truth(metrics, index), _predicted(metrics)[rows]
     if packed.joint_frame == "world":  # z up; drawings have the camera's y down
         truth, predicted = truth[..., [0, 2, 1]] * [1, -1, 1], predicted[..., [0, 2, 1]] * [1, -1, 1]
-    return [
-        Drawing(
-            f"{packed.names[sequence[i]][0]} · {packed.names[sequence[i]][2]} · "
-            f"{packed.names[sequence[i]][3]} · frame {frame[i]}",
-            keypoints[i],
-            truth[i],
-            predicted[i],
-            float(error[rows[i]]),
-        )
-        for i in range(len(rows))
-    ]
+    drawings = []
+    for i, row in enumerate(rows):
+        subject, action, take, camera = packed.names[sequence[i]]
+        recording = take if take.startswith(action) else f"{action} {take}"
+        title = f"{subject} · {recording} · {camera} · frame {frame[i]}"
+        drawings.append(Drawing(title, keypoints[i], truth[i], predicted[i], float(error[row])))
+    return drawings
 
 
 def _series(records: list[dict[str, Any]], split: str, key: str) -> tuple[np.ndarray, np.ndarray]:
