@@ -26,8 +26,7 @@ def main(cfg: DictConfig) -> float:
         loading = Loading(size, config.seed, world.rank, world.size, config.trainer.workers, drop_last=False)
         batches = task.batches(instantiate(config.dataset), False, loading, device.torch)
         instantiate(config.precision).resolve(device).prepare(task.model)
-        metrics = evaluate(task, batches, device, world)
-        score = metrics.compute()[task.monitor]
+        metrics, scores = evaluate(task, batches, device, world)
         if world.rank == 0:
             folder = Path(cfg.output or path.parent)
             print(report(metrics, folder, str(device), path, OmegaConf.to_container(config, resolve=True)))
@@ -37,7 +36,7 @@ def main(cfg: DictConfig) -> float:
                 from deploy.pictures import draw_evaluation
 
                 draw_evaluation(metrics, folder, cfg.frames)
-        return score
+        return scores[task.monitor]
 
 
 if __name__ == "__main__":

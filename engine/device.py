@@ -78,7 +78,7 @@ class Device:
     advice = ""
     default_precision = ("fp32", "the reference on every device")
     fused_optimizer = True
-    has_graphs = False
+    graph_class = ""  # in `module`; empty where the device has no graphs
 
     def __init__(self, index: int | None, deterministic: bool) -> None:
         problem = self.problem()
@@ -185,7 +185,7 @@ class Cuda(Device):
     type = "cuda"
     advice = "Install a CUDA build of torch and check `nvidia-smi`, or run with device=cpu."
     default_precision = ("fp32", "with TF32 in training; precision=bf16 is faster on convolutional models")
-    has_graphs = True
+    graph_class = "CUDAGraph"
 
     def __init__(
         self, index: int | None, deterministic: bool, tf32: bool, tf32_evaluation: bool, benchmark: bool
@@ -240,7 +240,7 @@ class Npu(Device):
     default_precision = ("o2", "the chip's matrix unit computes in fp16; pose networks lack bf16 kernels for conv1d")
     # torch_npu warns that the fused Adam may run on the host with some CANN releases.
     fused_optimizer = False
-    has_graphs = True
+    graph_class = "NPUGraph"
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from engine.device import Device
 
 # gloo beside the device's own back-end carries objects and CPU tensors.
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl", "npu": "cpu:gloo,npu:hccl"}
-TIMEOUT = timedelta(minutes=10)
+TIMEOUT = timedelta(minutes=30)  # rank 0 may score alone for that long
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,14 @@ class World:
         index = None if self.device.torch.type == "cpu" else [self.device.torch.index]
         return DistributedDataParallel(module, device_ids=index)
 
+    def share_batchnorm(self, model: nn.Module) -> nn.Module:
+        """The model with BatchNorm statistics over the batches of all processes."""
+        if self.size == 1:
+            return model
+        if self.device.torch.type == "cpu":
+            raise ValueError("trainer.sync_batchnorm=true needs device=cuda or device=npu; torch has no form for cpu.")
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
     def mean(self, values: Tensor) -> Tensor:
         """The mean over processes of a CPU tensor."""
         if self.size > 1:
@@ -60,13 +68,13 @@ class World:
             values /= self.size
         return values
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is up in any process."""
+    def largest(self, number: int) -> int:
+        """The largest of the processes' numbers."""
         if self.size == 1:
-            return flag
-        flags = torch.tensor(int(flag))
-        dist.all_reduce(flags, dist.ReduceOp.MAX)
-        return bool(flags)
+            return number
+        numbers = torch.tensor(number)
+        dist.all_reduce(numbers, dist.ReduceOp.MAX)
+        return int(numbers)
 
     def broadcast(self, value: Any) -> Any:
         """Rank 0's value, everywhere."""
@@ -76,10 +84,10 @@ class World:
         dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return box[0]
 
-    def gather(self, value: Any) -> list[Any]:
-        """Every process's value, in the order of ranks, in every process. Tensors must be on the CPU."""
+    def collect(self, value: Any) -> list[Any]:
+        """Every process's value in the order of ranks, on rank 0; elsewhere nothing. Tensors must be on the CPU."""
         if self.size == 1:
             return [value]
-        boxes: list[Any] = [None] * self.size
-        dist.all_gather_object(boxes, value)
-        return boxes
+        boxes: list[Any] | None = [None] * self.size if self.rank == 0 else None
+        dist.gather_object(value, boxes, dst=0)
+        return boxes or []

@@ -1,4 +1,4 @@
-"""Scoring: every validation sample once, whatever the number of processes."""
+"""Scoring: every validation sample exactly once, whatever the number of processes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from engine.distributed import World
 from engine.task import Batches, Metrics, Task
 
 
-def evaluate(task: Task, batches: Batches, device: Device, world: World) -> Metrics:
-    """Predict every batch and return the metrics that hold all predictions, in every process.
+def evaluate(task: Task, batches: Batches, device: Device, world: World) -> tuple[Metrics, dict[str, float]]:
+    """Predict every batch; return the metrics, which hold all predictions on rank 0, and the scores, on every rank.
 
     Runs without TF32 or HF32 unless the device's settings ask for them.
     """
@@ -23,9 +23,11 @@ def evaluate(task: Task, batches: Batches, device: Device, world: World) -> Metr
         for batch in progress:
             metrics.update(task.predict(batch), batch)
         if world.size > 1:
-            parts = world.gather(to_cpu(metrics.state()))
-            metrics.load({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
-    return metrics
+            parts = world.collect(to_cpu(metrics.state()))
+            if parts:
+                metrics.load({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+        scores = metrics.compute() if world.rank == 0 else {}
+    return metrics, world.broadcast(scores)
 
 
 def _quiet(world: World) -> bool | None:

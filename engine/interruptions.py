@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -24,3 +28,9 @@ def interruptions() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave(number: int, message: str) -> NoReturn:
+    """End the process as the signal would have."""
+    log.info("%s: %s", signal.Signals(number).name, message)
+    raise SystemExit(128 + number)

@@ -36,10 +36,38 @@ class LossScaler:
         for found in self.scaler._found_inf_per_device(optimizer).values():
             self.overflows += found
 
-    def step(self, optimizer: Optimizer) -> None:
-        """Update unless a gradient overflowed. A fused optimiser decides on the device, others wait for it."""
-        self.scaler.step(optimizer)
+    def step(self, optimizer: Optimizer, capturing: bool) -> None:
+        """Update unless a gradient overflowed.
+
+        A fused optimiser decides on the device. Others wait for the host to decide, or where the step is to be
+        captured, update always and take it back on the device.
+        """
+        if capturing and not getattr(optimizer, "_step_supports_amp_scaling", False):
+            self._step_or_undo(optimizer)
+        else:
+            self.scaler.step(optimizer)
         self.scaler.update(self.fixed)
+
+    def _step_or_undo(self, optimizer: Optimizer) -> None:
+        """Step in any case; where a gradient overflowed, put back what was there before. State begins at zero."""
+        found = self.scaler._found_inf_per_device(optimizer)
+        overflowed = torch.stack(list(found.values())).sum() > 0
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+        def touched() -> list[Tensor]:
+            state = [value for p in parameters for value in optimizer.state[p].values()]
+            return [*(p.detach() for p in parameters), *(value for value in state if isinstance(value, Tensor))]
+
+        before = [tensor.clone() for tensor in touched()]
+        optimizer.step()
+        after = touched()
+        before += [torch.zeros_like(tensor) for tensor in after[len(before) :]]
+        for tensor, value in zip(after, before, strict=True):
+            tensor.copy_(torch.where(overflowed, value, tensor))
+
+    def recover(self) -> None:
+        """Forget a step that was begun and not finished."""
+        self.scaler._per_optimizer_states.clear()
 
     def state_dict(self) -> dict[str, float]:
         """By value, without what only one scaler class knows: a run may move between devices."""

@@ -76,6 +76,8 @@ class Arithmetic:
         self.masters: Masters = {}
         self.scaler = LossScaler(device, loss_scale) if loss_scale is not None else None
         self.optimizer: Optimizer
+        self.capturing = False  # true: decide everything on the device
+        self.obstacle: str | None = None  # why a step cannot be captured
 
     # Before training
 
@@ -117,7 +119,7 @@ class Arithmetic:
     def step(self) -> None:
         """Update the parameters unless a gradient overflowed, then copy masters back to fp16."""
         if self.scaler:
-            self.scaler.step(self.optimizer)
+            self.scaler.step(self.optimizer, self.capturing)
         else:
             self.optimizer.step()
         if self.masters:
@@ -159,6 +161,11 @@ class Arithmetic:
             for name, (_, master) in self.masters.items():
                 master.copy_(state[name])
 
+    def recover(self) -> None:
+        """Forget a step that was begun and not finished."""
+        if self.scaler:
+            self.scaler.recover()
+
     def state_dict(self) -> dict[str, float]:
         return self.scaler.state_dict() if self.scaler else {}
 
@@ -173,6 +180,7 @@ class ApexArithmetic(Arithmetic):
     def __init__(self, level: str, device: Device, loss_scale: float | str) -> None:
         super().__init__(level, device, None)
         self.loss_scale = loss_scale
+        self.obstacle = "precision.backend=apex decides on the host"
         try:
             from apex import amp  # pyright: ignore[reportMissingImports]
         except ImportError as error:

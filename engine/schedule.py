@@ -58,12 +58,15 @@ class Schedule:
                 group["lr"] = value
         return optimizer.param_groups[0]["initial_lr"] * rate
 
-    def set_momentum(self, model: nn.Module, epoch: int, epochs: int) -> None:
-        momentum = self.momentum(epoch, epochs)
+    def set_momentum(self, model: nn.Module, epoch: int, epochs: int) -> bool:
+        """Set the momentum of every BatchNorm; true where that changed one."""
+        momentum, changed = self.momentum(epoch, epochs), False
         if momentum is not None:
             for module in model.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    changed |= module.momentum != momentum
                     module.momentum = momentum
+        return changed
 
 
 class Exponential(Schedule):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +16,16 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from engine import checkpoint
+from engine.capture import CapturedStep, make_capturable
 from engine.device import Device
 from engine.distributed import World
+from engine.divergence import check_losses, check_overflows, check_weights
 from engine.evaluation import evaluate
-from engine.interruptions import interruptions
+from engine.interruptions import interruptions, leave
 from engine.precision import Precision
 from engine.run import LAST, Run
 from engine.schedule import Schedule
-from engine.task import Batch, Loading, Task
-
-PATIENCE = 20  # overflows in a row that a loss scale falling from 2^16 may need to settle
+from engine.task import Batch, Gathered, Loading, Task
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +48,16 @@ class Trainer:
         seed: for order, augmentation and dropout; the weights are already drawn.
         epochs: how often the training set is walked.
         max_steps: stop after so many steps although epochs are left; null never does.
-        batch_size: samples a step, over all processes.
+        batch_size: samples a step, over all processes: the result does not depend on how many share the work.
         evaluation_batch_size: null takes batch_size.
         drop_last: leave out the samples after the last full batch of an epoch.
         workers: processes that decode images; lifting data needs none.
         evaluate_every: epochs between evaluations; the last epoch always has one.
         log_every: steps between lines of metrics.jsonl.
         grad_clip_norm: largest norm of the gradient, null clips nothing.
+        linear_scaling: with N processes take N times batch_size and N times the learning rate (Goyal et al. 2017).
         sync_batchnorm: statistics over the batches of all processes.
+        capture: "auto" replays the step as a graph of the device where it has graphs; "never" does not.
         tensorboard: write event files too.
     """
 
@@ -81,22 +82,27 @@ class Trainer:
         evaluate_every: int,
         log_every: int,
         grad_clip_norm: float | None,
+        linear_scaling: bool,
         sync_batchnorm: bool,
+        capture: Literal["auto", "never"],
         tensorboard: bool,
     ) -> None:
         self.task, self.device, self.world, self.run = task, device, world, run
         self.schedule, self.seed, self.epochs = schedule, seed, epochs
-        self.batch_size, self.evaluate_every, self.log_every = batch_size, evaluate_every, log_every
+        self.evaluate_every, self.log_every = evaluate_every, log_every
         self.grad_clip_norm = grad_clip_norm
         if tensorboard:
             run.open_board()
 
-        share, rest = divmod(batch_size, world.size)
+        self.batch_size = batch_size * world.size if linear_scaling else batch_size
+        share, rest = divmod(self.batch_size, world.size)
         if rest:
             raise ValueError(
                 f"trainer.batch_size={batch_size} is over all processes and must divide by {world.size} of them."
             )
         self.model = task.model.to(device.torch)
+        if sync_batchnorm:
+            self.model = world.share_batchnorm(self.model)
         loading = Loading(share, seed, world.rank, world.size, workers, drop_last)
         self.batches = task.batches(dataset, True, loading, device.torch)
         if len(self.batches) == 0:
@@ -107,8 +113,12 @@ class Trainer:
         self.arithmetic = precision.resolve(device)
         self.arithmetic.prepare(self.model)
         self.optimizer = optimizer(self.arithmetic.parameters(self.model), fused=device.fused_optimizer)
+        if linear_scaling:
+            for group in self.optimizer.param_groups:
+                group["lr"] *= world.size
         self.arithmetic.bind(self.model, self.optimizer)
         self.loss = world.wrap(_Loss(task))
+        self.captured = self._capture() if capture == "auto" else None
 
         self.steps = min(epochs * len(self.batches), max_steps or math.inf)
         self.step, self.epoch, self.batch = 0, 0, 0  # done so far; `batch` within the epoch
@@ -116,16 +126,17 @@ class Trainer:
         self.scores: dict[str, float] = {}
         self.rng: dict[str, Tensor] | None = None
         self.skipped = 0  # steps, until the last report
-        self.pending: list[dict[str, Tensor]] = []  # loss and terms since the last report, on the device
+        self.names: list[str] = []  # of what a step returns
+        self.pending: list[Tensor] = []  # loss and terms since the last report, on the device
 
     def fit(self) -> float:
         """Train to the end and return the best value of `task.monitor`."""
         with interruptions() as interrupted, self._bar() as bar:
             while self.step < self.steps:
-                self.train_epoch(bar, interrupted)
-                if interrupted:
+                signal = self.train_epoch(bar, interrupted)
+                if signal:
                     self.save(best=False)
-                    self._exit(interrupted[0])
+                    leave(signal, f"saved step {self.step}; go on with resume={self.run.folder}.")
                 ended = self.batch == len(self.batches)
                 if ended:
                     self.epoch, self.batch = self.epoch + 1, 0
@@ -135,30 +146,38 @@ class Trainer:
         assert self.best is not None, "the last step is always followed by an evaluation"
         return self.best
 
-    def train_epoch(self, bar: tqdm, interrupted: list[int]) -> None:
-        """Train to the end of the epoch, the last step, or an interruption."""
+    def train_epoch(self, bar: tqdm, interrupted: list[int]) -> int:
+        """Train to the end of the epoch, the last step, or an interruption; return the signal of the latter, or 0.
+
+        Processes that share a run agree on an interruption when they report, so that none waits for another.
+        """
         self.model.train()
-        self.schedule.set_momentum(self.model, self.epoch, self.epochs)
+        if self.schedule.set_momentum(self.model, self.epoch, self.epochs) and self.captured:
+            self.captured.forget()
         if self.batch and self.rng:
             self.device.set_rng_state(self.rng)
         else:
             self.device.seed(self.seed, self.epoch, self.world.rank)
         self.since = time.perf_counter()
-        for batch in self.batches.epoch(self.epoch, start=self.batch):
+        step = self.captured or self.train_step
+        for batch in self._epoch():
             self.rate = self.schedule.set_rate(self.optimizer, self.step, self.epoch)
-            self.pending.append(self.train_step(batch))
+            self.pending.append(step(batch))
             self.step, self.batch = self.step + 1, self.batch + 1
             if self.step % self.log_every == 0:
                 self.report(bar)
-                if self.world.any(bool(interrupted)):
+                if self.world.largest(max(interrupted, default=0)):
                     break
             if self.step >= self.steps or (interrupted and self.world.size == 1):
                 break
         self.report(bar)
         self.rng = self.device.rng_state()
+        return self.world.largest(max(interrupted, default=0))
 
-    def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Forward, backward, update. Returns what to log, still on the device."""
+    def train_step(self, batch: Batch) -> Tensor:
+        """Forward, backward, update. Returns the loss and its terms (`names`), still on the device."""
+        if "picks" in batch:
+            batch = self.batches.batch(batch["picks"])  # pyright: ignore[reportAttributeAccessIssue]
         loss, terms = self.loss(batch)
         self.arithmetic.zero_grad()
         self.arithmetic.backward(loss)
@@ -166,33 +185,34 @@ class Trainer:
         if self.grad_clip_norm is not None:
             clip_grad_norm_(self.arithmetic.trained, self.grad_clip_norm)
         self.arithmetic.step()
-        return {"loss": loss.detach(), **terms}
+        self.names = ["loss", *terms]
+        return torch.stack([loss.detach(), *terms.values()]).float()
 
     def report(self, bar: tqdm) -> None:
         """Read the losses since the last report: check, log, show. The only wait for the device in training."""
         if not self.pending:
             return
-        names, count = list(self.pending[0]), len(self.pending)
-        table = torch.stack([torch.stack([step[name] for step in self.pending]).float() for name in names])
+        count, last = len(self.pending), self.run.folder / LAST
+        table = self.world.mean(torch.stack(self.pending).cpu())
         self.pending = []
-        table = self.world.mean(table.cpu())
-        finite = table[0].isfinite()
-        if not finite.all():
-            first = int((~finite).nonzero()[0])
-            raise ValueError(self._non_finite(float(table[0, first]), count - first))
+        check_losses(table[:, 0], self.step, self.epoch, self.batch, self.batches, last)
         seconds = time.perf_counter() - self.since
         self.since = time.perf_counter()
-        values = dict(zip(names, table.mean(dim=1).tolist(), strict=True))
+        values = dict(zip(self.names, table.mean(dim=0).tolist(), strict=True))
         speed = count * self.batch_size / seconds
         record = {"split": "train", "step": self.step, "epoch": self.epoch, **values, "lr": self.rate}
-        record |= self._overflows(count)
+        if self.arithmetic.overflows is not None:
+            skipped, scale = int(self.arithmetic.overflows), self.arithmetic.scale
+            check_overflows(skipped - self.skipped, count, scale, self.step, last)
+            record |= {"overflows": skipped, "loss_scale": scale}
+            self.skipped = skipped
         self.run.record(record | {"samples_per_s": round(speed, 1)})
         bar.set_postfix_str(f"loss {values['loss']:.4g}, {speed:.0f} samples/s", refresh=False)
         bar.update(self.step - bar.n)
 
     def score(self) -> bool:
         """Evaluate; true where `task.monitor` is the best so far."""
-        self.scores = evaluate(self.task, self.validation, self.device, self.world).compute()
+        _, self.scores = evaluate(self.task, self.validation, self.device, self.world)
         value = self.scores[self.task.monitor]
         better = self.best is None or (value > self.best if self.task.higher_is_better else value < self.best)
         if better:
@@ -206,10 +226,8 @@ class Trainer:
     def save(self, best: bool) -> None:
         """Write last.pt, and best.pt where this is the best; never weights that are not finite."""
         weights = self.arithmetic.model_state(self.model)
-        broken = [name for name, value in weights.items() if not value.isfinite().all()]
-        if broken:
-            raise ValueError(f"{broken[0]} is no longer finite after step {self.step}. {self._advice()}")
-        generators = self.world.gather(self.rng)
+        check_weights(weights, self.step, self.run.folder / LAST)
+        generators = self.world.collect(self.rng)
         self.run.save(
             {
                 "model": weights,
@@ -247,37 +265,25 @@ class Trainer:
         self.run.rewind(self.step)
         log.info("Going on from %s: epoch %d, step %d.", path, self.epoch, self.step)
 
-    def _overflows(self, count: int) -> dict[str, float]:
-        """Of O1 and O2: how many steps were skipped so far. Raises where all of the last `count` were."""
-        if self.arithmetic.overflows is None:
-            return {}
-        skipped, scale = int(self.arithmetic.overflows), self.arithmetic.scale
-        if count >= PATIENCE and skipped - self.skipped == count:
-            raise ValueError(
-                f"Each of the last {count} steps overflowed fp16 and was skipped; the loss scale is {scale} at step "
-                f"{self.step}. {self._advice()}"
-            )
-        self.skipped = skipped
-        return {"overflows": skipped, "loss_scale": scale or 0.0}
+    def _epoch(self) -> Iterator[Batch]:
+        """The rest of the epoch; where the step is captured, what its batches are made from."""
+        if self.captured and isinstance(self.batches, Gathered):
+            picks = self.batches.picks(self.epoch, start=self.batch)
+            if picks is not None:
+                return ({"picks": pick} for pick in picks)
+        return self.batches.epoch(self.epoch, start=self.batch)
 
-    def _non_finite(self, value: float, steps_ago: int) -> str:
-        number = self.batch - steps_ago
-        rows = next(iter(self.batches.epoch(self.epoch, start=number))).get("index")
-        which = "" if rows is None else f", rows {', '.join(map(str, rows.flatten()[:4].tolist()))}, ..."
-        return (
-            f"The loss became {value} in step {self.step - steps_ago} (epoch {self.epoch}, batch {number} of "
-            f"{len(self.batches)}{which}). {self._advice()}"
-        )
-
-    def _advice(self) -> str:
-        last = self.run.folder / LAST
-        kept = f"{last} is from before" if last.exists() else "There is no checkpoint yet"
-        return f"{kept}. Lower optimizer.lr, set trainer.grad_clip_norm, or use precision=fp32."
-
-    def _exit(self, number: int) -> None:
-        name = signal.Signals(number).name
-        log.info("%s: saved step %d; go on with resume=%s.", name, self.step, self.run.folder)
-        raise SystemExit(128 + number)
+    def _capture(self) -> CapturedStep | None:
+        """The step as a graph where the device has graphs; says why not where something else is in the way."""
+        if not self.device.graph_class:
+            return None
+        reason = "several processes share the gradients" if self.world.size > 1 else self.arithmetic.obstacle
+        reason = reason or make_capturable(self.optimizer, self.device)
+        if reason:
+            log.info("trainer.capture: steps run eagerly (%s).", reason)
+            return None
+        self.arithmetic.capturing = True
+        return CapturedStep(self.train_step, self.device, self.arithmetic.recover)
 
     def _bar(self) -> tqdm:
         quiet = True if self.world.rank else None  # None: hidden where there is no terminal

@@ -173,6 +173,27 @@ def test_overflows_are_in_the_log_and_survive_a_resume(tmp_path):
     assert resumed.arithmetic.scale == 2.0**14
 
 
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW])
+@pytest.mark.parametrize("overflows", [{0}, {2, 3}, {0, 1, 4}])
+def test_a_step_taken_back_on_the_device_equals_one_not_taken(optimizer, overflows):
+    """What a captured step does where the optimiser is not fused and the host cannot be asked."""
+    ends = []
+    for capturing in (False, True):
+        torch.manual_seed(0)
+        weight = nn.Parameter(torch.randn(4))
+        adam, scaler = optimizer([weight], lr=0.1, amsgrad=True), LossScaler(cpu(), "dynamic")
+        for step in range(6):
+            adam.zero_grad()
+            loss = (weight * torch.randn(4)).square().sum() * (float("inf") if step in overflows else 1.0)
+            scaler.scale(loss).backward()
+            scaler.unscale(adam)
+            scaler.step(adam, capturing)
+        assert float(scaler.overflows) == len(overflows)
+        ends.append([weight.detach(), *adam.state[weight].values()])
+    assert len(ends[0]) == 5
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
 def test_a_run_in_which_every_step_overflows_stops(tmp_path):
     trainer = make_trainer(
         tmp_path, task=lambda net: Overflows(net, range(100)), level="o1", loss_scale="dynamic", log_every=25,

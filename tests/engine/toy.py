@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ SETTINGS: dict[str, Any] = {
     "evaluate_every": 1,
     "log_every": 5,
     "grad_clip_norm": None,
+    "linear_scaling": False,
     "sync_batchnorm": False,
+    "capture": "auto",
     "tensorboard": False,
 }
 
@@ -173,6 +176,7 @@ def make_trainer(
     learning_rate: float = 1e-2,
     seed: int = 0,
     schedule: Schedule | None = None,
+    optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     net: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Trainer:
@@ -183,7 +187,7 @@ def make_trainer(
     return Trainer(
         task(ToyNet(**net or {})),  # after seeding
         data or ToyData(),
-        lambda parameters, fused: torch.optim.Adam(parameters, lr=learning_rate, fused=fused),
+        partial(optimizer, lr=learning_rate) if optimizer is torch.optim.Adam else optimizer,
         schedule or Schedule(warmup_steps=0, batchnorm_momentum=[0.1, 0.01]),
         Precision(level, loss_scale, "native"),  # pyright: ignore[reportArgumentType]
         device,
