@@ -26,7 +26,7 @@ def discussion(s: Script) -> None:
     while time < s.end:
         time = feet.stand(s, time, time + s.uniform(3, 8), 0.5)
         if s.chance(0.4):
-            time = _athletic(s, time)
+            time = athletics.move_about(s, time)
     hands.sway(s, s.begin, s.end, 1.3)
     hands.look(s, s.begin, s.end)
     for side in (0, 1):
@@ -34,7 +34,11 @@ def discussion(s: Script) -> None:
 
 
 def eating(s: Script) -> None:
-    _at_table(s)
+    if s.chance(0.6):
+        seats.sit(s)
+    else:
+        feet.stand(s, s.begin, s.end, 0.3)
+        hands.sway(s, s.begin, s.end)
     main = s.side()
     time = s.begin
     while time < s.end:
@@ -54,7 +58,7 @@ def greeting(s: Script) -> None:
         elif s.chance(0.5):
             time = athletics.bend(s, time, s.uniform(0.1, 0.8))
         else:
-            time = _athletic(s, time) if s.chance(0.6) else feet.stand(s, time, time + s.uniform(1, 4), 0.5)
+            time = athletics.move_about(s, time) if s.chance(0.6) else feet.stand(s, time, time + s.uniform(1, 4), 0.5)
         for side in (0, 1):
             kind = s.rng.integers(4)
             if kind == 0 and side == main:
@@ -72,9 +76,9 @@ def greeting(s: Script) -> None:
 
 def phoning(s: Script) -> None:
     if s.chance(0.35):
-        _on_chair(s)
+        seats.sit(s)
     else:
-        _stroll_and_stand(s, 0.5)
+        feet.stroll(s, 0.5)
         hands.sway(s, s.begin, s.end)
     main = s.side()
     hands.keep(s, main, ("ear",), s.begin, s.end, 4.0)
@@ -110,7 +114,7 @@ def posing(s: Script) -> None:
     while time < s.end:
         begin = time
         for _ in range(s.rng.integers(1, 3)):
-            time = _athletic(s, time)
+            time = athletics.move_about(s, time)
         if s.chance(0.12):
             time = athletics.hang(s, time + 0.8, time + s.uniform(2, 5))
         elif s.chance(0.4):
@@ -152,7 +156,7 @@ def purchases(s: Script) -> None:
 
 
 def sitting(s: Script) -> None:
-    _on_chair(s)
+    seats.sit(s)
     for side in (0, 1):
         if s.chance(0.4):
             hands.talk(s, side, s.begin, s.end, 0.7)
@@ -186,10 +190,10 @@ def sitting_down(s: Script) -> None:
 
 def smoking(s: Script) -> None:
     if s.chance(0.45):
-        _on_chair(s)
+        seats.sit(s)
         rest = ("knee", "lap", "hanging")
     else:
-        _stroll_and_stand(s, 0.25)
+        feet.stroll(s, 0.25)
         hands.sway(s, s.begin, s.end)
         rest = ("hanging", "waist", "hanging")
     main = s.side()
@@ -204,7 +208,7 @@ def smoking(s: Script) -> None:
 def waiting(s: Script) -> None:
     time = s.begin
     if s.chance(0.25):
-        _on_chair(s)
+        seats.sit(s)
         places = ("lap", "knee", "chin", "folded", "head")
     else:
         while time < s.end:
@@ -212,7 +216,7 @@ def waiting(s: Script) -> None:
             if s.chance(0.3):
                 time = feet.walk(s, time, time + s.uniform(1.5, 4), s.uniform(0.5, 1.1))
             elif s.chance(0.25):
-                time = _athletic(s, time)
+                time = athletics.move_about(s, time)
         hands.sway(s, s.begin, s.end)
         places = ("hanging", "hip", "folded", "pocket", "behind", "clasped", "chin", "head")
     for side in (0, 1):
@@ -274,44 +278,6 @@ def walk_together(s: Script) -> None:
                 hands.keep(s, side, ("hanging", "hanging", "pocket", "behind", "aside"), begin, time)
     hands.sway(s, s.begin, s.end)
     hands.look(s, s.begin, s.end, 1.2)
-
-
-def _athletic(s: Script, start: float) -> float:
-    """A bigger movement of the whole body, as people do when nobody told them to keep still."""
-    if s.chance(0.2):
-        heading = (0.0, 0.0, 3.14, 1.57, -1.57)[s.rng.integers(5)]
-        return feet.walk(s, start, start + s.uniform(1.0, 2.5), s.uniform(0.6, 3.5), heading, 1.2)
-    return athletics.dance(s, start, start + s.uniform(0.5, 4.0))
-
-
-def _on_chair(s: Script) -> None:
-    """Sit on a chair most of the take, with standing before or after it now and then."""
-    height = s.uniform(0.40, 0.62) if s.chance(0.85) else s.uniform(0.75, 1.1)
-    behind = s.uniform(0.25, 0.5)
-    time = seats.sit_down(s, s.begin if s.chance(0.7) else s.uniform(-2.0, 3.0), height, behind, s.uniform(1.0, 1.8))
-    if s.chance(0.25):
-        time = seats.seated(s, time, 0.6 * s.end)
-        time = seats.stand_up(s, time, s.uniform(1.2, 2.0))
-        feet.stand(s, time, s.end, 0.6)
-    else:
-        seats.seated(s, time, s.end)
-
-
-def _at_table(s: Script) -> None:
-    if s.chance(0.6):
-        _on_chair(s)
-    else:
-        feet.stand(s, s.begin, s.end, 0.3)
-        hands.sway(s, s.begin, s.end)
-
-
-def _stroll_and_stand(s: Script, walking_share: float) -> None:
-    time = s.begin
-    while time < s.end:
-        if s.chance(walking_share):
-            time = feet.walk(s, time, time + s.uniform(2, 7), s.uniform(0.4, 1.3))
-        else:
-            time = feet.stand(s, time, time + s.uniform(2, 7), 0.4)
 
 
 ACTIONS: dict[str, Callable[[Script], None]] = {

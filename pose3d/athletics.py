@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pose3d.choreography import Script
+from pose3d.footwork import walk
+from pose3d.kinematics import OUTWARD
 
 
 def jump(s: Script, start: float) -> float:
@@ -12,24 +14,24 @@ def jump(s: Script, start: float) -> float:
     height, forward = s.uniform(0.08, 0.4), s.uniform(-0.1, 0.6)
     crouch = s.uniform(0.12, 0.35)
     flight = 2 * np.sqrt(2 * height / 9.81)
-    time = s.pelvis.to(start, s.uniform(0.4, 0.7), -0.05, 0.0, -crouch, s.uniform(0.1, 0.5), 0.0, 0.0)
-    time = s.pelvis.to(time, 0.3, 0.0, 0.0, 0.03, 0.05, 0.0, 0.0)
+    time = s.hips(start, s.uniform(0.4, 0.7), forward=-0.05, up=-crouch, pitch=s.uniform(0.1, 0.5))
+    time = s.hips(time, 0.3, up=0.03, pitch=0.05)
     s.yaw += s.normal(0.5)
     s.x, s.y = s.ahead(forward, 0.0)
     tuck, apart = s.uniform(-0.1, 0.35), abs(s.normal(0.1))
     for side in (0, 1):
         s.step(side, time, flight, s.beside(side, s.normal(0.05), apart), 0.0, 0.1, height + max(tuck, -0.8 * height))
     up = height / s.body.leg
-    s.pelvis.to(time, flight / 2, 0.0, 0.0, up, 0.0, 0.0, 0.0)
-    s.pelvis.to(time + flight / 2, flight / 2, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0)
-    time = s.pelvis.to(time + flight, 0.3, -0.03, 0.0, -s.uniform(0.05, 0.4), 0.25, 0.0, 0.0)
-    return s.pelvis.to(time, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    s.hips(time, flight / 2, up=up)
+    s.hips(time + flight / 2, flight / 2, pitch=0.1)
+    time = s.hips(time + flight, 0.3, forward=-0.03, up=-s.uniform(0.05, 0.4), pitch=0.25)
+    return s.hips(time, 0.6)
 
 
 def raise_leg(s: Script, start: float, quick: bool) -> float:
     """Lift one leg in any direction a hip allows, straight or bent, hold it or kick, and put it down."""
     side = s.side()
-    out = 2 * side - 1
+    out = OUTWARD[side]
     leg = s.body.leg
     # Direction of the ankle from the hip: 0 is down, then forward, outward or back.
     azimuth = s.rng.choice([0.0, 0.0, 0.6, 1.57, 2.6, 3.14]) + s.normal(0.25)
@@ -50,7 +52,7 @@ def raise_leg(s: Script, start: float, quick: bool) -> float:
         place = s.beside(side, -s.uniform(0.2, 0.5))
         time = s.step(side, time, move * 1.3, place, s.uniform(0.05, 0.35), 0.1, 0.05)
     place = s.beside(side, forward, outward)
-    s.pelvis.to(time, move, balance, 0.0, -0.01, lean, roll, s.normal(0.2))
+    s.hips(time, move, forward=balance, up=-0.01, pitch=lean, roll=roll, yaw=s.normal(0.2))
     s.lumbar.to(time, move, -0.3 * lean * s.uniform(0, 1), s.normal(0.1), s.normal(0.15))
     s.knees[side].to(time, move, s.uniform(-0.3, 1.0))
     time = s.step(side, time, move, place, height, s.uniform(0.0, 0.8), 0.0)
@@ -58,7 +60,7 @@ def raise_leg(s: Script, start: float, quick: bool) -> float:
     if s.chance(0.35):
         again = s.beside(side, forward * s.uniform(-0.5, 0.8), outward + s.uniform(-0.1, 0.3))
         time = s.step(side, time, move, again, height * s.uniform(0.4, 1.1), s.uniform(0.0, 0.8), 0.0)
-    s.pelvis.to(time, move, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    s.hips(time, move)
     s.lumbar.to(time, move, 0.0, 0.0, 0.0)
     s.knees[side].to(time, move, 0.0)
     return s.step(side, time, move * 1.2, s.beside(side, s.uniform(-0.05, 0.15)), 0.0, 0.1, 0.0)
@@ -74,12 +76,21 @@ def bend(s: Script, start: float, deep: float | None = None) -> float:
     s.lumbar.to(start, move, depth * s.uniform(0.1, 0.7), s.normal(0.1), twist)
     s.thoracic.to(start, move, depth * s.uniform(0.0, 0.5), s.normal(0.1), 0.6 * twist)
     s.neck.to(start, move, s.uniform(-0.5, 0.4), 0.0, s.normal(0.2))
-    time = s.pelvis.to(start, move, -0.12 * pitch - 0.1 * knees, s.normal(0.03), -knees, pitch, s.normal(0.08), s.normal(0.2))
+    time = s.hips(
+        start,
+        move,
+        forward=-0.12 * pitch - 0.1 * knees,
+        left=s.normal(0.03),
+        up=-knees,
+        pitch=pitch,
+        roll=s.normal(0.08),
+        yaw=s.normal(0.2),
+    )
     time += s.uniform(0.2, 2.0)
     s.lumbar.to(time, move, 0.0, 0.0, 0.0)
     s.thoracic.to(time, move, 0.05, 0.0, 0.0)
     s.neck.to(time, move, 0.0, 0.0, 0.0)
-    return s.pelvis.to(time, move, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return s.hips(time, move)
 
 
 def squat(s: Script, start: float) -> float:
@@ -95,12 +106,20 @@ def squat(s: Script, start: float) -> float:
         knee.to(time, move, s.uniform(0.0, 0.7))
     pitch = s.uniform(0.0, 0.9) * depth / 0.5
     s.lumbar.to(time, move, s.uniform(-0.1, 0.5), s.normal(0.1), s.normal(0.2))
-    time = s.pelvis.to(time, move, s.uniform(-0.15, 0.1) * depth, 0.0, -depth, pitch, s.normal(0.05), s.normal(0.2))
+    time = s.hips(
+        time,
+        move,
+        forward=s.uniform(-0.15, 0.1) * depth,
+        up=-depth,
+        pitch=pitch,
+        roll=s.normal(0.05),
+        yaw=s.normal(0.2),
+    )
     time += s.uniform(0.2, 2.5)
     for knee in s.knees:
         knee.to(time, move, 0.0)
     s.lumbar.to(time, move, 0.0, 0.0, 0.0)
-    time = s.pelvis.to(time, move, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    time = s.hips(time, move)
     time = s.step(front, time, 0.5, s.beside(front), 0.0, 0.1, 0.08)
     return s.step(1 - front, time, 0.5, s.beside(1 - front), 0.0, 0.1, 0.08)
 
@@ -110,14 +129,23 @@ def arch(s: Script, start: float) -> float:
     move = s.uniform(0.6, 1.3)
     back, side = s.uniform(-0.1, 1.0), s.normal(0.5)
     knees = s.uniform(0.0, 0.12) * max(back, 0.0)
-    s.pelvis.to(start, move, 0.10 * back, 0.12 * side, -knees, -0.35 * back, 0.25 * side, s.normal(0.2))
+    s.hips(
+        start,
+        move,
+        forward=0.10 * back,
+        left=0.12 * side,
+        up=-knees,
+        pitch=-0.35 * back,
+        roll=0.25 * side,
+        yaw=s.normal(0.2),
+    )
     s.lumbar.to(start, move, -0.35 * back, 0.35 * side, s.normal(0.2))
     s.thoracic.to(start, move, -0.35 * back, 0.35 * side, s.normal(0.2))
     s.neck.to(start, move, -0.5 * back, 0.3 * side, s.normal(0.3))
     time = start + move + s.uniform(0.1, 1.2)
     for track in (s.lumbar, s.thoracic, s.neck):
         track.to(time, move, 0.0, 0.0, 0.0)
-    return s.pelvis.to(time, move, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return s.hips(time, move)
 
 
 def spin(s: Script, start: float) -> float:
@@ -144,18 +172,18 @@ def step_up(s: Script, start: float) -> float:
     height, forward = s.uniform(0.15, 0.65), s.uniform(0.2, 0.5)
     move = s.uniform(0.5, 0.9)
     lean = s.uniform(0.0, 0.8)
-    s.pelvis.to(start, move, 0.08, 0.0, -0.03, lean, 0.0, s.normal(0.1))
+    s.hips(start, move, forward=0.08, up=-0.03, pitch=lean, yaw=s.normal(0.1))
     s.lumbar.to(start, move, 0.4 * lean, s.normal(0.1), s.normal(0.15))
     time = s.step(side, start, move, s.beside(side, forward), height, 0.1, 0.06) + s.uniform(0.1, 1.0)
     if s.chance(0.6):
-        s.pelvis.to(time, move, 0.0, 0.0, 0.0, 0.3 * lean, 0.0, 0.0)
+        s.hips(time, move, pitch=0.3 * lean)
         time = s.step(1 - side, time, 1.2 * move, s.beside(1 - side, forward), height, 0.1, 0.1) + s.uniform(0.2, 2.0)
         time = s.step(side, time, move, s.beside(side), 0.0, 0.1, 0.05)
         time = s.step(1 - side, time, move, s.beside(1 - side), 0.0, 0.1, 0.05)
     else:
         time = s.step(side, time, move, s.beside(side), 0.0, 0.1, 0.05)
     s.lumbar.to(time - move, move, 0.0, 0.0, 0.0)
-    return s.pelvis.to(time - move, move, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return s.hips(time - move, move)
 
 
 def hang(s: Script, start: float, end: float) -> float:
@@ -171,7 +199,7 @@ def hang(s: Script, start: float, end: float) -> float:
         swing = s.normal(0.25)
         x, y = s.ahead(swing, s.normal(0.08))
         s.seat.to(time, move, 1.0, x, y, height + s.uniform(-0.05, 0.2))
-        s.pelvis.to(time, move, 0.0, 0.0, 0.0, s.normal(0.3) - 0.5 * swing, s.normal(0.12), s.normal(0.2))
+        s.hips(time, move, pitch=s.normal(0.3) - 0.5 * swing, roll=s.normal(0.12), yaw=s.normal(0.2))
         together = s.chance(0.5)
         shared = (s.uniform(-0.3, 0.9), s.uniform(0.55, 0.99))
         for side in (0, 1):
@@ -181,10 +209,10 @@ def hang(s: Script, start: float, end: float) -> float:
             s.step(side, time, move, place, above, 0.1, 0.0)
         time += move + s.uniform(0.0, 0.5)
     time = s.seat.to(time, 0.6, 0.0, s.x, s.y, height)
-    s.pelvis.to(time - 0.6, 0.6, 0.0, 0.0, -0.05, 0.1, 0.0, 0.0)
+    s.hips(time - 0.6, 0.6, up=-0.05, pitch=0.1)
     for side in (0, 1):
         s.step(side, time - 0.6, 0.5, s.beside(side), 0.0, 0.1, 0.0)
-    return s.pelvis.to(time, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return s.hips(time, 0.5)
 
 
 def dance(s: Script, start: float, end: float) -> float:
@@ -204,3 +232,11 @@ def dance(s: Script, start: float, end: float) -> float:
     while time < end:
         time = moves[s.rng.integers(len(moves))](time)
     return time
+
+
+def move_about(s: Script, start: float) -> float:
+    """A bigger movement of the whole body, as people make whom nobody told to keep still."""
+    if s.chance(0.2):
+        heading = (0.0, 0.0, np.pi, np.pi / 2, -np.pi / 2)[s.rng.integers(5)]
+        return walk(s, start, start + s.uniform(1.0, 2.5), s.uniform(0.6, 3.5), heading, 1.2)
+    return dance(s, start, start + s.uniform(0.5, 4.0))

@@ -59,7 +59,9 @@ class DetectorNoise:
         spell = rng.geometric(0.2, (frames, 2))
         index = np.arange(frames)[:, None]
         ends = np.maximum.accumulate(np.where(begin, index + spell, 0), axis=0)
-        for part, swapped in zip((("hip", "knee", "foot"), ("shoulder", "elbow", "wrist")), (index < ends).T, strict=True):
+        for part, swapped in zip(
+            (("hip", "knee", "foot"), ("shoulder", "elbow", "wrist")), (index < ends).T, strict=True
+        ):
             for name in part:
                 left, right = skeleton.index(f"left_{name}"), skeleton.index(f"right_{name}")
                 found[np.ix_(swapped, [left, right])] = found[np.ix_(swapped, [right, left])]

@@ -1,7 +1,7 @@
 """What feet do on the floor: standing, stepping, turning, walking and running.
 
-Every program appends keys to a script from `start` on and returns when it ends. Gait after Winter, "The Biomechanics and
-Motor Control of Human Gait" (1991); step length over cadence after Sekiya and Nagasaki (1998), 0.0065 m min.
+Every program appends keys to a script from `start` on and returns when it ends. Gait after Winter, "The Biomechanics
+and Motor Control of Human Gait" (1991); step length over cadence after Sekiya and Nagasaki (1998), 0.0065 m min.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from pose3d.choreography import Script
+from pose3d.kinematics import OUTWARD
 
 ROOM = 1.5  # people turn back when they are farther than this from where takes begin [m]
 
@@ -25,15 +26,15 @@ def stand(s: Script, start: float, end: float, restless: float = 0.5) -> float:
             time = shuffle(s, time)
         elif choice < 0.85:
             side = s.normal(0.05)
-            s.pelvis.to(
+            s.hips(
                 time,
                 s.uniform(0.6, 1.4),
-                s.normal(0.02),
-                side,
-                -abs(s.normal(0.02)),
-                s.normal(0.06),
-                -side,
-                s.normal(0.12),
+                forward=s.normal(0.02),
+                left=side,
+                up=-abs(s.normal(0.02)),
+                pitch=s.normal(0.06),
+                roll=-side,
+                yaw=s.normal(0.12),
             )
         else:
             time = straddle(s, time)
@@ -46,19 +47,26 @@ def straddle(s: Script, start: float) -> float:
     depth, pitch = s.uniform(0.0, 0.2), s.uniform(-0.05, 0.5)
     time = start
     for side in (0, 1):
-        place = s.beside(side, (2 * side - 1) * split, wide)
+        place = s.beside(side, OUTWARD[side] * split, wide)
         s.knees[side].to(time, 0.5, s.uniform(0.0, 0.5))
         time = s.step(side, time, s.uniform(0.3, 0.6), place, 0.0, s.uniform(0.0, 0.6), 0.08)
     for _ in range(s.rng.integers(1, 4)):
         move = s.uniform(0.5, 1.2)
         tilt, side = s.normal(0.06), s.normal(0.1)
-        time = s.pelvis.to(
-            time, move, s.normal(0.04), side, -depth * s.uniform(0.5, 1.2), pitch + s.normal(0.1), tilt, s.normal(0.3)
+        time = s.hips(
+            time,
+            move,
+            forward=s.normal(0.04),
+            left=side,
+            up=-depth * s.uniform(0.5, 1.2),
+            pitch=pitch + s.normal(0.1),
+            roll=tilt,
+            yaw=s.normal(0.3),
         )
         time += s.uniform(0.0, 1.0)
     for side in (0, 1):
         s.knees[side].to(time, 0.6, 0.0)
-    s.pelvis.to(time, 0.8, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    s.hips(time, 0.8)
     time = s.step(0, time, 0.5, s.beside(0), 0.0, 0.1, 0.08)
     return s.step(1, time, 0.5, s.beside(1), 0.0, 0.1, 0.08)
 
@@ -103,7 +111,7 @@ def walk(s: Script, start: float, end: float, speed: float, heading: float = 0.0
     toes, wander = s.uniform(-0.05, 0.3), s.normal(0.1)
     lean = 0.06 * speed * np.cos(heading) + s.normal(0.05)
     crouch = -abs(s.normal(0.03)) - (0.04 if running else 0.0) - (s.uniform(0.0, 0.2) if s.chance(0.15) else 0.0)
-    s.pelvis.to(start, 0.6, 0.0, 0.0, crouch, lean * 0.6, 0.0, s.normal(0.05))
+    s.hips(start, 0.6, up=crouch, pitch=lean * 0.6, yaw=s.normal(0.05))
     side, time, first = s.side(), start, True
     while time < end:
         wander = 0.7 * wander + s.normal(0.12)
@@ -123,9 +131,19 @@ def walk(s: Script, start: float, end: float, speed: float, heading: float = 0.0
         place = (place[0] - ahead * np.sin(heading) * np.sin(s.yaw), place[1] + ahead * np.sin(heading) * np.cos(s.yaw))
         s.step(side, time, swing, place, 0.0, toes, lift)
         if running:
-            s.pelvis.to(time, period / 2, 0.0, 0.0, crouch - bounce, lean * 0.6, 0.0, 0.0)
-            s.pelvis.to(time + period / 2, period / 2, 0.0, 0.0, crouch + 2 * bounce, lean * 0.6, 0.0, 0.0)
+            s.hips(time, period / 2, up=crouch - bounce, pitch=lean * 0.6)
+            s.hips(time + period / 2, period / 2, up=crouch + 2 * bounce, pitch=lean * 0.6)
         side, time, first = 1 - side, time + period, False
     time = s.step(side, time, 0.6 * swing, s.beside(side), 0.0, toes, 0.06)
-    s.pelvis.to(time, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    s.hips(time, 0.5)
     return time
+
+
+def stroll(s: Script, share: float) -> None:
+    """Walk and stand by turns through the whole take; `share` of the turns are walks."""
+    time = s.begin
+    while time < s.end:
+        if s.chance(share):
+            time = walk(s, time, time + s.uniform(2, 7), s.uniform(0.4, 1.3))
+        else:
+            time = stand(s, time, time + s.uniform(2, 7), 0.4)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from pose3d.choreography import Script
+from pose3d.kinematics import OUTWARD
 
 # name: azimuth, distance, height, elbow, swing; each drawn around these values by `place`.
 PLACES: dict[str, tuple[float, float, float, float, float]] = {
@@ -78,7 +79,9 @@ def talk(s: Script, side: int, start: float, end: float, lively: float = 0.5) ->
         if s.chance(0.1 * lively):
             shake(s, side, time, time + s.uniform(1.0, 3.0))
         if s.chance(0.3):
-            time = place(s, side, ("hanging", "clasped", "waist", "hip", "folded")[s.rng.integers(5)], time, s.uniform(0.5, 1.0))
+            time = place(
+                s, side, ("hanging", "clasped", "waist", "hip", "folded")[s.rng.integers(5)], time, s.uniform(0.5, 1.0)
+            )
             time += s.rng.exponential(1.5)
             continue
         for _ in range(s.rng.integers(1, 5)):
@@ -104,7 +107,7 @@ def both(s: Script, start: float, end: float, pause: float = 0.7) -> None:
         azimuth, height, radius = s.uniform(-30, 110), s.uniform(-0.9, 1.1), s.uniform(0.25, 1.2)
         elbow, shift = s.normal(20), s.normal(20)
         for side in (0, 1):
-            turned = np.radians(np.clip(azimuth + (2 * side - 1) * shift, -50, 135))
+            turned = np.radians(np.clip(azimuth + OUTWARD[side] * shift, -50, 135))
             end = s.reach(side, time, move, turned, radius, height + s.normal(0.05), np.radians(elbow), 0.0)
         time = end + s.rng.exponential(pause)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from pose3d.body import LIMITS, Body
 
+OUTWARD = (-1.0, 1.0)  # the sign of y on the right and on the left
 # A direction of the limb (unit) and where its middle joint then points, in the frame it hangs from, y outward. Both
 # turn together with the limb, the short way round, so the middle joint is undefined only opposite REST, where no limb
 # goes: legs up and back, arms back and inward. The arm's make elbows point back when it hangs, down and a little out
@@ -62,7 +63,7 @@ def pose_body(controls: Controls, body: Body) -> np.ndarray:
     joints[:, 8] = joints[:, 7] + thoracic @ body.thorax
     joints[:, 9] = joints[:, 8] + neck @ body.neck
     joints[:, 10] = joints[:, 9] + neck @ body.head
-    for side, outward in ((0, -1.0), (1, 1.0)):
+    for side, outward in enumerate(OUTWARD):
         hip = joints[:, 0] + pelvis @ np.array([0.0, outward * body.hip, 0.0])
         knee, ankle = two_bone(
             controls.feet[:, side] - hip,
@@ -146,7 +147,7 @@ def two_bone(
     )
     carried = carried - (carried * line).sum(-1, keepdims=True) * line
     carried = carried / np.maximum(np.sqrt((carried * carried).sum(-1, keepdims=True)), 1e-6)
-    turned = np.cross(line, carried)
+    turned = _cross(line, carried)
     along = (upper**2 + length**2 - lower**2) / (2 * length)
     across = np.sqrt(np.maximum(upper**2 - along**2, 0.0))
     if lowest is not None:
@@ -171,3 +172,9 @@ def shoulder_direction(hand: np.ndarray, body: Body) -> np.ndarray:
     protraction = body.shoulder_protraction + np.radians(20.0) * np.clip(hand[:, 0], -0.5, 1.0)
     cos = np.cos(elevation)
     return np.stack([cos * np.sin(protraction), cos * np.cos(protraction), np.sin(elevation)], -1)
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(T, 3) cross products; np.cross spends most of its time on arguments."""
+    (ax, ay, az), (bx, by, bz) = a.T, b.T
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)

@@ -5,14 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from pose3d.choreography import Script
+from pose3d.footwork import stand
+from pose3d.kinematics import OUTWARD
+
+
+def sit(s: Script) -> None:
+    """Sit on a chair or a high stool most of the take, with standing before or after it now and then."""
+    height = s.uniform(0.40, 0.62) if s.chance(0.85) else s.uniform(0.75, 1.1)
+    start = s.begin if s.chance(0.7) else s.uniform(-2.0, 3.0)
+    time = sit_down(s, start, height, s.uniform(0.25, 0.5), s.uniform(1.0, 1.8))
+    if s.chance(0.25):
+        time = seated(s, time, 0.6 * s.end)
+        time = stand_up(s, time, s.uniform(1.2, 2.0))
+        stand(s, time, s.end, 0.6)
+    else:
+        seated(s, time, s.end)
 
 
 def sit_down(s: Script, start: float, height: float, behind: float, move: float) -> float:
     """Lower the pelvis to `height` over the floor, `behind` the feet [m], and hold it there."""
     s.lumbar.to(start, move * 0.6, s.uniform(0.2, 0.6), 0.0, 0.0)
     s.seat.to(start, move, 1.0, *s.ahead(-behind, 0.0), height)
-    s.pelvis.to(start, move * 0.5, 0.0, 0.0, 0.0, s.uniform(0.3, 0.7), 0.0, 0.0)
-    return s.pelvis.to(start + move * 0.5, move * 0.5, 0.0, 0.0, 0.0, s.uniform(-0.3, 0.1), 0.0, 0.0)
+    s.hips(start, move * 0.5, pitch=s.uniform(0.3, 0.7))
+    return s.hips(start + move * 0.5, move * 0.5, pitch=s.uniform(-0.3, 0.1))
 
 
 def stand_up(s: Script, start: float, move: float) -> float:
@@ -22,8 +37,8 @@ def stand_up(s: Script, start: float, move: float) -> float:
     for side in (0, 1):
         s.step(side, start, move * 0.3, s.beside(side), 0.0, 0.1, 0.05)
         s.knees[side].to(start, move, 0.0)
-    s.pelvis.to(start, move * 0.5, 0.0, 0.0, 0.0, s.uniform(0.3, 0.7), 0.0, 0.0)
-    s.pelvis.to(start + move * 0.5, move * 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    s.hips(start, move * 0.5, pitch=s.uniform(0.3, 0.7))
+    s.hips(start + move * 0.5, move * 0.5)
     return s.seat.to(start + 0.2 * move, 0.8 * move, 0.0, *s.seat.value[1:])
 
 
@@ -33,7 +48,7 @@ def seated(s: Script, start: float, end: float) -> float:
     while time < end:
         time += s.uniform(0.3, 2.0)
         move = s.uniform(0.6, 1.4)
-        s.pelvis.to(time, move, 0.0, 0.0, 0.0, s.normal(0.22) - 0.1, s.normal(0.05), s.normal(0.15))
+        s.hips(time, move, pitch=s.normal(0.22) - 0.1, roll=s.normal(0.05), yaw=s.normal(0.15))
         s.lumbar.to(time, move, s.uniform(-0.2, 0.6), s.normal(0.12), s.normal(0.15))
         side = s.side()
         if s.seat.value[3] > 0.7 * s.body.leg:
@@ -59,27 +74,15 @@ def from_seat(s: Script, side: int, forward: float, wider: float) -> tuple[float
     """World x, y of a foot's place relative to where the pelvis is held [m]."""
     _, x, y, _ = s.seat.value
     cos, sin = np.cos(s.yaw), np.sin(s.yaw)
-    left = (2 * side - 1) * (s.width + wider)
+    left = OUTWARD[side] * (s.width + wider)
     return x + cos * forward - sin * left, y + sin * forward + cos * left
 
 
-FLOOR_SEATS = (
-    "long",
-    "knees up",
-    "crossed",
-    "kneeling",
-    "upright",
-    "squat",
-    "aside",
-    "reclined",
-    "fours",
-    "supine",
-    "prone",
-)
+FLOOR_SEATS = ("long", "knees up", "crossed", "kneeling", "upright", "squat", "aside", "reclined", "fours", "supine")
 
 
 def floor(s: Script, start: float, end: float, kind: str) -> float:
-    """Sit, kneel, squat or lie on the floor in one of FLOOR_SEATS until `end`; returns when settled into the last place."""
+    """Sit, kneel, squat or lie on the floor, `kind` one of FLOOR_SEATS, until `end`."""
     body, leg = s.body, s.body.leg
     move = s.uniform(1.2, 2.2)
     # Height of the pelvis, ankles ahead of it and apart, knees outward, pitch.
@@ -107,11 +110,11 @@ def floor(s: Script, start: float, end: float, kind: str) -> float:
         lying = -0.6 * body.ankle if forward < 0 else 0.0
         s.step(side, start + (0.3 + 0.2 * side) * move, 0.5 * move, place, lying, outward * 0.5, 0.05)
         s.knees[side].to(start + 0.3 * move, 0.7 * move, outward + s.normal(0.15))
-    s.pelvis.to(time, 0.8, 0.0, 0.0, 0.0, pitch + s.normal(0.1), 0.0, 0.0)
+    s.hips(time, 0.8, pitch=pitch + s.normal(0.1))
     while time < end:
         time += s.uniform(0.3, 2.0)
         move = s.uniform(0.7, 1.5)
-        s.pelvis.to(time, move, 0.0, 0.0, 0.0, pitch + s.normal(0.15), s.normal(0.08), s.normal(0.15))
+        s.hips(time, move, pitch=pitch + s.normal(0.15), roll=s.normal(0.08), yaw=s.normal(0.15))
         s.lumbar.to(time, move, s.uniform(-0.2, 0.7) - 0.3 * abs(pitch), s.normal(0.12), s.normal(0.18))
         if s.chance(0.3):
             side = s.side()

@@ -18,6 +18,7 @@ from pose3d.body import Body, draw_body
 from pose3d.choreography import Script
 from pose3d.detector_noise import DetectorNoise
 from pose3d.kinematics import pose_body
+from pose3d.performance import perform
 from pose3d.sequence import PoseSequence, Split
 from pose3d.virtual_cameras import sample_cameras
 
@@ -105,7 +106,7 @@ class Synthetic:
 
     def _views(self, split: Split, subject: int, action: str, take: int) -> list[PoseSequence]:
         rng = self._rng(split, subject, 1 + list(ACTIONS).index(action), take)
-        joints = perform(action, self.body(split, subject), rng, self.fps, self.frames)[:: self.frame_step]
+        joints = move(action, self.body(split, subject), rng, self.fps, self.frames, self.frame_step)
         cameras = sample_cameras(rng, joints, self.num_cameras)
         views = []
         for camera in cameras:
@@ -131,8 +132,8 @@ class Synthetic:
         return np.random.default_rng([self.seed, int(split == "validation"), *key])
 
 
-def perform(action: str, body: Body, rng: np.random.Generator, fps: float, frames: int) -> np.ndarray:
-    """(frames, 17, 3) float32 joints of `body` doing `action`, skeleton h36m_17, world frame, z up [m]."""
+def move(action: str, body: Body, rng: np.random.Generator, fps: float, frames: int, frame_step: int = 1) -> np.ndarray:
+    """(ceil(frames / frame_step), 17, 3) float32 joints of `body` doing `action`, h36m_17, world frame, z up [m]."""
     script = Script(rng, body, frames / fps)
     ACTIONS[action](script)
-    return pose_body(script.perform(fps, frames), body).astype(np.float32)
+    return pose_body(perform(script, fps, frames, frame_step), body).astype(np.float32)
