@@ -24,17 +24,21 @@ STEPS = 20  # of the loop, in one call
 
 
 def run(settings: Settings) -> Iterator[Row]:
-    """Same batches, same precision; the peer is weigq's port or the eager reference, which has its structure."""
+    """Same batches; the peer is weigq's port or the eager reference, which has its structure.
+
+    In bf16 the step stands beside the peer's in bf16, and beside the one in fp32 that its users run.
+    """
     trainer = build_trainer(["model=baseline3d"], RandomMotion(4 if settings.quick else 60, 800), settings)
-    yield compare(_step(trainer, settings), settings)
+    for peer_precision in dict.fromkeys([settings.precision, "fp32"]):
+        yield compare(_step(trainer, peer_precision, settings), settings)
     yield compare(_data(trainer, settings), settings)
     yield compare(_loop(trainer, settings), settings)
 
 
-def _step(trainer: Trainer, settings: Settings) -> Comparison:
+def _step(trainer: Trainer, peer_precision: str, settings: Settings) -> Comparison:
     batches = cycle(list(trainer.batches.epoch(0))[:8])
     theirs = cycle([_standardised(trainer.model, next(batches)) for _ in range(8)])
-    step, peer_name = _eager_step(settings)
+    step, peer_name = _eager_step(peer_precision, settings)
 
     def ours() -> None:
         trainer.schedule.set_rate(trainer.optimizer, 1, 0)
@@ -83,7 +87,7 @@ def _loop(trainer: Trainer, settings: Settings) -> Comparison:
     """The trainer's own loop with schedule, reports and data, beside loader and step."""
     windows = trainer.batches
     assert isinstance(windows, WindowBatches)
-    step, peer_name = _eager_step(settings)
+    step, peer_name = _eager_step(settings.precision, settings)
     device, bar = settings.device.torch, tqdm(disable=True)
     stream = naive.frame_batches(*_arrays(windows), BATCH)
 
@@ -114,12 +118,13 @@ def _arrays(windows: WindowBatches) -> tuple[np.ndarray, np.ndarray]:
     return frames.keypoints.cpu().double().numpy(), frames.joints.cpu().double().numpy()
 
 
-def _eager_step(settings: Settings) -> tuple[Callable[[Tensor, Tensor], None], str]:
+def _eager_step(precision: str, settings: Settings) -> tuple[Callable[[Tensor, Tensor], None], str]:
     network: nn.Module = naive.ResidualNetwork()
     name = "eager step"
     if settings.peers and (module := peers.load(settings.peers, peers.PORT, "src/model.py")):
         network, name = module.LinearModel(), "weigq"
-    return naive.EagerStep(network.to(settings.device.torch), settings.precision == "bf16"), name
+    step = naive.EagerStep(network.to(settings.device.torch), precision == "bf16")
+    return step, name if precision == settings.precision else f"{name}, {precision}"
 
 
 def _standardised(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
