@@ -182,7 +182,9 @@ class StreamingForm(nn.Module):
             return features
 
         width, spacing, reach = self.spacings[0]
-        features = torch.relu(self._product(0, recall(keypoints.reshape(*keypoints.shape[:2], -1), reach), width, spacing))
+        features = torch.relu(
+            self._product(0, recall(keypoints.reshape(*keypoints.shape[:2], -1), reach), width, spacing)
+        )
         for i in range(1, len(self.spacings) - 1, 2):
             width, spacing, reach = self.spacings[i]
             features = recall(features, reach)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pose.shapes import IO
-from pose.skeleton import get_skeleton
+from pose.skeleton import Skeleton, get_skeleton
 from pose3d.dropout import Dropout
 from pose3d.lifter import Lifter
 from pose3d.temporal import ConvolutionForm, FoldedConv, StreamingForm, TapConv, fold
@@ -40,7 +40,7 @@ class VideoPose3D(Lifter):
         causal: end the window at the output frame instead of centring it there.
         dense: the paper's ablation: kernels as wide as the dilated ones reach, and no dilation.
         input_skeleton: name of the skeleton of the K keypoints.
-        output_skeleton: name of the skeleton of the J joints.
+        output_skeleton: the skeleton of the J joints, or its name.
         keypoint_channels: 2 for (x, y), 3 where the detector's score comes third.
     """
 
@@ -55,7 +55,7 @@ class VideoPose3D(Lifter):
         causal: bool,
         dense: bool,
         input_skeleton: str,
-        output_skeleton: str,
+        output_skeleton: str | Skeleton,
         keypoint_channels: int,
     ) -> None:
         super().__init__()
@@ -66,7 +66,8 @@ class VideoPose3D(Lifter):
         self.kernel_sizes = tuple(kernel_sizes)
         self.receptive_field = math.prod(kernel_sizes)
         self.causal, self.dense, self.keypoint_channels = causal, dense, keypoint_channels
-        self.input_skeleton, self.output_skeleton = get_skeleton(input_skeleton), get_skeleton(output_skeleton)
+        self.input_skeleton = get_skeleton(input_skeleton)
+        self.output_skeleton = get_skeleton(output_skeleton) if isinstance(output_skeleton, str) else output_skeleton
         num_keypoints, num_joints = self.input_skeleton.num_joints, self.output_skeleton.num_joints
         self.io = IO(
             inputs={"keypoints": ("B", "T", num_keypoints, keypoint_channels)},
@@ -131,6 +132,19 @@ class VideoPose3D(Lifter):
                 f"{tuple(keypoints.shape)}. Repeat the edge frames with pose3d.packed.pad, or choose fewer "
                 "model.kernel_sizes."
             )
+
+    def sibling(self, output_skeleton: Skeleton) -> VideoPose3D:
+        """A new network of the same shape for the same keypoints that gives other joints."""
+        return VideoPose3D(
+            kernel_sizes=self.kernel_sizes,
+            channels=self.shrink.weight.shape[2],
+            dropout=self.dropout.p,
+            causal=self.causal,
+            dense=self.dense,
+            input_skeleton=self.input_skeleton.name,
+            output_skeleton=output_skeleton,
+            keypoint_channels=self.keypoint_channels,
+        )
 
     def folded(self) -> list[FoldedConv]:
         """Every convolution in order with its batch norm folded in: the weights in use."""
