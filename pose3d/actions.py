@@ -11,6 +11,7 @@ from pose3d.choreography import Script
 
 
 def directions(s: Script) -> None:
+    """Point the way with one hand or both."""
     feet.stand(s, s.begin, s.end, 0.6)
     hands.sway(s, s.begin, s.end)
     hands.look(s, s.begin, s.end)
@@ -22,6 +23,7 @@ def directions(s: Script) -> None:
 
 
 def discussion(s: Script) -> None:
+    """Talk with the hands, shift about."""
     time = s.begin
     while time < s.end:
         time = feet.stand(s, time, time + s.uniform(3, 8), 0.5)
@@ -34,6 +36,7 @@ def discussion(s: Script) -> None:
 
 
 def eating(s: Script) -> None:
+    """Sit or stand at a table, one hand to the mouth and back."""
     if s.chance(0.6):
         seats.sit(s)
     else:
@@ -49,6 +52,7 @@ def eating(s: Script) -> None:
 
 
 def greeting(s: Script) -> None:
+    """Walk up, wave, bow, open the arms."""
     time = s.begin
     main = s.side()
     while time < s.end:
@@ -75,6 +79,7 @@ def greeting(s: Script) -> None:
 
 
 def phoning(s: Script) -> None:
+    """One hand at the ear, the other one free; sitting, standing or strolling."""
     if s.chance(0.35):
         seats.sit(s)
     else:
@@ -90,6 +95,7 @@ def phoning(s: Script) -> None:
 
 
 def photo(s: Script) -> None:
+    """Hold a camera before the eyes, step, crouch, lean for it."""
     time = s.begin
     while time < s.end:
         begin = time
@@ -110,6 +116,7 @@ def photo(s: Script) -> None:
 
 
 def posing(s: Script) -> None:
+    """Strike poses: everything a body does on the spot."""
     time = s.begin
     while time < s.end:
         begin = time
@@ -130,6 +137,7 @@ def posing(s: Script) -> None:
 
 
 def purchases(s: Script) -> None:
+    """Reach for things, high and low, bend for them, carry them."""
     time = s.begin
     while time < s.end:
         begin = time
@@ -156,6 +164,7 @@ def purchases(s: Script) -> None:
 
 
 def sitting(s: Script) -> None:
+    """Sit on a chair or a stool."""
     seats.sit(s)
     for side in (0, 1):
         if s.chance(0.4):
@@ -168,6 +177,7 @@ def sitting(s: Script) -> None:
 
 
 def sitting_down(s: Script) -> None:
+    """Down on the floor in one of many ways, and up again."""
     time = s.begin
     while time < s.end:
         begin = time
@@ -189,6 +199,7 @@ def sitting_down(s: Script) -> None:
 
 
 def smoking(s: Script) -> None:
+    """One hand to the mouth, slowly, and down again."""
     if s.chance(0.45):
         seats.sit(s)
         rest = ("knee", "lap", "hanging")
@@ -206,6 +217,7 @@ def smoking(s: Script) -> None:
 
 
 def waiting(s: Script) -> None:
+    """Stand about, look around, change hands, walk a few steps, grow restless."""
     time = s.begin
     if s.chance(0.25):
         seats.sit(s)
@@ -225,6 +237,7 @@ def waiting(s: Script) -> None:
 
 
 def walk_dog(s: Script) -> None:
+    """Walk, now and then run or crouch, one hand on the lead."""
     main = s.side()
     time = s.begin
     while time < s.end:
@@ -245,6 +258,7 @@ def walk_dog(s: Script) -> None:
 
 
 def walking(s: Script) -> None:
+    """Walk, slow or fast, also backwards and sideways, and run."""
     time = s.begin
     while time < s.end:
         begin = time
@@ -265,6 +279,7 @@ def walking(s: Script) -> None:
 
 
 def walk_together(s: Script) -> None:
+    """Walk and stand in company: look sideways, talk."""
     time = s.begin
     while time < s.end:
         begin = time

@@ -72,6 +72,12 @@ def weigq_trunk(state: State) -> State:
     return trunk
 
 
+def statistics_of(state: State) -> State:
+    """The four buffers that neither source holds, out of the state of a model that was fitted."""
+    names = [f"{what}_statistics.{part}" for what in ("keypoint", "joint") for part in ("mean", "std")]
+    return {name: take(state, name) for name in names}
+
+
 def take(state: State, name: str) -> Tensor:
     """The entry `name`, or an error that shows what there is."""
     if name not in state:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,13 +119,16 @@ class Selection:
         """What the subject should have, in the protocol's order."""
         return [take for action in self.actions for take in takes_of(subject, action)]
 
-    def check(self, found: Mapping[str, Iterable[str]], root: str, holds: str) -> tuple[str, ...]:
+    def check(
+        self, found: Mapping[str, Collection[str]], root: str, holds: str, subjects: Sequence[str] | None = None
+    ) -> tuple[str, ...]:
         """Compare the takes found with those asked for.
 
         Args:
             found: {subject: takes}.
             root: as the user wrote it.
-            holds: where in `root` a subject's takes lie, e.g. "S9/MyPoses/3D_positions".
+            holds: where in `root` the takes of a "{subject}" lie, e.g. "{subject}/MyPoses/3D_positions/*.h5".
+            subjects: to compare; None for all that are asked for.
 
         Returns:
             A note for what is missing, to be printed with every number.
@@ -133,18 +136,18 @@ class Selection:
         Raises:
             FileNotFoundError: naming what is missing, unless `allow_missing`.
         """
-        wanted = self.train_subjects + self.validation_subjects
-        absent = [subject for subject in wanted if not any(True for _ in found.get(subject, ()))]
+        wanted = self.train_subjects + self.validation_subjects if subjects is None else subjects
+        absent = [subject for subject in wanted if not found.get(subject)]
         if len(absent) == len(wanted) or (absent and not self.allow_missing):
-            have = ", ".join(subject for subject in SUBJECTS if subject in found) or "none of its subjects"
+            have = ", ".join(subject for subject in SUBJECTS if found.get(subject)) or "none of its subjects"
             raise FileNotFoundError(
                 f"dataset.root={root} has no takes of {', '.join(absent)} ({holds.format(subject=absent[0])}). "
                 f"Found {have}. Training needs {', '.join(self.train_subjects)}; validation "
                 f"{', '.join(self.validation_subjects)}."
             )
-        missing = [f"{s} {take}" for s in wanted for take in self.takes(s) if take not in set(found.get(s, ()))]
-        total = sum(len(self.takes(subject)) for subject in wanted)
+        missing = [f"{s} {take}" for s in wanted for take in self.takes(s) if take not in found.get(s, ())]
         if missing and not self.allow_missing:
+            total = sum(len(self.takes(subject)) for subject in wanted)
             raise FileNotFoundError(
                 f"dataset.root={root} lacks {len(missing)} of {total} takes: {', '.join(missing)}. "
                 "Get them, or go on without with dataset.allow_missing=true."
@@ -186,17 +189,21 @@ def views(
         joints: (T, 17, 3) float64 [m].
         cameras: of the subject.
         frame_step: keep every n-th frame.
-        detections: (T, K, 2) [px] per camera; None for projections of `joints` with the lens's full distortion.
+        detections: (T, K, 2) [px], or (T, K, 3) with scores, per camera; None for projections of `joints` with the
+            lens's full distortion.
         detected: what the K are.
     """
     joints = joints[::frame_step]
     world = joints.astype(np.float32)
     sequences = []
     for number, camera in enumerate(cameras):
+        scores = None
         if detections is None:
             keypoints = project(world_to_camera(joints, camera), camera)
         else:
-            keypoints = detections[number][::frame_step]
+            keypoints = detections[number][::frame_step, :, :2]
+            if detections[number].shape[2] == 3:
+                scores = detections[number][::frame_step, :, 2].astype(np.float32)
         sequences.append(
             PoseSequence(
                 subject=subject,
@@ -208,6 +215,7 @@ def views(
                 joints=world,
                 skeleton=H36M_17,
                 fps=FPS / frame_step,
+                scores=scores,
             )
         )
     return sequences

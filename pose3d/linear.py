@@ -16,7 +16,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def clipped_linear(inputs: Tensor, weight: Tensor, bias: Tensor, max_norm: float | None) -> Tensor:
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`inputs` (..., C_in) times the matrix `weight` (C_out, C_in), plus `bias` (C_out,)."""
+    return clipped_linear(inputs.flatten(0, -2), weight, bias, None).unflatten(0, inputs.shape[:-1])
+
+
+def clipped_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None, max_norm: float | None) -> Tensor:
     """`inputs` times the matrix, the matrix scaled down to a Frobenius norm of at most `max_norm`, plus `bias`.
 
     The gradient runs through the norm, as in the source (tf.clip_by_norm inside the graph).
@@ -36,7 +41,7 @@ def clipped_linear(inputs: Tensor, weight: Tensor, bias: Tensor, max_norm: float
     return plain_linear(inputs, weight, bias, max_norm)
 
 
-def plain_linear(inputs: Tensor, weight: Tensor, bias: Tensor, max_norm: float | None) -> Tensor:
+def plain_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None, max_norm: float | None) -> Tensor:
     """`clipped_linear` in PyTorch's own operators.
 
     The product is scaled in place of the matrix: the same number without a second matrix in memory.
@@ -45,6 +50,8 @@ def plain_linear(inputs: Tensor, weight: Tensor, bias: Tensor, max_norm: float |
         return F.linear(inputs, weight, bias)
     scale = max_norm / frobenius_norm(weight).clamp(min=max_norm)
     product = F.linear(inputs, weight)
+    if bias is None:
+        return product * scale.to(product.dtype)
     return torch.addcmul(bias.to(product.dtype), product, scale.to(product.dtype))
 
 
@@ -61,12 +68,16 @@ class _Linear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, max_norm: float | None, dtype: torch.dtype):
+    def forward(
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, max_norm: float | None, dtype: torch.dtype
+    ) -> Tensor:
         matrix, inputs = weight.to(dtype), inputs.to(dtype)
         ctx.norm = 0.0 if max_norm is None else float(frobenius_norm(weight))
         ctx.scale = 1.0 if max_norm is None else max_norm / max(ctx.norm, max_norm)
         ctx.clipped = ctx.scale < 1
-        outputs = _product(inputs * ctx.scale if ctx.clipped else inputs, matrix, bias.to(dtype))
+        outputs = _product(
+            inputs * ctx.scale if ctx.clipped else inputs, matrix, None if bias is None else bias.to(dtype)
+        )
         ctx.save_for_backward(inputs, weight, matrix, bias, outputs if ctx.clipped else None)
         return outputs
 
@@ -74,12 +85,14 @@ class _Linear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor):
         inputs, weight, matrix, bias, outputs = ctx.saved_tensors
-        bias_gradient = gradient.sum(0, dtype=bias.dtype)
+        bias_gradient = None if bias is None else gradient.sum(0, dtype=bias.dtype)
         scaled = gradient * ctx.scale if ctx.clipped else gradient
         inputs_gradient = _product(scaled, matrix.t()) if ctx.needs_input_grad[0] else None
-        weight_gradient = _product(scaled.t(), inputs.t()).to(weight.dtype)
+        weight_gradient = _outer(scaled, inputs).to(weight.dtype)
         if ctx.clipped:
-            along = torch.dot(gradient.float().flatten(), outputs.float().flatten()) - torch.dot(bias_gradient, bias)
+            along = torch.dot(gradient.float().flatten(), outputs.float().flatten())
+            if bias_gradient is not None:
+                along = along - torch.dot(bias_gradient, bias)
             weight_gradient.add_(weight, alpha=-float(along) / ctx.norm**2)
         return inputs_gradient, weight_gradient, bias_gradient, None, None
 
@@ -87,6 +100,13 @@ class _Linear(torch.autograd.Function):
 def _product(inputs: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
     """inputs @ matrix.T + bias; transposed views are taken as they are."""
     return torch.ops.mkldnn._linear_pointwise(inputs, matrix, bias, "none", [], "")
+
+
+def _outer(left: Tensor, right: Tensor) -> Tensor:
+    """left.T @ right. The first factor of a product is copied when it is transposed: let it be the smaller one."""
+    if left.shape[1] <= right.shape[1]:
+        return _product(left.t(), right.t())
+    return _product(right.t(), left.t()).t()
 
 
 def _onednn_type(inputs: Tensor, weight: Tensor) -> torch.dtype | None:

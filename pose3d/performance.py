@@ -1,4 +1,4 @@
-"""From a script to controls for every frame of a take.
+"""From a script to motion: controls for every frame of a take, and their joints.
 
 The body follows its feet: pelvis, heading, sway, counter-rotation and arm swing come out of where the feet are, so any
 sequence of steps, slow or running, turning or on the spot, moves the whole person and planted feet never slide.
@@ -6,11 +6,27 @@ sequence of steps, slow or running, turning or on the spot, moves the whole pers
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from pose3d.body import LIMITS, Body
 from pose3d.choreography import MARGIN, Script
-from pose3d.kinematics import OUTWARD, Controls
+from pose3d.kinematics import OUTWARD, Controls, pose_body
+
+
+def record(
+    action: Callable[[Script], None],
+    body: Body,
+    rng: np.random.Generator,
+    fps: float,
+    frames: int,
+    frame_step: int = 1,
+) -> np.ndarray:
+    """(ceil(frames / frame_step), 17, 3) float32 joints of `body` doing `action`, h36m_17, world frame, z up [m]."""
+    script = Script(rng, body, frames / fps)
+    action(script)
+    return pose_body(perform(script, fps, frames, frame_step), body).astype(np.float32)
 
 
 def perform(script: Script, fps: float, frames: int, frame_step: int = 1) -> Controls:

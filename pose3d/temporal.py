@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+
+from pose3d.linear import linear
 
 
 class TapConv(nn.Module):

@@ -15,10 +15,8 @@ from pose.camera import project, world_to_camera
 from pose.skeleton import H36M_17
 from pose3d.actions import ACTIONS
 from pose3d.body import Body, draw_body
-from pose3d.choreography import Script
 from pose3d.detector_noise import DetectorNoise
-from pose3d.kinematics import pose_body
-from pose3d.performance import perform
+from pose3d.performance import record
 from pose3d.sequence import PoseSequence, Split
 from pose3d.virtual_cameras import sample_cameras
 
@@ -106,7 +104,7 @@ class Synthetic:
 
     def _views(self, split: Split, subject: int, action: str, take: int) -> list[PoseSequence]:
         rng = self._rng(split, subject, 1 + list(ACTIONS).index(action), take)
-        joints = move(action, self.body(split, subject), rng, self.fps, self.frames, self.frame_step)
+        joints = record(ACTIONS[action], self.body(split, subject), rng, self.fps, self.frames, self.frame_step)
         cameras = sample_cameras(rng, joints, self.num_cameras)
         views = []
         for camera in cameras:
@@ -130,10 +128,3 @@ class Synthetic:
 
     def _rng(self, split: Split, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, int(split == "validation"), *key])
-
-
-def move(action: str, body: Body, rng: np.random.Generator, fps: float, frames: int, frame_step: int = 1) -> np.ndarray:
-    """(ceil(frames / frame_step), 17, 3) float32 joints of `body` doing `action`, h36m_17, world frame, z up [m]."""
-    script = Script(rng, body, frames / fps)
-    ACTIONS[action](script)
-    return pose_body(perform(script, fps, frames, frame_step), body).astype(np.float32)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pose.shapes import IO
 from pose.skeleton import H36M_14, H36M_16, H36M_17
-from pose3d.foreign_mlp import State, take, tensorflow_arrays, tensorflow_trunk, weigq_trunk
+from pose3d.foreign_mlp import State, statistics_of, take, tensorflow_arrays, tensorflow_trunk, weigq_trunk
 from pose3d.lifter import Lifter
 from pose3d.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
 
@@ -109,7 +109,7 @@ def from_tensorflow(arrays: Mapping[str, np.ndarray], statistics: State) -> Stat
     batch_norm = any("batch_normalization" in name for name in state)
     trunk = {f"trunk.{name}": value for name, value in tensorflow_trunk(state, batch_norm).items()}
     head = {"head.weight": take(state, "linear_model/w4"), "head.bias": take(state, "linear_model/b4")}
-    return {**trunk, **head, **_statistics(statistics)}
+    return {**trunk, **head, **statistics_of(statistics)}
 
 
 def from_weigq(state: Mapping[str, Any], statistics: State) -> State:
@@ -126,9 +126,4 @@ def from_weigq(state: Mapping[str, Any], statistics: State) -> State:
     inner: State = dict(state.get("state_dict", state))
     trunk = {f"trunk.{name}": value for name, value in weigq_trunk(inner).items()}
     head = {"head.weight": take(inner, "w2.weight"), "head.bias": take(inner, "w2.bias")}
-    return {**trunk, **head, **_statistics(statistics)}
-
-
-def _statistics(state: State) -> State:
-    names = [f"{what}_statistics.{part}" for what in ("keypoint", "joint") for part in ("mean", "std")]
-    return {name: take(state, name) for name in names}
+    return {**trunk, **head, **statistics_of(statistics)}
