@@ -49,9 +49,9 @@ def p_mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
     """(...) MPJPE after the best similarity of each frame (`procrustes_align`) [m], float64 on the CPU."""
     errors = torch.empty(_check(predicted, target)[:-2], dtype=torch.float64)
     flat = errors.view(-1)
-    for rows, aligned, truth, _ in _aligned_chunks(predicted, target):
-        x, y, z = aligned.sub_(truth).square_().unbind(1)
-        flat[rows] = x.add_(y).add_(z).sqrt_().mean(0)
+    for rows, residual in _residuals(predicted, target):
+        x, y, z = residual.unbind(1)
+        flat[rows] = x.square_().addcmul_(y, y).addcmul_(z, z).sqrt_().mean(0)
     return errors
 
 
@@ -75,11 +75,12 @@ def procrustes_align(predicted: Tensor, target: Tensor) -> Tensor:
         (..., J, 3) in float64 on the CPU, whatever the input's type and device: not every device has float64. Without
         gradient. A prediction of no extent becomes the centre of its truth; NaN stays NaN.
     """
-    result = torch.empty(_check(predicted, target), dtype=torch.float64)
-    flat = result.view(-1, *result.shape[-2:])
-    for rows, aligned, _, centre in _aligned_chunks(predicted, target):
-        flat[rows] = aligned.add_(centre).permute(2, 0, 1)
-    return result
+    _check(predicted, target)
+    aligned = target.detach().to("cpu", torch.float64, copy=True, memory_format=torch.contiguous_format)
+    flat = aligned.view(-1, *aligned.shape[-2:])
+    for rows, residual in _residuals(predicted, target):
+        flat[rows] += residual.permute(2, 0, 1)
+    return aligned
 
 
 def mpjve(predicted: Tensor, target: Tensor) -> Tensor:
@@ -111,8 +112,8 @@ def _check(predicted: Tensor, target: Tensor) -> torch.Size:
 
 
 @torch.no_grad()
-def _aligned_chunks(predicted: Tensor, target: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
-    """Rows of the flattened frames, their aligned prediction and truth, both centred, (J, 3, N), and the centre (3, N).
+def _residuals(predicted: Tensor, target: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Rows of the flattened frames, and (J, 3, N) their aligned prediction minus their truth.
 
     Frames come last, so that every step is one operation on long runs of memory.
     """
@@ -127,21 +128,20 @@ def _aligned_chunks(predicted: Tensor, target: Tensor) -> Iterator[tuple[slice, 
         p.flatten(0, 1).copy_(predicted[rows].double().T)  # in two steps: a transposing cast is slow
         y.flatten(0, 1).copy_(target[rows].double().T)
         p.sub_(p.mean(0))
-        centre = y.mean(0)
-        y.sub_(centre)
-        covariance = torch.stack([torch.mul(y[:, i : i + 1], p, out=work).sum(0) for i in range(3)])
+        torch.sub(y.mean(0), y, out=y)
+        covariance = -torch.stack([torch.mul(y[:, i : i + 1], p, out=work).sum(0) for i in range(3)])
         rotation, trace = _rotations(covariance)
         extent = torch.mul(p, p, out=work).sum((0, 1))
         rotation.mul_(torch.where(extent > 0, trace / extent, 0))
-        aligned = torch.mul(rotation[:, 0], p[:, :1], out=work)
-        aligned.addcmul_(rotation[:, 1], p[:, 1:2]).addcmul_(rotation[:, 2], p[:, 2:])
-        yield rows, aligned, y, centre
+        for i in range(3):
+            y.addcmul_(rotation[:, i], p[:, i : i + 1])
+        yield rows, y
 
 
 def _rotations(k: Tensor) -> tuple[Tensor, Tensor]:
     """The rotation R (3, 3, N) that maximises trace(R^T K) for each K of (3, 3, N), and that maximum (N)."""
     size = k.square().sum((0, 1)).sqrt_().clamp_(min=torch.finfo(k.dtype).tiny)
-    k = k / size
+    k = k * size.reciprocal()
     cyclic = torch.cat([k, k[:2]])
     cyclic = torch.cat([cyclic, cyclic[:, :2]], dim=1)
     cofactors = cyclic[1:4, 1:4] * cyclic[2:5, 2:5] - cyclic[1:4, 2:5] * cyclic[2:5, 1:4]
@@ -165,7 +165,8 @@ def _rotations(k: Tensor) -> tuple[Tensor, Tensor]:
 def _largest_root(determinant: Tensor, cofactors: Tensor) -> Tensor:
     """(N) s1 + s2 + s3 of matrices with |K| = 1, from det K (N) and |cof K|^2 (N), by Newton's method."""
     linear, constant = -8 * determinant, -4 * cofactors
-    x = (1 + (12 * cofactors).sqrt_()).sqrt_()  # an upper bound, by Cauchy-Schwarz
+    # x^2 = 1 + 2 sqrt(|cof K|^2 + 2 det(K) x), and x is at most sqrt(3): from above, where the iteration is safe.
+    x = torch.add(cofactors, determinant.clamp(min=0), alpha=2 * 3**0.5).sqrt_().mul_(2.0).add_(1.0).sqrt_()
     for _ in range(20):
         inner = x.square().sub_(1.0)
         slope = torch.addcmul(linear, inner, x, value=4).clamp_(min=NEARLY_SINGULAR)  # less is a tie

@@ -29,7 +29,7 @@ def run(settings: Settings) -> Iterator[Row]:
     In bf16 the step stands beside the peer's in bf16, and beside the one in fp32 that its users run.
     """
     trainer = build_trainer(["model=baseline3d"], RandomMotion(4 if settings.quick else 60, 800), settings)
-    for peer_precision in dict.fromkeys([settings.precision, "fp32"]):
+    for peer_precision in ("bf16", "fp32") if settings.precision == "bf16" else (settings.precision,):
         yield compare(_step(trainer, peer_precision, settings), settings)
     yield compare(_data(trainer, settings), settings)
     yield compare(_loop(trainer, settings), settings)
