@@ -6,9 +6,7 @@ Each rule is a function from one parsed file to the offences in it, so a rule is
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +29,7 @@ LONGEST_FILE = 320
 DEVICE_WORDS = re.compile(r"(?<![a-z])(cuda|npu|hccl|nccl|torch_npu|apex)(?![a-z])", re.IGNORECASE)
 KNOW_DEVICES = re.compile(r"engine/(device|precision|distributed|capture)\.py|deploy/.*|benchmarks/.*|conf/device/.*")
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "misc"}
-UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK|NotImplementedError)\b")
+UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError")
 MACHINE_PATHS = re.compile(r"(?<![\w.~*/-])/(work|root|home|tmp|Users)/\w")
 
 
@@ -126,9 +124,9 @@ def files_are_one_idea_long(source: Source) -> Iterator[str]:
 
 
 def nothing_is_unfinished(source: Source) -> Iterator[str]:
-    for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
-        if found := UNFINISHED.search(token.string):
-            yield f"line {token.start[0]} says {found[0]}"
+    for number, line in enumerate(source.text.splitlines(), start=1):
+        if found := UNFINISHED.search(line):
+            yield f"line {number} says {found[0]}"
 
 
 def no_handler_catches_everything(source: Source) -> Iterator[str]:
