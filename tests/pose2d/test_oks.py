@@ -124,10 +124,10 @@ def test_minus_one_is_explained(folder, read_coco):
     people = read_coco(folder).people("validation")
     for annotation in people.truth["coco"]["annotations"]:
         annotation["iscrowd"] = 1
-    with pytest.raises(ValueError, match="AP is -1: none of the 4 images .* Annotations of a test set"):
+    with pytest.raises(ValueError, match=r"AP is -1: none of the 4 images .* Annotations of a test set"):
         scored(people).compute()
 
 
 def test_an_unknown_evaluator_is_refused(people):
-    with pytest.raises(ValueError, match="pycocotools or fast, got numba"):
+    with pytest.raises(ValueError, match=r"pycocotools or fast, got numba"):
         scored(people, "numba")

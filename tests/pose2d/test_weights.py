@@ -147,10 +147,10 @@ def test_what_does_not_fit_is_refused_with_its_name(donor, small_model, tmp_path
     with pytest.raises(ValueError, match=r"does not fit SimpleBaseline: \d+ tensors of the trunk .* Is model.depth"):
         load_weights(small_model(depth=50), path)
     torch.save({"epoch": 3}, path)
-    with pytest.raises(ValueError, match="w.pth holds no named tensors"):
+    with pytest.raises(ValueError, match=r"w.pth holds no named tensors"):
         load_weights(donor, path)
     path.write_bytes(b"no archive at all")
-    with pytest.raises(ValueError, match="w.pth cannot be read without running code that it contains, or is damaged"):
+    with pytest.raises(ValueError, match=r"w.pth cannot be read without running code that it contains, or is damaged"):
         load_weights(donor, path)
     with pytest.raises(FileNotFoundError, match=r"task.weights=.*nothing.pth does not exist"):
         load_weights(donor, tmp_path / "nothing.pth")

@@ -93,24 +93,24 @@ def test_broken_files_are_named(folder, read_coco):
     with pytest.raises(ValueError, match=r"person_keypoints_train2017.json is no valid JSON: .*line 1"):
         read_coco(folder).people("train")
     path.write_text("[]")
-    with pytest.raises(ValueError, match="must be COCO annotations with a list 'images'"):
+    with pytest.raises(ValueError, match=r"must be COCO annotations with a list 'images'"):
         read_coco(folder).people("train")
 
 
 def test_missing_pieces_say_what_was_found(folder, read_coco, tmp_path):
-    with pytest.raises(FileNotFoundError, match="has no folder 'annotations'. It does not exist or is empty"):
+    with pytest.raises(FileNotFoundError, match=r"has no folder 'annotations'. It does not exist or is empty"):
         read_coco(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match="has no folder 'annotations'. Found 000.jpg, 001.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"has no folder 'annotations'. Found 000.jpg, 001.jpg"):
         read_coco(folder / "train2017")
     with pytest.raises(
-        FileNotFoundError, match="dataset.train=train2014 needs .*It has person_keypoints_train2017.json"
+        FileNotFoundError, match=r"dataset.train=train2014 needs .*It has person_keypoints_train2017.json"
     ):
         read_coco(folder, train="train2014").people("train")
     (folder / "val2017" / "001.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match="lacks 1 of the 4 images with people in them: 001.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"lacks 1 of the 4 images with people in them: 001.jpg"):
         read_coco(folder).people("validation")
     (folder / "val2017").rename(folder / "validation")
-    with pytest.raises(FileNotFoundError, match="images of val2017 are in neither .*images/val2017 nor .*val2017"):
+    with pytest.raises(FileNotFoundError, match=r"images of val2017 are in neither .*images/val2017 nor .*val2017"):
         read_coco(folder).people("validation")
 
 

@@ -142,22 +142,22 @@ def test_the_cache_is_used_in_training(make_task, shared_folder, read_coco, load
 def test_head_sizes_are_needed_for_pckh(make_task, shared_folder, read_coco, loading):
     task = make_task(metric="pckh")
     task.batches(read_coco(shared_folder), False, loading(4), torch.device("cpu"))
-    with pytest.raises(ValueError, match="task.metric=pckh needs head boxes, which only dataset=mpii has"):
+    with pytest.raises(ValueError, match=r"task.metric=pckh needs head boxes, which only dataset=mpii has"):
         task.metrics()
     assert task.monitor == "pckh"
 
 
 def test_what_does_not_fit_is_refused(make_task, small_model, shared_folder, read_coco, loading, conf):
-    with pytest.raises(ValueError, match="5 keypoints, coco's skeleton coco_17 has 17. Set model.num_keypoints=17"):
+    with pytest.raises(ValueError, match=r"5 keypoints, coco's skeleton coco_17 has 17. Set model.num_keypoints=17"):
         make_task(small_model(num_keypoints=5)).batches(read_coco(shared_folder), True, loading(4), torch.device("cpu"))
-    with pytest.raises(ValueError, match="ap or pckh, got oks"):
+    with pytest.raises(ValueError, match=r"ap or pckh, got oks"):
         make_task(metric="oks")
-    with pytest.raises(ValueError, match="evaluation batches made last, and none were made"):
+    with pytest.raises(ValueError, match=r"evaluation batches made last, and none were made"):
         make_task().metrics()
     wrong = small_model()
     wrong.io.outputs.clear()
     wrong.io.outputs["joints"] = ("B", 17, 3)
-    with pytest.raises(ValueError, match="output 'heatmaps'; SimpleBaseline gives 'joints'"):
+    with pytest.raises(ValueError, match=r"output 'heatmaps'; SimpleBaseline gives 'joints'"):
         make_task(wrong)
-    with pytest.raises(TypeError, match="wobble"):
+    with pytest.raises(TypeError, match=r"wobble"):
         make_task(augment=conf("task/topdown2d")["augment"] | {"wobble": 1})
