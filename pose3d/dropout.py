@@ -17,9 +17,14 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training or inputs.device.type != "cpu" or not _binary(self.p) or torch.compiler.is_compiling():
+        if not packs_bits(self, inputs):
             return super().forward(inputs)
         return inputs * (keep_mask(inputs.shape, self.p) * (1 / (1 - self.p))).to(inputs.dtype)
+
+
+def packs_bits(layer: Dropout, inputs: Tensor) -> bool:
+    """Whether the mask for these inputs is made of packed bits."""
+    return layer.training and inputs.device.type == "cpu" and _binary(layer.p) and not torch.compiler.is_compiling()
 
 
 def keep_mask(shape: torch.Size, p: float) -> Tensor:

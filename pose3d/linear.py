@@ -18,6 +18,8 @@ from torch.autograd.function import once_differentiable
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`inputs` (..., C_in) times the matrix `weight` (C_out, C_in), plus `bias` (C_out,)."""
+    if _onednn_type(inputs, weight) is None:
+        return F.linear(inputs, weight, bias)
     return clipped_linear(inputs.flatten(0, -2), weight, bias, None).unflatten(0, inputs.shape[:-1])
 
 
@@ -91,8 +93,8 @@ class _Linear(torch.autograd.Function):
         weight_gradient = _outer(scaled, inputs).to(weight.dtype)
         if ctx.clipped:
             along = torch.dot(gradient.float().flatten(), outputs.float().flatten())
-            if bias_gradient is not None:
-                along = along - torch.dot(bias_gradient, bias)
+            if bias is not None and bias_gradient is not None:
+                along -= torch.dot(bias_gradient, bias)
             weight_gradient.add_(weight, alpha=-float(along) / ctx.norm**2)
         return inputs_gradient, weight_gradient, bias_gradient, None, None
 

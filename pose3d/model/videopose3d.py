@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from pose.shapes import IO
 from pose.skeleton import Skeleton, get_skeleton
 from pose3d.dropout import Dropout
 from pose3d.lifter import Lifter
+from pose3d.rectified import norm_relu_dropout
 from pose3d.temporal import ConvolutionForm, FoldedConv, StreamingForm, TapConv, fold
 
 LONGEST_TEST_SEQUENCE = 5873  # frames of Human3.6M's S9 "Discussion 1"
@@ -115,8 +115,7 @@ class VideoPose3D(Lifter):
     def _layer(self, features: Tensor, conv: TapConv, norm: nn.BatchNorm1d, strided: bool) -> Tensor:
         """Convolution, batch norm over all frames of all windows, ReLU, dropout."""
         features = conv(features, strided)
-        rows = torch.relu_(norm(features.flatten(0, 1)))
-        return self.dropout(rows).view_as(features)
+        return norm_relu_dropout(features.flatten(0, 1), norm, self.dropout).view_as(features)
 
     def _check(self, keypoints: Tensor) -> None:
         wanted = self.input_skeleton.num_joints, self.keypoint_channels

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import pose3d.linear
-from pose3d.linear import clipped_linear, onednn_is_right, plain_linear
+from pose3d.linear import clipped_linear, linear, onednn_is_right, plain_linear
 
 needs_onednn = pytest.mark.skipif(
     not onednn_is_right(torch.float32), reason="NO ONEDNN: this CPU or this torch lacks it, the plain form runs"
@@ -108,3 +108,18 @@ def test_where_onednn_cannot_or_must_not_run_the_plain_form_does(monkeypatch, re
 def test_an_empty_batch_gives_an_empty_output():
     _, weight, bias, _ = tensors()
     assert clipped_linear(torch.zeros(0, 33), weight, bias, 1.0).shape == (0, 17)
+
+
+@pytest.mark.parametrize(("channels", "outputs"), [(5, 33), (33, 5)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_product_of_any_number_of_dimensions_with_and_without_bias(channels, outputs, bias):
+    torch.manual_seed(0)
+    leaves = [torch.randn(2, 7, channels), torch.randn(outputs, channels), torch.randn(outputs) if bias else None]
+    results = []
+    for function in (linear, torch.nn.functional.linear):
+        mine = [leaf if leaf is None else leaf.clone().requires_grad_() for leaf in leaves]
+        found = function(*mine)
+        found.square().sum().backward()
+        results.append([found, *(leaf.grad for leaf in mine if leaf is not None)])
+    for ours, plain in zip(*results, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-4)
