@@ -88,7 +88,7 @@ class Script:
         self.knees = [Track(0.0) for _ in (0, 1)]
         self.ripple: list[tuple[int, float, float, np.ndarray, float, float]] = []
         self.swing = rng.uniform(0.3, 1.1)
-        self.straightness = rng.uniform(0.965, 0.995)
+        self.straightness = rng.uniform(0.97, 1.0)
 
     def uniform(self, low: float, high: float) -> float:
         return low + (high - low) * self.rng.random()
@@ -126,6 +126,13 @@ class Script:
         # Arms go back 60 degrees when they hang and 30 to 45 when they are raised to the side, less when bent.
         back = 0.55 if height < -0.65 else 0.12 + 0.3 * min(max(radius - 0.4, 0.0), 1.0)
         azimuth = min(azimuth, np.arccos(-min(back / radius, 1.0)))
+        # What is too far is reached for, with an elbow nearly straight.
+        girdle = self.body.shoulder / self.body.arm
+        width, over = girdle * np.cos(self.body.shoulder_elevation), girdle * np.sin(self.body.shoulder_elevation)
+        line = np.array([radius * np.cos(azimuth), radius * np.sin(azimuth) - width, height - over])
+        line *= min(1.0, self.uniform(0.90, 0.995) / np.sqrt(line @ line))
+        azimuth, radius = np.arctan2(line[1] + width, line[0]), np.hypot(line[0], line[1] + width)
+        height = line[2] + over
         track = self.hands[side]
         begin, before, low, *_ = track.value
         across = 0.5 * (radius + before)

@@ -13,10 +13,10 @@ from pose3d.kinematics import OUTWARD
 
 # name: azimuth, distance, height, elbow, swing; each drawn around these values by `place`.
 PLACES: dict[str, tuple[float, float, float, float, float]] = {
-    "hanging": (72, 0.42, -0.95, 0, 1.0),
+    "hanging": (72, 0.42, -1.04, 0, 1.0),
     "pocket": (62, 0.42, -0.80, 15, 0.1),
     "hip": (78, 0.48, -0.72, 45, 0.0),
-    "behind": (165, 0.30, -0.75, 10, 0.0),
+    "behind": (160, 0.30, -0.85, 60, 0.0),
     "folded": (-12, 0.45, -0.38, 20, 0.0),
     "clasped": (5, 0.42, -0.72, 10, 0.0),
     "waist": (25, 0.60, -0.55, 5, 0.0),
@@ -132,5 +132,5 @@ def sway(s: Script, start: float, end: float, far: float = 1.0) -> None:
     while time < end:
         time += s.rng.exponential(1.0)
         move = s.uniform(0.6, 1.6)
-        s.lumbar.to(time, move, 0.05 + s.normal(0.1 * far), s.normal(0.1 * far), s.normal(0.15 * far))
-        time = s.thoracic.to(time, move, 0.05 + s.normal(0.1 * far), s.normal(0.08 * far), s.normal(0.15 * far))
+        s.lumbar.to(time, move, 0.05 + s.normal(0.12 * far), s.normal(0.11 * far), s.normal(0.15 * far))
+        time = s.thoracic.to(time, move, 0.05 + s.normal(0.14 * far), s.normal(0.11 * far), s.normal(0.18 * far))

@@ -100,6 +100,7 @@ def floor(s: Script, start: float, end: float, kind: str) -> float:
     }[kind]
     # Sitting aside, one leg is folded outward and the other one under.
     folded = s.side() if kind == "aside" else None
+    height += s.uniform(-0.02, 0.06)
     time = sit_down(s, start, height, 0.35 if forward > 0 else 0.0, move)
     legs = []
     for side in (0, 1):

@@ -1,0 +1,172 @@
+"""Pictures of the synthetic motion: the fifteen actions over time, histograms beside real motion, a clip per action.
+
+python -m deploy.synthetic_pictures                     # pictures/synthetic/actions.png, histograms.png
+python -m deploy.synthetic_pictures --beside data/cmu   # real people's histograms behind the invented ones
+python -m deploy.synthetic_pictures --clips             # and Walking.gif, Sitting.gif, ...
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.draw import GHOST, INK, QUIET, View, draw_bones, new_figure, save_figure
+from pose.skeleton import H36M_17
+from pose3d import cmu
+from pose3d.actions import ACTIONS
+from pose3d.body import draw_body
+from pose3d.bvh import read_bvh
+from pose3d.performance import record
+
+COLUMNS = 14  # figures in a row of the contact sheet
+SPACING = 1.15  # between them [m]
+SECONDS = 10.0  # of a row and of a clip
+CLIP_FPS = 25
+BONES = ("right_knee", "right_foot", "spine", "thorax", "neck", "head", "right_elbow", "right_wrist")
+
+
+def motion(action: str, seed: int, fps: float, seconds: float, frame_step: int = 1) -> np.ndarray:
+    """(T, 17, 3) joints of one take by a body of its own, world frame, z up [m]."""
+    rng = np.random.default_rng([seed, list(ACTIONS).index(action)])
+    return record(ACTIONS[action], draw_body(rng, 0.05), rng, fps, round(seconds * fps), frame_step)
+
+
+def facing(joints: np.ndarray, turn: float) -> np.ndarray:
+    """World joints (T, J, 3) as a level camera sees them: the hip in the middle, the floor at y = 0, y down.
+
+    The first figure is seen from its front, turned by `turn` [rad].
+    """
+    across = joints[0, H36M_17.index("left_hip")] - joints[0, H36M_17.index("right_hip")]
+    angle = np.arctan2(across[1], across[0]) + turn
+    right = np.array([np.cos(angle), np.sin(angle), 0.0])
+    away = np.array([-np.sin(angle), np.cos(angle), 0.0])
+    level = joints - joints[:, :1] * [1.0, 1.0, 0.0]
+    return np.stack([level @ right, -level[..., 2], level @ away], -1)
+
+
+def contact_sheet(seed: int) -> Any:
+    """A figure with a row of stick figures per action, time from left to right."""
+    figure = new_figure(1.05 * COLUMNS, 1.75 * len(ACTIONS))
+    for row, (name, axes) in enumerate(zip(ACTIONS, figure.subplots(len(ACTIONS), 1), strict=True)):
+        fps = COLUMNS / SECONDS
+        poses = motion(name, seed, 50, SECONDS, round(50 / fps))[:COLUMNS]
+        points, depth = View().flatten(facing(poses, 0.5 if row % 2 else -0.5))
+        points[..., 0] += SPACING * np.arange(len(poses))[:, None]
+        for pose, far in zip(points, depth, strict=True):
+            draw_bones(axes, pose, H36M_17, far)
+        axes.axhline(0, color=GHOST, linewidth=0.8, zorder=0)
+        axes.set(xlim=(-0.8, SPACING * COLUMNS - 0.2), ylim=(-0.35, 2.15), aspect="equal")
+        axes.set_ylabel(name, color=INK, rotation=0, ha="right", va="center")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+    figure.suptitle(f"Synthetic motion, seed {seed}: {SECONDS:g} s of each action", color=INK)
+    figure.tight_layout(rect=(0, 0, 1, 0.99))
+    return figure
+
+
+def measures(joints: np.ndarray) -> dict[str, np.ndarray]:
+    """What the histograms count, from world joints (N, 17, 3): bone lengths [cm] and angles [degrees]."""
+    joint = {name: joints[:, H36M_17.index(name)] for name in H36M_17.joints}
+    parent = {H36M_17.joints[child]: H36M_17.joints[above] for child, above in H36M_17.bones}
+    found = {f"{bone} [cm]": 100 * np.linalg.norm(joint[bone] - joint[parent[bone]], axis=-1) for bone in BONES}
+    down = np.array([0.0, 0.0, -1.0])
+    limbs = {}
+    for side in ("right", "left"):
+        knee, elbow = joint[f"{side}_knee"], joint[f"{side}_elbow"]
+        thigh, arm = knee - joint[f"{side}_hip"], elbow - joint[f"{side}_shoulder"]
+        trunk = joint["hip"] - joint["thorax"]
+        limbs[side] = {
+            "knee flexion": _angle(thigh, joint[f"{side}_foot"] - knee),
+            "elbow flexion": _angle(arm, joint[f"{side}_wrist"] - elbow),
+            "thigh from trunk": _angle(thigh, trunk),
+            "upper arm from trunk": _angle(arm, trunk),
+        }
+    for name in limbs["right"]:
+        found[f"{name} [°]"] = np.concatenate([limbs["right"][name], limbs["left"][name]])
+    found["trunk from vertical [°]"] = _angle(-(joint["thorax"] - joint["hip"]), down)
+    found["bend at the spine [°]"] = _angle(joint["spine"] - joint["hip"], joint["thorax"] - joint["spine"])
+    found["neck from trunk [°]"] = _angle(joint["neck"] - joint["thorax"], joint["thorax"] - joint["hip"])
+    found["hip over lower foot [cm]"] = 100 * (
+        joint["hip"][:, 2] - np.minimum(joint["left_foot"][:, 2], joint["right_foot"][:, 2])
+    )
+    return found
+
+
+def _angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,) degrees between vectors (..., 3)."""
+    cos = (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
+    return np.degrees(np.arccos(np.clip(cos, -1.0, 1.0)))
+
+
+def histograms(invented: np.ndarray, real: np.ndarray | None) -> Any:
+    """A figure with a histogram per measure of world joints (N, 17, 3), real ones behind where there are any."""
+    ours, theirs = measures(invented), {} if real is None else measures(real)
+    figure = new_figure(15, 10)
+    grid = figure.subplots(4, 4)
+    for (name, values), axes in zip(ours.items(), grid.flat, strict=True):
+        both = np.concatenate([values, theirs.get(name, values)])
+        bins = np.linspace(*np.percentile(both, [0.1, 99.9]), 50)
+        if name in theirs:
+            axes.hist(theirs[name], bins, density=True, color=GHOST, label="CMU")
+        axes.hist(values, bins, density=True, histtype="step", color=INK, linewidth=1.6, label="synthetic")
+        axes.set_title(name, fontsize=10, color=INK)
+        axes.set_yticks([])
+        axes.tick_params(colors=QUIET, labelsize=8)
+        axes.spines[["top", "left", "right"]].set_visible(False)
+    grid.flat[0].legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def save_clip(action: str, seed: int, path: Path) -> Path:
+    """Write an animated GIF of one take, seen from a standing camera."""
+    from matplotlib.animation import PillowWriter
+
+    poses = motion(action, seed, 50, SECONDS, 50 // CLIP_FPS)
+    points, depth = View().flatten(facing(poses, 0.5))
+    figure = new_figure(3.2, 3.2)
+    axes = figure.subplots()
+    writer = PillowWriter(fps=CLIP_FPS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writer.saving(figure, str(path), dpi=70):
+        for pose, far in zip(points, depth, strict=True):
+            axes.clear()
+            draw_bones(axes, pose, H36M_17, far)
+            axes.axhline(0, color=GHOST, linewidth=0.8, zorder=0)
+            axes.set(xlim=(-1.2, 1.2), ylim=(-0.3, 2.1), aspect="equal", title=action)
+            axes.axis("off")
+            writer.grab_frame()
+    return path
+
+
+def real_motion(root: Path) -> np.ndarray:
+    """(N, 17, 3) every tenth frame of all CMU takes below `root`."""
+    files = sorted(path for path in root.rglob("*.bvh") if cmu.TAKE.fullmatch(path.stem))
+    if not files:
+        raise FileNotFoundError(f"--beside {root} has no BVH file named SUBJECT_TAKE.bvh (02_01.bvh).")
+    return np.concatenate([cmu.joints_of_bvh(read_bvh(path))[::10] for path in files])
+
+
+def main() -> None:
+    """Draw what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("pictures/synthetic"), help="folder to write to")
+    parser.add_argument("--beside", type=Path, help="folder of CMU BVH files to compare with")
+    parser.add_argument("--clips", action="store_true", help="write an animated GIF per action, too")
+    options = parser.parse_args()
+    people = [motion(action, seed, 50, 16, 10) for action in ACTIONS for seed in range(options.seed, options.seed + 20)]
+    real = real_motion(options.beside) if options.beside else None
+    print(save_figure(contact_sheet(options.seed), options.out / "actions.png"))
+    print(save_figure(histograms(np.concatenate(people), real), options.out / "histograms.png"))
+    if options.clips:
+        for action in ACTIONS:
+            print(save_clip(action, options.seed, options.out / f"{action}.gif"))
+
+
+if __name__ == "__main__":
+    main()
