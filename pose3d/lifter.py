@@ -46,6 +46,10 @@ class Lifter(nn.Module):
             joints: (N, J, 3) root-relative joints [m].
         """
 
+    def keypoint_mean(self) -> Tensor | None:
+        """(K, C) mean of the training keypoints, None for a model that does not standardise."""
+        return None
+
     def joint_scale(self) -> Tensor | None:
         """(J', 3) standard deviation of the `predicted_joints` [m], None for a model that does not standardise."""
         return None

@@ -113,9 +113,9 @@ def _outer(left: Tensor, right: Tensor) -> Tensor:
 
 def _onednn_type(inputs: Tensor, weight: Tensor) -> torch.dtype | None:
     """The type to compute in with oneDNN, None where the plain form must do."""
-    if inputs.device.type != "cpu" or weight.dtype != torch.float32 or len(inputs) == 0:
-        return None
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return None
+    if inputs.device.type != "cpu" or weight.dtype != torch.float32 or inputs.shape[0] == 0:
         return None
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else inputs.dtype
     return dtype if dtype in (torch.float32, torch.bfloat16) and onednn_is_right(dtype) else None

@@ -31,6 +31,7 @@ class Packed:
         root: (N, 3) the root itself [m].
         start, end: (S,) first row of each sequence, and one past its last.
         sequence: (N,) which sequence a row belongs to.
+        rotation: (S, 3, 3) world to camera.
         intrinsics: (S, 9) focal length 2, centre 2, radial 3, tangential 2, in the units of the keypoints.
         mirror: (S,) an image's mirror takes x to mirror - x: its width in pixels, 0 on the screen.
         input_skeleton, output_skeleton: what the K keypoints and the J joints are.
@@ -44,6 +45,7 @@ class Packed:
     start: Tensor
     end: Tensor
     sequence: Tensor
+    rotation: Tensor
     intrinsics: Tensor
     mirror: Tensor
     input_skeleton: Skeleton
@@ -105,6 +107,7 @@ def pack(
         start=torch.from_numpy(end - np.array(lengths)),
         end=torch.from_numpy(end),
         sequence=torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)),
+        rotation=torch.from_numpy(np.stack([camera.rotation for camera in cameras]).astype(np.float32)),
         intrinsics=torch.from_numpy(
             np.stack([c.screen_intrinsics if screen else c.intrinsics for c in cameras]).astype(np.float32)
         ),
@@ -203,6 +206,7 @@ def with_mirror_image(packed: Packed) -> Packed:
         end=torch.cat([packed.end, packed.end + len(packed)]),
         sequence=torch.cat([packed.sequence, packed.sequence + len(packed.names)]),
         intrinsics=torch.cat([packed.intrinsics, intrinsics]),
+        rotation=packed.rotation.repeat(2, 1, 1),
         mirror=packed.mirror.repeat(2),
         names=packed.names * 2,
     )

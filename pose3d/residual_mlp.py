@@ -88,7 +88,7 @@ class BatchNorm(nn.BatchNorm1d):
     momentum: float
 
     def forward(self, inputs: Tensor) -> Tensor:
-        count = len(inputs)
+        count = inputs.shape[0]
         if not self.training or count == 1:  # a batch of one is PyTorch's to refuse
             return super().forward(inputs)
         self.num_batches_tracked.add_(1)

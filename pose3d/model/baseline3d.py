@@ -77,6 +77,10 @@ class Baseline3D(Lifter):
         self.keypoint_statistics.fit(keypoints)
         self.joint_statistics.fit(joints[:, self.predicted_joints])
 
+    def keypoint_mean(self) -> Tensor:
+        """(16, 2) mean of the training keypoints [px]."""
+        return self.keypoint_statistics.mean
+
     def joint_scale(self) -> Tensor:
         return self.joint_statistics.std
 

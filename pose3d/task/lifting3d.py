@@ -11,9 +11,10 @@ from pose.metrics import mpjpe
 from pose.skeleton import mirror
 from pose3d.errors import PoseErrors
 from pose3d.lifter import Lifter
-from pose3d.packed import JointFrame, Packed, mirror_keypoints, pack
+from pose3d.packed import JointFrame, Packed, mirror_keypoints
 from pose3d.sequence import MotionDataset
-from pose3d.windows import EVALUATION_FRAMES, SequenceBatches, WindowBatches
+from pose3d.splits import conditions, evaluation_batches, pack_split, training_batches
+from pose3d.windows import SequenceBatches, WindowBatches
 
 Batch = dict[str, Tensor]
 
@@ -79,33 +80,12 @@ class Lifting3D:
     def batches(
         self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
     ) -> WindowBatches | SequenceBatches:
-        model = self.model
-        packed = pack(
-            dataset.sequences("train" if training else "validation"),
-            input_skeleton=model.input_skeleton,
-            output_skeleton=model.output_skeleton,
-            keypoint_frame=model.keypoint_frame,
-            keypoint_channels=model.keypoint_channels,
-            joint_frame=self.joint_frame,
-            device=device,
-        )
-        window = {"receptive_field": model.receptive_field, "causal": model.causal, "device": device}
-        shard = {"rank": loading.rank, "world_size": loading.world_size}
+        packed = pack_split(dataset, "train" if training else "validation", self.model, device, self.joint_frame)
         if not training:
             self.evaluated = packed, dataset
-            frames = max(loading.batch_size, EVALUATION_FRAMES)
-            return SequenceBatches(packed, **window, **shard, frames_per_batch=frames)
-        model.fit_statistics(packed.keypoints, packed.joints)
-        return WindowBatches(
-            packed,
-            **window,
-            **shard,
-            batch_size=loading.batch_size,
-            seed=loading.seed,
-            drop_last=loading.drop_last,
-            stride=self.stride,
-            flip=self.flip_augment,
-        )
+            return evaluation_batches(packed, self.model, loading, device)
+        self.model.fit_statistics(packed.keypoints, packed.joints)
+        return training_batches(packed, self.model, loading, device, stride=self.stride, flip=self.flip_augment)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         predicted, target = self.model(batch["keypoints"]).float(), batch["joints"]
@@ -129,11 +109,9 @@ class Lifting3D:
             raise ValueError("metrics() scores the evaluation batches made last, and none were made.")
         packed, dataset = self.evaluated
         protocol = {
-            "dataset": dataset.name,
-            "keypoints": dataset.keypoint_source,
+            **conditions(dataset),
             "flip_test": self.flip_test,
             "alignment": "none but the root (MPJPE), similarity per frame (P-MPJPE), scale per frame (N-MPJPE)",
-            "notes": "; ".join(dataset.notes),
         }
         return PoseErrors(
             packed,

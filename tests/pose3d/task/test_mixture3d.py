@@ -1,0 +1,200 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pose.shapes import IO
+from pose3d.model.baseline3d import Baseline3D
+from pose3d.model.gmh_mdn import GMHMDN
+from pose3d.task.mixture3d import LIMB_ENDS, Mixture3D
+from tests.pose3d.random_motion import camera, dataset, sequence
+
+CPU = torch.device("cpu")
+LOADING = SimpleNamespace(batch_size=16, seed=0, rank=0, world_size=1, drop_last=True)
+OPTIONS = {
+    "prior": 2.0,
+    "missing_joints": 0,
+    "missing_in": "both",
+    "select": "likely",
+    "by_subject": False,
+    "parity": None,
+}
+TRUNK = {
+    "linear_size": 64, "num_blocks": 1, "dropout": 0.0, "batch_norm": True, "batch_norm_eps": 1e-3, "residual": True,
+    "max_weight_norm": 1.0, "predict_14": False,
+}  # fmt: skip
+DATA = dataset(
+    sequence(90, "S9", "Walking", "Walking 1", seed=1, learnable=True),
+    sequence(70, "S11", "Sitting", "Sitting 2", seed=2, learnable=True),
+)
+
+
+def network(num_hypotheses=5):
+    return GMHMDN(num_hypotheses=num_hypotheses, **TRUNK)
+
+
+def mixture(model=None, **options):
+    return Mixture3D(model or network(), **{**OPTIONS, **options})
+
+
+def evaluate(task, data=DATA):
+    task.model.eval()
+    batches = task.batches(data, False, LOADING, CPU)
+    metrics = task.metrics()
+    with torch.inference_mode():
+        for batch in batches.epoch(0):
+            metrics.update(task.predict(batch), batch)
+    return metrics
+
+
+def test_the_loss_is_the_sources_written_out():
+    torch.manual_seed(0)
+    task = mixture()
+    batch = next(iter(task.batches(DATA, True, LOADING, CPU).epoch(0)))
+    task.model.eval()
+    model = task.model
+    features = model.trunk(model.keypoint_statistics(batch["keypoints"]).flatten(1))
+    mu = model.means(features).view(16, 5, 48).double()
+    sigma = (torch.nn.functional.elu(model.sigmas(features)) + 1).double()
+    alpha = model.weights(features).softmax(-1).double()
+    y = model.joint_statistics(batch["joints"][:, 0, 1:]).flatten(1).double()
+    exponent = (
+        alpha.log()
+        - 24 * torch.log(torch.tensor(2 * torch.pi, dtype=torch.float64))
+        - 48 * sigma.log()
+        - (y[:, None] - mu).square().sum(-1) / (2 * sigma**2)
+    )
+    nll = -exponent.exp().sum(-1).log().mean()
+    prior = -alpha.log().sum(-1).mean()
+    loss, terms = task.loss(batch)
+    torch.testing.assert_close(loss.double(), nll + prior, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(terms["nll"].double(), nll, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(terms["prior"].double(), prior, rtol=1e-4, atol=1e-4)
+
+
+def test_without_prior_there_is_no_prior():
+    task = mixture(prior=None)
+    batch = next(iter(task.batches(DATA, True, LOADING, CPU).epoch(0)))
+    loss, terms = task.loss(batch)
+    assert set(terms) == {"nll"}
+    assert loss == terms["nll"]
+
+
+def test_the_loss_is_float32_under_autocast():
+    task = mixture()
+    batch = next(iter(task.batches(DATA, True, LOADING, CPU).epoch(0)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, _ = task.loss(batch)
+    assert loss.dtype == torch.float32
+
+
+def test_training_lowers_the_likelihood_and_the_errors():
+    torch.manual_seed(0)
+    task = mixture()
+    batches = task.batches(DATA, True, LOADING, CPU)
+    before = evaluate(task).compute()
+    optimizer = torch.optim.Adam(task.model.parameters(), lr=1e-3)
+    task.model.train()
+    for epoch in range(25):
+        for batch in batches.epoch(epoch):
+            loss, _ = task.loss(batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    after = evaluate(task).compute()
+    assert after[task.monitor] < 0.8 * before[task.monitor]
+    assert after["nll_nats"] < before["nll_nats"]
+
+
+def test_the_monitor_names_the_number_of_hypotheses():
+    task = mixture(network(num_hypotheses=3))
+    assert task.monitor == "best_of_3_mpjpe_mm"
+    assert task.monitor in evaluate(task).compute()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_missing_joints_are_at_their_mean_distinct_and_only_limb_ends(count):
+    task = mixture(missing_joints=count)
+    batch = next(iter(task.batches(DATA, True, LOADING, CPU).epoch(0)))
+    seen = []
+    task.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    torch.manual_seed(3)
+    task.loss(batch)
+    hidden = (seen[0] != batch["keypoints"]).any(-1)
+    assert (hidden.sum(-1) == count).all()
+    mean = task.model.keypoint_statistics.mean
+    torch.testing.assert_close(seen[0][hidden], mean.expand_as(seen[0])[hidden])
+    assert len(task.limb_ends) == 8
+    assert sorted(task.limb_ends) == [2, 3, 5, 6, 11, 12, 14, 15]
+    names = task.model.input_skeleton.joints
+    touched = {names[i] for i in hidden.flatten(0, 1).any(0).nonzero().flatten().tolist()}
+    assert touched <= set(LIMB_ENDS)
+    assert len(touched) > count
+
+
+@pytest.mark.parametrize(
+    ("where", "train", "test"), [("train", True, False), ("test", False, True), ("both", True, True)]
+)
+def test_joints_go_missing_where_they_are_asked_to(where, train, test):
+    task = mixture(missing_joints=2, missing_in=where)
+    seen = []
+    task.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    batch = next(iter(task.batches(DATA, True, LOADING, CPU).epoch(0)))
+    task.loss(batch)
+    assert torch.equal(seen[-1], batch["keypoints"]) != train
+    batch = next(iter(task.batches(DATA, False, LOADING, CPU).epoch(0)))
+    task.predict(batch)
+    assert torch.equal(seen[-1], batch["keypoints"]) != test
+    task.predict(batch)
+    assert torch.equal(seen[-1], seen[-2])  # the same joints every time it is scored
+
+
+def test_missing_joints_are_told_with_the_scores():
+    assert evaluate(mixture(missing_joints=1)).protocol()["missing_joints"] == "1 (both)"
+    assert evaluate(mixture()).protocol()["missing_joints"] == 0
+
+
+def test_parity_with_the_seed_drops_the_rest_of_64_and_says_how_the_epoch_was_chosen():
+    metrics = evaluate(mixture(parity="seed"))
+    assert [row["frames"] for row in metrics.rows()] == [64, 64, 128, 128]
+    assert "best epoch on the scored subjects" in metrics.protocol()["selection"]
+    assert "selection" not in evaluate(mixture()).protocol()
+
+
+def test_multiview_is_a_column_where_it_is_asked_for():
+    views = [sequence(70, "S9", "Walking", "Walking 1", seed=1, view=camera(f"c{i}", seed=i)) for i in range(3)]
+    scores = evaluate(mixture(select="multiview"), dataset(*views)).compute()
+    assert "multiview_mpjpe_mm" in scores
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prior": -1.0}, "task.prior must be null or a positive concentration, got -1.0"),
+        ({"missing_joints": 3}, "task.missing_joints must be 0, 1 or 2, got 3"),
+        ({"missing_in": "validation"}, "task.missing_in must be train, test or both, got 'validation'"),
+        ({"select": "best"}, "task.select must be likely or multiview, got 'best'"),
+        ({"parity": "paper"}, "parity must be null or seed, got 'paper'"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        mixture(**options)
+
+
+def test_a_model_of_another_task_is_refused_by_its_outputs():
+    with pytest.raises(ValueError, match="outputs 'means, sigmas, weights'; Baseline3D gives 'joints'"):
+        mixture(Baseline3D(**TRUNK))
+
+
+def test_a_model_without_statistics_is_refused():
+    model = network()
+    model.joint_scale = lambda: None
+    with pytest.raises(ValueError, match="standardises keypoints and joints; GMHMDN does not"):
+        mixture(model)
+    assert isinstance(model.io, IO)
+
+
+def test_scoring_before_any_evaluation_batch_is_an_error():
+    with pytest.raises(ValueError, match="none were made"):
+        mixture().metrics()
