@@ -1,50 +1,92 @@
 """Facts of the Carnegie Mellon motion capture database: joints, actions, and what to cut away.
 
-Its figures have hip joints 18 cm apart (26 in Human3.6M), nearer shoulders and no nose; what stands for Human3.6M's
-neck and head is said at `THORAX_TO_NECK`. So errors are comparable within CMU, not with Human3.6M's.
+Its figures have hip joints 15 to 18 cm apart (26 in Human3.6M), other shoulders and no nose; what stands for
+Human3.6M's neck and head is said at `THORAX_TO_NECK`. So errors are comparable within CMU, not with Human3.6M's.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from pose.skeleton import CMU_21, H36M_17, convert
+from pose.skeleton import H36M_17
+from pose3d.amc import Asf, bone_ends
 from pose3d.bvh import Bvh, forward_kinematics
 from pose3d.files import require_file
 
-# cgspeed's "Daz-friendly" BVH: our name -> the file's.
-BVH_JOINTS = {
-    "hip": "hip",
-    "abdomen": "abdomen",
-    "chest": "chest",
-    "thorax": "neck",
-    "upper_neck": "head",
-    **{
-        f"{side}_{ours}": side[0] + theirs
-        for side in ("left", "right")
-        for ours, theirs in {
-            "hip": "Thigh",
-            "knee": "Shin",
-            "foot": "Foot",
-            "collar": "Collar",
-            "shoulder": "Shldr",
-            "elbow": "ForeArm",
-            "wrist": "Hand",
-        }.items()
-    },
-    "left_eye": "leftEye",
-    "right_eye": "rightEye",
-}
+# What stands for neck and head in figures without a nose, hung as in Human3.6M: (left, up, forward) [m] from the base
+# of the neck to the neck, turning with the file's neck, and from the neck to the head, turning with its head. At rest
+# that puts the neck in the lower face and the head 17 cm over the thorax; the eyes of the Daz figure lie at 15.
+THORAX_TO_NECK = (0.0, 0.086, 0.087)
+NECK_TO_HEAD = (0.0, 0.080, -0.069)
 
-# What stands for neck and head in figures without a nose, hung as in Human3.6M: (left, up, forward) [cm] from the
-# base of the neck to the neck, turning with the file's neck joint, and from the neck to the head, turning with its head
-# joint. At rest that puts the neck in the lower face and the head 17 cm over the thorax, the eyes at 15.
-THORAX_TO_NECK = (0.0, 8.6, 8.7)
-NECK_TO_HEAD = (0.0, 8.0, -6.9)
+
+@dataclass(frozen=True)
+class Figure:
+    """How one form of the database names its points.
+
+    Attributes:
+        points: for Human3.6M's joints except neck and head, the file's whose middle they are.
+        neck: what the neck turns with.
+        head: what the head turns with.
+        toes: what may touch the floor besides the ankles; need not be there.
+        metres: of the file's unit.
+    """
+
+    points: dict[str, tuple[str, ...]]
+    neck: str
+    head: str
+    toes: tuple[str, ...]
+    metres: float
+
+
+def _points(
+    middle: dict[str, tuple[str, ...]], limbs: dict[str, str], sides: tuple[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """`middle`, and the limbs' names with what stands for left and right put in front; the hip is between the hips."""
+    points = {
+        f"{side}_{joint}": (mark + name,)
+        for side, mark in zip(("left", "right"), sides, strict=True)
+        for joint, name in limbs.items()
+    }
+    return {**points, **middle, "hip": points["left_hip"] + points["right_hip"]}
+
+
+# cgspeed's "Daz-friendly" BVH, in centimetres.
+DAZ = Figure(
+    points=_points(
+        {"spine": ("abdomen", "chest"), "thorax": ("neck",)},
+        {"hip": "Thigh", "knee": "Shin", "foot": "Foot", "shoulder": "Shldr", "elbow": "ForeArm", "wrist": "Hand"},
+        ("l", "r"),
+    ),
+    neck="neck",
+    head="head",
+    toes=("lFoot end", "rFoot end"),
+    metres=0.01,
+)
+# The database's own bones, each named for its end; lengths come in metres.
+ACCLAIM = Figure(
+    points=_points(
+        {"spine": ("lowerback", "upperback"), "thorax": ("lowerneck",)},
+        {
+            "hip": "hipjoint",
+            "knee": "femur",
+            "foot": "tibia",
+            "shoulder": "clavicle",
+            "elbow": "humerus",
+            "wrist": "radius",
+        },
+        ("l", "r"),
+    ),
+    neck="upperneck",
+    head="head",
+    toes=("ltoes", "rtoes"),
+    metres=1.0,
+)
 
 # The rows of the table and the words of the index that put a take there; the first row that fits wins.
 ACTIONS = {
@@ -61,6 +103,8 @@ ACTIONS = {
 }
 
 TAKE = re.compile(r"(\d{2,3})_(\d{2,3})")
+# Acclaim files do not say their rate; nearly all takes were recorded at this one.
+AMC_FPS = 120.0
 # The first frame of a converted take is a T-pose, the next three swing from it into the motion.
 REST_FRAMES = 4
 
@@ -79,30 +123,40 @@ def action_of(description: str) -> str:
 
 
 def joints_of_bvh(bvh: Bvh) -> np.ndarray:
-    """(T, 17, 3) float64 joints of `H36M_17` [m], z up, without the frames that lead in from the T-pose.
+    """(T, 17, 3) float64 joints of `H36M_17` [m], z up, without the frames that lead in from the T-pose."""
+    names = _names(DAZ, bvh.joints)
+    positions, turns = forward_kinematics(bvh, names)
+    return _joints(DAZ, names, positions[REST_FRAMES:], turns[REST_FRAMES:])
 
-    The floor, z = 0, is put where the lower ankle or toe end is in the lowest percent of the frames: volumes were
+
+def joints_of_amc(asf: Asf, values: np.ndarray) -> np.ndarray:
+    """(T, 17, 3) float64 joints of `H36M_17` [m], z up; there is no T-pose in .amc files."""
+    names = _names(ACCLAIM, asf.bones)
+    return _joints(ACCLAIM, names, *bone_ends(asf, values, names))
+
+
+def _names(figure: Figure, there: tuple[str, ...]) -> list[str]:
+    names = [name for points in figure.points.values() for name in points] + [figure.neck, figure.head]
+    return list(dict.fromkeys(names + [toe for toe in figure.toes if toe in there]))
+
+
+def _joints(figure: Figure, names: list[str], positions: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """From the named points (T, N, 3) and turns (T, N, 3, 3) of a figure in a world with y up.
+
+    The floor, z = 0, is put where the lowest ankle or toe is in the lowest percent of the frames: volumes were
     calibrated differently, and some takes lie a metre below the floor.
     """
-    names = [BVH_JOINTS[joint] for joint in CMU_21.joints]
-    toes = [name for name in ("lFoot end", "rFoot end") if name in bvh.joints]
-    positions, rotations = forward_kinematics(bvh, names + toes)
-    # The file's hip joint lies 2.6 cm below the hip joints' middle, which is what "hip" means here.
-    positions[:, CMU_21.index("hip")] = positions[:, [CMU_21.index("left_hip"), CMU_21.index("right_hip")]].mean(1)
-    joints = convert(positions[:, : len(names)], CMU_21, H36M_17)
-    thorax, skull, neck, head = (
-        CMU_21.index("thorax"),
-        CMU_21.index("upper_neck"),
-        H36M_17.index("neck"),
-        H36M_17.index("head"),
-    )
-    joints[:, neck] = positions[:, thorax] + rotations[:, thorax] @ np.array(THORAX_TO_NECK)
-    joints[:, head] = joints[:, neck] + rotations[:, skull] @ np.array(NECK_TO_HEAD)
-    lowest = positions[REST_FRAMES:, ..., 1].min(1)
-    joints = 0.01 * np.stack([joints[..., 0], -joints[..., 2], joints[..., 1]], -1)[REST_FRAMES:]
-    if len(joints):
-        joints[..., 2] -= 0.01 * np.percentile(lowest, 1)
-    return joints
+    positions = positions * figure.metres
+    joints = np.empty((len(positions), H36M_17.num_joints, 3))
+    for joint, points in figure.points.items():
+        joints[:, H36M_17.index(joint)] = positions[:, [names.index(name) for name in points]].mean(1)
+    thorax, neck, head = (H36M_17.index(joint) for joint in ("thorax", "neck", "head"))
+    joints[:, neck] = joints[:, thorax] + turns[:, names.index(figure.neck)] @ np.array(THORAX_TO_NECK)
+    joints[:, head] = joints[:, neck] + turns[:, names.index(figure.head)] @ np.array(NECK_TO_HEAD)
+    upright = np.stack([joints[..., 0], -joints[..., 2], joints[..., 1]], -1)
+    if len(positions):
+        upright[..., 2] -= np.percentile(positions[..., 1].min(1), 1)
+    return upright
 
 
 def whole_pieces(joints: np.ndarray, fps: float, max_speed: float, min_seconds: float) -> list[slice]:

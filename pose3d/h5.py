@@ -30,8 +30,8 @@ def open_h5(path: Path) -> Iterator[h5py.File]:
         raise ValueError(f"{path} cannot be read as HDF5, it is cut off or damaged: {error}") from None
 
 
-def read_array(file: h5py.File, name: str, path: Path) -> np.ndarray:
-    """Dataset `name` as finite float64 of whatever shape it has.
+def read_array(file: h5py.File, name: str, path: Path, finite: bool = True) -> np.ndarray:
+    """Dataset `name` as float64 of whatever shape it has, all `finite` unless told otherwise.
 
     External links and storage are not followed: they would read other files.
     """
@@ -48,7 +48,7 @@ def read_array(file: h5py.File, name: str, path: Path) -> np.ndarray:
     if not 0 < count <= MAX_NUMBERS:
         raise ValueError(f"{path}: '{name}' has shape {node.shape}; 1 to {MAX_NUMBERS} numbers are possible.")
     array = np.asarray(node[()], dtype=np.float64)
-    if not np.isfinite(array).all():
+    if finite and not np.isfinite(array).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{path}: '{name}' holds NaN or infinity, first at {place}.")
     return array

@@ -1,4 +1,4 @@
-"""CMU motion capture in BVH, seen by virtual cameras; split by subject."""
+"""CMU motion capture, as BVH or in its own Acclaim format, seen by virtual cameras; split by subject."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from pose.camera import project, world_to_camera
 from pose.skeleton import H36M_17
 from pose3d import cmu
+from pose3d.amc import read_amc, read_asf
 from pose3d.bvh import read_bvh
 from pose3d.cache import cached_sequences
 from pose3d.files import require_folder
@@ -19,10 +20,12 @@ from pose3d.virtual_cameras import sample_cameras
 
 
 class CMU:
-    """A folder tree of cgspeed's Daz-friendly BVH files (`02/02_01.bvh`) with `CMU-INDEX.md` beside them.
+    """A folder tree of takes with cgspeed's `CMU-INDEX.md`, which names their actions, at its top.
 
     Args:
         root: the folder.
+        form: "bvh" for cgspeed's Daz-friendly conversion (`02/02_01.bvh`), "amc" for the database's own files
+            (`02/02_01.amc` with the subject's `02/02.asf`).
         train_subjects: e.g. ["01", "03"]; None for every subject found that does not validate.
         validation_subjects: e.g. ["02", "08"].
         actions: rows of `pose3d.cmu.ACTIONS` to keep; None for all.
@@ -41,6 +44,7 @@ class CMU:
     def __init__(
         self,
         root: str,
+        form: str,
         train_subjects: Sequence[str] | None,
         validation_subjects: Sequence[str],
         actions: Sequence[str] | None,
@@ -52,7 +56,9 @@ class CMU:
         allow_missing: bool,
         cache: str | None,
     ) -> None:
-        self.root = require_folder(root, "CMU motion capture as BVH files, e.g. 02/02_01.bvh")
+        if form not in ("bvh", "amc"):
+            raise ValueError(f"dataset.form={form} must be bvh or amc.")
+        self.root, self.form = require_folder(root, f"CMU motion capture, e.g. 02/02_01.{form}"), form
         unknown = [action for action in actions or () if action not in cmu.ACTIONS]
         if unknown:
             raise ValueError(f"dataset.actions has {', '.join(unknown)}; CMU's are {', '.join(cmu.ACTIONS)}.")
@@ -84,13 +90,21 @@ class CMU:
     def _find_files(self) -> dict[str, list[Path]]:
         """{subject: its takes}, both in order."""
         files: dict[str, list[Path]] = {}
-        for path in sorted(self.root.rglob("*.bvh"), key=lambda path: path.stem):
+        for path in sorted(self.root.rglob(f"*.{self.form}"), key=lambda path: path.stem):
             if cmu.TAKE.fullmatch(path.stem):
                 files.setdefault(path.stem.partition("_")[0], []).append(path)
         if not files:
             raise FileNotFoundError(
-                f"dataset.root={self.root} has no BVH file named SUBJECT_TAKE.bvh (02_01.bvh), neither there nor below."
+                f"dataset.root={self.root} has no file named SUBJECT_TAKE.{self.form} (02_01.{self.form}), "
+                "neither there nor below."
             )
+        if self.form == "amc":
+            lacking = [path.stem for paths in files.values() for path in paths if not _skeleton(path).is_file()]
+            if lacking:
+                raise FileNotFoundError(
+                    f"{', '.join(lacking[:8])}{', ...' if len(lacking) > 8 else ''} of dataset.root={self.root} need "
+                    f"their subjects' skeletons beside them, e.g. {_skeleton(files[lacking[0].partition('_')[0]][0])}."
+                )
         return files
 
     def sequences(self, split: Split) -> list[PoseSequence]:
@@ -109,25 +123,24 @@ class CMU:
             )
         settings = {
             "takes": [(path.stem, subject, action) for path, subject, action in takes],
-            **{key: getattr(self, key) for key in ("fps", "frame_step", "num_cameras", "max_speed", "seed")},
+            **{key: getattr(self, key) for key in ("form", "fps", "frame_step", "num_cameras", "max_speed", "seed")},
         }
         return cached_sequences(
             self.cache,
             self.name,
             settings,
-            [path for path, _, _ in takes],
+            [file for path, _, _ in takes for file in ((path, _skeleton(path)) if self.form == "amc" else (path,))],
             lambda: [view for take in takes for view in self._views(*take)],
         )
 
     def _views(self, path: Path, subject: str, action: str) -> list[PoseSequence]:
         """The take's whole pieces from every camera; all pieces are seen by the same cameras."""
         take = path.stem
-        bvh = read_bvh(path)
-        joints = cmu.joints_of_bvh(bvh)
-        pieces = cmu.whole_pieces(joints, bvh.fps, self.max_speed, min_seconds=0.5)
+        joints, fps = self._joints(path)
+        pieces = cmu.whole_pieces(joints, fps, self.max_speed, min_seconds=0.5)
         if not pieces:
             return []
-        motions = [cmu.resample(joints[piece], bvh.fps, self.fps)[:: self.frame_step] for piece in pieces]
+        motions = [cmu.resample(joints[piece], fps, self.fps)[:: self.frame_step] for piece in pieces]
         rng = np.random.default_rng([self.seed, zlib.crc32(take.encode())])
         cameras = sample_cameras(rng, np.concatenate(motions), self.num_cameras)
         views = []
@@ -143,11 +156,24 @@ class CMU:
                     keypoint_skeleton=H36M_17,
                     joints=world,
                     skeleton=H36M_17,
-                    fps=min(bvh.fps, self.fps) / self.frame_step,
+                    fps=min(fps, self.fps) / self.frame_step,
                 )
                 for camera in cameras
             ]
         return views
+
+    def _joints(self, path: Path) -> tuple[np.ndarray, float]:
+        """(T, 17, 3) [m] and frames per second of a take."""
+        if self.form == "bvh":
+            bvh = read_bvh(path)
+            return cmu.joints_of_bvh(bvh), bvh.fps
+        asf = read_asf(_skeleton(path))
+        return cmu.joints_of_amc(asf, read_amc(path, asf)), cmu.AMC_FPS
+
+
+def _skeleton(path: Path) -> Path:
+    """The subject's skeleton of an .amc take."""
+    return path.with_name(f"{path.stem.partition('_')[0]}.asf")
 
 
 def _subjects(subjects: Iterable[str | int]) -> tuple[str, ...]:

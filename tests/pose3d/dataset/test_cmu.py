@@ -10,6 +10,7 @@ from tests.pose3d.motion_files import write_daz_bvh
 
 def read(root, train=None, validation=("02",), **changes):
     settings = {
+        "form": "bvh",
         "actions": None,
         "fps": 50,
         "frame_step": 1,
@@ -104,7 +105,7 @@ def test_a_wrong_root_is_named(tmp_path):
         FileNotFoundError, match=r"dataset\.root=.*/nothing does not exist\. It must be a folder with CMU"
     ):
         read(tmp_path / "nothing")
-    with pytest.raises(FileNotFoundError, match=r"has no BVH file named SUBJECT_TAKE\.bvh"):
+    with pytest.raises(FileNotFoundError, match=r"has no file named SUBJECT_TAKE\.bvh \(02_01\.bvh\)"):
         read(tmp_path)
 
 

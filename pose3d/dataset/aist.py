@@ -1,0 +1,194 @@
+"""AIST++: real dances of thirty people, detected in nine views and triangulated (annotations CC BY 4.0, Google)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pose.camera import Camera
+from pose.skeleton import COCO_17
+from pose3d.cache import cached_sequences
+from pose3d.files import read_bytes, require_file, require_folder
+from pose3d.npz import motion_array
+from pose3d.pinhole import rodrigues, straightened
+from pose3d.plain_pickle import load_plain
+from pose3d.sequence import PoseSequence, Split
+
+FPS = 60.0
+VIEWS = tuple(f"c0{number}" for number in range(1, 10))
+GENRES = {
+    "gBR": "Break", "gPO": "Pop", "gLO": "Lock", "gMH": "MiddleHipHop", "gLH": "LAHipHop",
+    "gHO": "House", "gWA": "Waack", "gKR": "Krump", "gJS": "StreetJazz", "gJB": "BalletJazz",
+}  # fmt: skip
+MAX_BYTES = 1 << 28
+# Z up from the database's y up.
+_UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+
+
+class AIST:
+    """The annotations as published: keypoints2d, keypoints3d, cameras, splits, ignore_list.txt.
+
+    The 2D are detections with scores (clipped to 0..1), moved to where a lens without distortion shows them. Frames in
+    which a view or the 3D lacks a joint are left out, and what is left is cut there into stretches of half a second or
+    more.
+
+    Args:
+        root: the folder of annotations.
+        views: of c01 to c09.
+        train_split, validation_split: names of files in `splits`, without .txt.
+        actions: of `GENRES`; None for all.
+        frame_step: keep every n-th frame.
+        allow_missing: go on without sequences whose files are not there.
+        cache: folder for parsed motion; None to parse every time.
+    """
+
+    name = "aist"
+    keypoint_source = "AIST++ detections"
+
+    def __init__(
+        self,
+        root: str,
+        views: Sequence[str],
+        train_split: str,
+        validation_split: str,
+        actions: Sequence[str] | None,
+        frame_step: int,
+        allow_missing: bool,
+        cache: str | None,
+    ) -> None:
+        for key, chosen, possible in (("views", views, VIEWS), ("actions", actions or (), GENRES.values())):
+            wrong = [value for value in chosen if value not in possible]
+            if wrong:
+                raise ValueError(f"dataset.{key} has {', '.join(wrong)}; AIST++ has {', '.join(possible)}.")
+        if frame_step < 1:
+            raise ValueError(f"dataset.frame_step={frame_step} must be at least 1.")
+        self.views, self.frame_step, self.cache = tuple(views), frame_step, cache
+        self.actions = tuple(genre for genre in GENRES.values() if not actions or genre in actions)
+        self.root = require_folder(root, "AIST++'s keypoints2d, keypoints3d, cameras and splits")
+        self.settings = {name: setting for name, setting in _lines(self.root / "cameras" / "mapping.txt", 2)}
+        ignore = self.root / "ignore_list.txt"
+        ignored = {name for (name,) in _lines(ignore, 1)} if ignore.exists() else set()
+        self.names: dict[Split, list[str]] = {}
+        missing = []
+        splits: dict[Split, str] = {"train": train_split, "validation": validation_split}
+        for split, file in splits.items():
+            names = {_sequence(name) for (name,) in _lines(self.root / "splits" / f"{file}.txt", 1)} - ignored
+            wanted = sorted(name for name in names if GENRES.get(name[:3]) in self.actions)
+            self.names[split] = [name for name in wanted if all(path.is_file() for path in self._files(name))]
+            missing += [name for name in wanted if name not in self.names[split]]
+        if (missing and not allow_missing) or not all(self.names.values()):
+            raise FileNotFoundError(
+                f"dataset.root={root} lacks the files of {len(missing)} sequences of the splits: "
+                f"{', '.join(missing[:8])}{', ...' if len(missing) > 8 else ''}. Get them, or go on without with "
+                "dataset.allow_missing=true."
+            )
+        self.notes = (f"without {len(missing)} sequences",) if missing else ()
+
+    def _files(self, name: str) -> list[Path]:
+        setting = self.settings.get(name, "of no setting")
+        return [
+            self.root / "keypoints2d" / f"{name}.pkl",
+            self.root / "keypoints3d" / f"{name}.pkl",
+            self.root / "cameras" / f"{setting}.json",
+        ]
+
+    def sequences(self, split: Split) -> list[PoseSequence]:
+        """Every chosen view of every sequence of the split."""
+        names = self.names[split]
+        settings = {"names": names, "views": self.views, "frame_step": self.frame_step}
+        files = [path for name in names for path in self._files(name)]
+        return cached_sequences(
+            self.cache, self.name, settings, files, lambda: [s for name in names for s in self._read(name)]
+        )
+
+    def _read(self, name: str) -> Iterator[PoseSequence]:
+        path_2d, path_3d, path_cameras = self._files(name)
+        seen = motion_array(_unpickled(path_2d, "keypoints2d"), (9, "T", 17, 3), f"{path_2d}, keypoints2d")
+        joints = motion_array(_unpickled(path_3d, "keypoints3d_optim"), ("T", 17, 3), f"{path_3d}, keypoints3d_optim")
+        if seen.shape[1] != len(joints):
+            raise ValueError(f"{path_2d} has {seen.shape[1]} frames, {path_3d} has {len(joints)}.")
+        world = (0.01 * joints.astype(np.float64) @ _UPRIGHT.T).astype(np.float32)
+        subject = re.search(r"_(d\d+)_", name)
+        for view in self.views:
+            camera, distortion = read_camera(path_cameras, view)
+            detected = seen[VIEWS.index(view)].astype(np.float64)
+            whole = np.isfinite(detected).all((1, 2)) & np.isfinite(world).all((1, 2))
+            edges = np.flatnonzero(np.diff(np.concatenate([[False], whole, [False]]).astype(int))).reshape(-1, 2)
+            stretches = [(start, stop) for start, stop in edges if stop - start >= FPS / 2]
+            for number, (start, stop) in enumerate(stretches, start=1):
+                part = slice(start, stop, self.frame_step)
+                yield PoseSequence(
+                    subject=subject[1] if subject else name,
+                    action=GENRES[name[:3]],
+                    take=name if len(stretches) == 1 else f"{name} part {number}",
+                    camera=camera,
+                    keypoints=straightened(detected[part, :, :2], camera, distortion).astype(np.float32),
+                    keypoint_skeleton=COCO_17,
+                    joints=world[part],
+                    skeleton=COCO_17,
+                    fps=FPS / self.frame_step,
+                    scores=detected[part, :, 2].clip(0, 1).astype(np.float32),
+                )
+
+
+def read_camera(path: Path, view: str) -> tuple[Camera, np.ndarray]:
+    """The view's camera, without distortion and in a world with z up [m]; and OpenCV's k1, k2, p1, p2, k3 apart."""
+    try:
+        cameras = json.loads(read_bytes(path, "AIST++'s cameras", 1 << 20))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from None
+    listed = cameras if isinstance(cameras, list) else []
+    held = next((camera for camera in listed if isinstance(camera, dict) and camera.get("name") == view), None)
+    if held is None:
+        raise ValueError(f"{path} has no camera '{view}'.")
+    shapes = {"size": (2,), "matrix": (3, 3), "rotation": (3,), "translation": (3,), "distortions": (5,)}
+    values = {}
+    for key, shape in shapes.items():
+        try:
+            values[key] = np.array(held.get(key), dtype=np.float64)
+        except (ValueError, TypeError):
+            values[key] = np.empty(0)
+        if values[key].shape != shape or not np.isfinite(values[key]).all():
+            found = str(held.get(key))[:80]
+            raise ValueError(f"{path}, camera {view}: '{key}' must be {shape} finite numbers, found {found}.")
+    rotation = rodrigues(values["rotation"])
+    return Camera(
+        name=view,
+        rotation=rotation @ _UPRIGHT.T,
+        position=_UPRIGHT @ (-rotation.T @ values["translation"]) / 100,
+        focal=values["matrix"][[0, 1], [0, 1]],
+        centre=values["matrix"][:2, 2],
+        radial=np.zeros(3),
+        tangential=np.zeros(2),
+        width=int(values["size"][0]),
+        height=int(values["size"][1]),
+    ), values["distortions"]
+
+
+def _sequence(name: str) -> str:
+    """The sequence of a video: gBR_sBM_c01_d04_mBR0_ch01 is a view of gBR_sBM_cAll_d04_mBR0_ch01."""
+    return re.sub(r"_c\d\d_", "_cAll_", name)
+
+
+def _lines(path: Path, words: int) -> list[tuple[str, ...]]:
+    """The lines of a list of names, each split into `words`."""
+    text = read_bytes(path, "one of AIST++'s lists", 16 << 20).decode("utf-8", errors="replace")
+    lines = [tuple(line.split()) for line in text.splitlines() if line.strip()]
+    for number, line in enumerate(lines, start=1):
+        if len(line) != words:
+            raise ValueError(f"{path}, line {number}: {words} words are wanted, found '{' '.join(line)[:80]}'.")
+    return lines
+
+
+def _unpickled(path: Path, key: str) -> Any:
+    with require_file(path, "AIST++'s keypoints", MAX_BYTES).open("rb") as stream:
+        held = load_plain(stream, str(path))
+    if not isinstance(held, dict) or key not in held:
+        found = ", ".join(map(str, held))[:80] if isinstance(held, dict) else type(held).__name__
+        raise ValueError(f"{path} has no '{key}', found {found}.")
+    return held[key]

@@ -1,0 +1,102 @@
+"""Human3.6M as VideoPose3D and most later lifters hold it: data_3d_h36m.npz and data_2d_h36m_<detector>.npz."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pose.skeleton import H36M_16, H36M_17, SH_16, convert
+from pose3d import h36m
+from pose3d.cache import cached_sequences
+from pose3d.files import require_file, require_folder
+from pose3d.h36m_cameras import published_cameras
+from pose3d.npz import MAX_BYTES, motion_array
+from pose3d.sequence import PoseSequence, Split
+from pose3d.videopose3d_files import read_detections, read_positions, views_of
+
+# VideoPose3D leaves this take out, because one of its four videos is corrupt.
+LEFT_OUT = ("S11", "Directions")
+
+
+class H36MNPZ:
+    """The npz files of VideoPose3D; cameras come from the published table, as there.
+
+    Args:
+        root: folder of data_3d_h36m.npz and data_2d_h36m_<keypoints>.npz.
+        keypoints: the detector, as in the name of its file, e.g. "cpn_ft_h36m_dbb", "detectron_pt_coco", "sh_ft_h36m";
+            "gt" for projections of the 3D, whether data_2d_h36m_gt.npz is there or not.
+        train_subjects, validation_subjects, actions, frame_step, allow_missing: see `pose3d.h36m.Selection`.
+        cache: folder for parsed motion; None to parse every time.
+    """
+
+    name = "h36m_npz"
+
+    def __init__(
+        self,
+        root: str,
+        keypoints: str,
+        train_subjects: Sequence[str],
+        validation_subjects: Sequence[str],
+        actions: Sequence[str] | None,
+        frame_step: int,
+        allow_missing: bool,
+        cache: str | None,
+    ) -> None:
+        self.selection = h36m.Selection.checked(train_subjects, validation_subjects, actions, frame_step, allow_missing)
+        self.actions = self.selection.actions
+        self.keypoints, self.cache = keypoints, cache
+        self.keypoint_source = "ground truth" if keypoints == "gt" else keypoints
+        self.root = require_folder(root, "data_3d_h36m.npz and data_2d_h36m_*.npz")
+        self.positions = require_file(self.root / "data_3d_h36m.npz", "VideoPose3D's 3D of Human3.6M", MAX_BYTES)
+        self.detections = None if keypoints == "gt" else self.root / f"data_2d_h36m_{keypoints}.npz"
+        if self.detections and not self.detections.is_file():
+            found = {path.stem.removeprefix("data_2d_h36m_") for path in self.root.glob("data_2d_h36m_*.npz")} | {"gt"}
+            raise FileNotFoundError(
+                f"dataset.keypoints={keypoints}: {self.detections} does not exist. There is {', '.join(sorted(found))}."
+            )
+        self.notes: tuple[str, ...] = ()
+
+    def sequences(self, split: Split) -> list[PoseSequence]:
+        """Every take of the split's subjects, four views each. Notes on missing takes are complete afterwards."""
+        subjects = self.selection.subjects(split)
+        settings = {
+            "subjects": subjects,
+            "actions": self.actions,
+            "keypoints": self.keypoints,
+            "frame_step": self.selection.frame_step,
+        }
+        files = [self.positions, *([self.detections] if self.detections else [])]
+        sequences = cached_sequences(self.cache, self.name, settings, files, lambda: list(self._read(subjects)))
+        found = {subject: {s.take for s in sequences if s.subject == subject} for subject in subjects}
+        notes = []
+        subject, take = LEFT_OUT
+        if take in self.selection.actions and found.get(subject) and take not in found[subject]:
+            found[subject].add(take)
+            notes.append(f"without {subject} {take}")
+        notes += self.selection.check(found, str(self.root), f"in {', '.join(file.name for file in files)}", subjects)
+        self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
+        return sequences
+
+    def _read(self, subjects: Sequence[str]) -> Iterator[PoseSequence]:
+        positions = read_positions(self.positions)
+        detections, skeleton, _ = read_detections(self.detections) if self.detections else ({}, H36M_17, {})
+        detected = H36M_16 if skeleton is SH_16 else skeleton
+        cameras = published_cameras()
+        for subject in subjects:
+            motions = {h36m.canonical_take(name): value for name, value in positions.pop(subject, {}).items()}
+            seen = {h36m.canonical_take(name): value for name, value in detections.pop(subject, {}).items()}
+            for take in self.selection.takes(subject):
+                if take not in motions or (self.detections and take not in seen):
+                    continue
+                where = f"{self.positions}, {subject}, {take}"
+                motion = motion_array(motions.pop(take), ("T", 32, 3), where).astype(np.float64)
+                joints = h36m.joints_17(1000 * motion.reshape(-1, 96), where)
+                views = None
+                if self.detections:
+                    where = f"{self.detections}, {subject}, {take}"
+                    views = views_of(seen.pop(take), skeleton, len(joints), 4, where)
+                    views = [convert(view, skeleton, detected) for view in views]
+                yield from h36m.views(
+                    subject, take, joints, cameras[subject], self.selection.frame_step, views, detected
+                )

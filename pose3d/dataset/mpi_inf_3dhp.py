@@ -1,0 +1,207 @@
+"""MPI-INF-3DHP: its own annotation files, or the two npz files most lifters read it from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pose.camera import camera_to_world
+from pose.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert
+from pose3d.cache import cached_sequences
+from pose3d.files import require_folder
+from pose3d.h5 import open_h5, read_array
+from pose3d.mat5 import read_mat5
+from pose3d.npz import motion_array, read_npz
+from pose3d.pinhole import fit_pinhole
+from pose3d.sequence import PoseSequence, Split
+
+# Annotated frames and frames per second of the training sequences.
+TRAIN = {
+    ("S1", "Seq1"): (6416, 25), ("S1", "Seq2"): (12430, 50), ("S2", "Seq1"): (6502, 25), ("S2", "Seq2"): (6081, 25),
+    ("S3", "Seq1"): (12488, 50), ("S3", "Seq2"): (12283, 50), ("S4", "Seq1"): (6171, 25), ("S4", "Seq2"): (6675, 25),
+    ("S5", "Seq1"): (12820, 50), ("S5", "Seq2"): (12312, 50), ("S6", "Seq1"): (6188, 25), ("S6", "Seq2"): (6145, 25),
+    ("S7", "Seq1"): (6239, 25), ("S7", "Seq2"): (6320, 25), ("S8", "Seq1"): (6468, 25), ("S8", "Seq2"): (6054, 25),
+}  # fmt: skip
+TEST = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
+TEST_FPS = 25
+NPZ = {"train": "data_train_3dhp.npz", "validation": "data_test_3dhp.npz"}
+
+
+class MPIINF3DHP:
+    """Fourteen cameras around eight people, and six test sequences; each view stands in a world of its own.
+
+    What is read, for training and test alike: `data_train_3dhp.npz` and `data_test_3dhp.npz` where `root` has them,
+    otherwise `S1/Seq1/annot.mat`, ... and `TS1/annot_data.mat`, ... (there or in `mpi_inf_3dhp_test_set`).
+
+    Args:
+        root: the folder.
+        annotation: "univ_annot3", people scaled to one height, as is scored; or "annot3", their own size (not in npz).
+        train_subjects: of S1 to S8.
+        validation_subjects: of TS1 to TS6.
+        cameras: of training, 0 to 13; lifters use the eight at chest height.
+        frame_step: keep every n-th frame.
+        cache: folder for parsed motion; None to parse every time.
+    """
+
+    name = "mpi_inf_3dhp"
+    keypoint_source = "ground truth"
+    actions = ("Seq1", "Seq2", *TEST)
+
+    def __init__(
+        self,
+        root: str,
+        annotation: str,
+        train_subjects: Sequence[str],
+        validation_subjects: Sequence[str],
+        cameras: Sequence[int],
+        frame_step: int,
+        cache: str | None,
+    ) -> None:
+        people = tuple(dict.fromkeys(subject for subject, _ in TRAIN))
+        for key, chosen, possible in (
+            ("annotation", (annotation,), ("univ_annot3", "annot3")),
+            ("train_subjects", train_subjects, people),
+            ("validation_subjects", validation_subjects, TEST),
+            ("cameras", cameras, range(14)),
+            ("frame_step", (min(frame_step, 1),), (1,)),
+        ):
+            wrong = [str(value) for value in chosen if value not in possible]
+            if wrong:
+                raise ValueError(f"dataset.{key} has {', '.join(wrong)}; possible are {', '.join(map(str, possible))}.")
+        self.root = require_folder(root, f"S1/Seq1/annot.mat, ... and TS1/annot_data.mat, ..., or {NPZ['train']}")
+        self.annotation, self.cameras = annotation, tuple(cameras)
+        self.frame_step, self.cache = frame_step, cache
+        self.subjects: dict[Split, tuple[str, ...]] = {
+            "train": tuple(train_subjects),
+            "validation": tuple(validation_subjects),
+        }
+        for split in self.subjects:
+            if missing := [path for path in self._files(split) if not path.is_file()]:
+                raise FileNotFoundError(
+                    f"dataset.root={root} has no {', '.join(str(path.relative_to(self.root)) for path in missing)}, "
+                    f"nor {NPZ[split]}."
+                )
+        self.notes = (f"{annotation}, lenses fitted to 2D and 3D, each view in a world of its own",)
+
+    def _files(self, split: Split) -> list[Path]:
+        if (self.root / NPZ[split]).is_file():
+            return [self.root / NPZ[split]]
+        if split == "train":
+            return [self.root / s / seq / "annot.mat" for s, seq in TRAIN if s in self.subjects[split]]
+        folder = self.root / "mpi_inf_3dhp_test_set"
+        return [(folder if folder.is_dir() else self.root) / ts / "annot_data.mat" for ts in self.subjects[split]]
+
+    def sequences(self, split: Split) -> list[PoseSequence]:
+        """Every chosen view of every sequence; test sequences in the stretches whose frames are valid."""
+        files = self._files(split)
+        settings = {
+            "subjects": self.subjects[split],
+            **{key: getattr(self, key) for key in ("annotation", "cameras", "frame_step")},
+        }
+        read = {
+            (True, "train"): self._train_npz,
+            (True, "validation"): self._test_npz,
+            (False, "train"): self._train_mat,
+            (False, "validation"): self._test_mat,
+        }[files[0].suffix == ".npz", split]
+        return cached_sequences(
+            self.cache, self.name, settings, files, lambda: [s for view in read(files) for s in self._sequences(view)]
+        )
+
+    def _train_mat(self, files: list[Path]) -> Iterator[_View]:
+        for path in files:
+            subject, sequence = path.parts[-3:-1]
+            cells = read_mat5(path, ["annot2", self.annotation])
+            frames, fps = TRAIN[subject, sequence]
+            for camera in self.cameras:
+                where = f"{path}, camera {camera}"
+                arrays = []
+                for name, size in (("annot2", 2), (self.annotation, 3)):
+                    if cells[name].dtype != object or cells[name].size <= camera:
+                        raise ValueError(f"{where}: {name} must be a cell for each camera, found {cells[name].shape}.")
+                    array = motion_array(cells[name].ravel()[camera], ("T", 28 * size), f"{where}, {name}")
+                    arrays.append(convert(array[:frames].reshape(-1, 28, size), MPI_INF_3DHP_28, MPI_INF_3DHP_17))
+                yield _View(where, subject, sequence, camera, fps, *arrays)
+
+    def _train_npz(self, files: list[Path]) -> Iterator[_View]:
+        data = self._read_npz(files[0])
+        for (subject, sequence), (_, fps) in TRAIN.items():
+            if subject not in self.subjects["train"]:
+                continue
+            held = data.get(f"{subject} {sequence}")
+            views = held[0] if isinstance(held, list | tuple) and held else None
+            for camera in self.cameras:
+                where = f"{files[0]}, {subject} {sequence}, camera {camera}"
+                view = views.get(str(camera)) if isinstance(views, dict) else None
+                if not isinstance(view, dict):
+                    raise ValueError(f"{where}: there is none; is it {NPZ['train']} as P-STMO writes it?")
+                yield _View(where, subject, sequence, camera, fps, view.get("data_2d"), view.get("data_3d"))
+
+    def _test_mat(self, files: list[Path]) -> Iterator[_View]:
+        for path in files:
+            with open_h5(path) as file:
+                names = ("annot2", self.annotation, "valid_frame")
+                arrays = [read_array(file, name, path, finite=False) for name in names]
+            name = path.parent.name
+            yield _View(str(path), name, name, 0, TEST_FPS, *(array.squeeze() for array in arrays))
+
+    def _test_npz(self, files: list[Path]) -> Iterator[_View]:
+        data = self._read_npz(files[0])
+        for name in self.subjects["validation"]:
+            held = data.get(name)
+            if not isinstance(held, dict):
+                raise ValueError(f"{files[0]} has no {name}; is it {NPZ['validation']} as P-STMO writes it?")
+            arrays = [held.get(key) for key in ("data_2d", "data_3d", "valid")]
+            yield _View(f"{files[0]}, {name}", name, name, 0, TEST_FPS, *arrays)
+
+    def _read_npz(self, path: Path) -> dict[str, Any]:
+        if self.annotation != "univ_annot3":
+            raise ValueError(f"dataset.annotation={self.annotation}, but {path} holds univ_annot3 only.")
+        data = read_npz(path, ["data"])["data"]
+        if not isinstance(data, dict):
+            raise ValueError(f"{path}: data must be a dictionary, found {type(data).__name__}.")
+        return data
+
+    def _sequences(self, view: _View) -> Iterator[PoseSequence]:
+        """The view's stretches of valid frames, all with one lens."""
+        keypoints = motion_array(view.keypoints, ("T", 17, 2), f"{view.where}, 2D").astype(np.float32)
+        joints = motion_array(view.joints, ("T", 17, 3), f"{view.where}, 3D").astype(np.float64) / 1000
+        valid = np.ones(len(joints), dtype=bool)
+        if view.valid is not None:
+            valid = motion_array(view.valid, ("T",), f"{view.where}, valid frames") > 0
+        if not len(keypoints) == len(joints) == len(valid):
+            lengths = f"{len(keypoints)}, {len(joints)} and {len(valid)}"
+            raise ValueError(f"{view.where}: 2D, 3D and valid flags must be of one length, found {lengths} frames.")
+        size = (1920, 1080) if view.subject in ("TS5", "TS6") else (2048, 2048)
+        seen, shown = joints[valid].reshape(-1, 3), keypoints[valid].reshape(-1, 2)
+        camera = fit_pinhole(str(view.camera), seen, shown, size)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], valid, [False]]).astype(int))).reshape(-1, 2)
+        for number, (start, stop) in enumerate(edges, start=1):
+            part = slice(start, stop, self.frame_step)
+            yield PoseSequence(
+                subject=view.subject,
+                action=view.action,
+                take=view.action if len(edges) == 1 else f"{view.action} part {number}",
+                camera=camera,
+                keypoints=keypoints[part],
+                keypoint_skeleton=MPI_INF_3DHP_17,
+                joints=camera_to_world(joints[part], camera).astype(np.float32),
+                skeleton=MPI_INF_3DHP_17,
+                fps=view.fps / self.frame_step,
+            )
+
+
+class _View(NamedTuple):
+    """What a file says of one camera's view: keypoints [px] and camera-frame joints [mm], unchecked."""
+
+    where: str
+    subject: str
+    action: str
+    camera: int
+    fps: float
+    keypoints: Any
+    joints: Any
+    valid: Any = None
