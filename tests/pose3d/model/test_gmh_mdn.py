@@ -135,7 +135,7 @@ def test_a_checkpoint_of_the_single_pose_model_is_refused_by_name():
         from_tensorflow(variables, model.state_dict())
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the exporter that writes old opsets
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Constant folding")  # of the tracing exporter
 def test_outputs_are_named_in_onnx(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     model = fitted().baked()
