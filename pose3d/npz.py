@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -17,6 +19,7 @@ from pose3d.plain_pickle import load_plain
 
 MAX_BYTES = 1 << 32
 MAX_MEMBER = 1 << 31
+MAX_HEADER = 10_000
 
 
 def read_npz(path: str | Path, names: Iterable[str]) -> dict[str, Any]:
@@ -53,14 +56,7 @@ def read_npy(stream: IO[bytes], size: int, where: str) -> Any:
         size: how many bytes it has.
         where: what it is called in errors.
     """
-    try:
-        version = np.lib.format.read_magic(stream)
-        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-        if header is None:
-            raise ValueError(f"version {version}")
-        shape, fortran, dtype = header(stream)
-    except (ValueError, TypeError, SyntaxError, KeyError, MemoryError, RecursionError) as error:
-        raise ValueError(f"{where}: the header of the array cannot be read ({error}).") from None
+    shape, fortran, dtype = _header(stream, where)
     if dtype.hasobject:
         value = load_plain(stream, where)
         return value.item() if isinstance(value, np.ndarray) and not value.shape else value
@@ -79,6 +75,27 @@ def read_npy(stream: IO[bytes], size: int, where: str) -> Any:
         data[place : place + len(piece)] = piece
         place += len(piece)
     return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
+
+
+def _header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and type of an .npy file. NumPy's own function raises whatever Python's tokenizer does."""
+    start = stream.read(8)
+    width = {b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4, b"\x93NUMPY\x03\x00": 4}.get(start, 0)
+    size = int.from_bytes(stream.read(width), "little")
+    try:
+        if not width or size > MAX_HEADER:
+            raise ValueError(f"it starts with {start!r} and a header of {size} bytes")
+        # NumPy on Python 2 wrote long numbers as 10L.
+        text = re.sub(r"(\d)L", r"\1", stream.read(size).decode("latin-1"))
+        header = ast.literal_eval(text.strip())
+        shape, fortran, kind = header["shape"], header["fortran_order"], header["descr"]
+        if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape) or len(shape) > 8:
+            raise ValueError(f"the shape is {str(shape)[:80]}")
+        if not isinstance(kind, str):
+            raise ValueError(f"the type is {str(kind)[:80]}")
+        return shape, bool(fortran), np.dtype(kind)
+    except (ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError) as error:
+        raise ValueError(f"{where}: the header of the array cannot be read: {error}.") from None
 
 
 def motion_array(value: Any, shape: tuple[int | str, ...], where: str) -> np.ndarray:

@@ -36,7 +36,8 @@ def fit_pinhole(
     slopes = joints[:, :2].astype(np.float64) / np.where(joints[:, 2:] > 0, joints[:, 2:], 1)
     if len(joints) < 4 or not (joints[:, 2] > 0).all() or np.ptp(slopes, axis=0).min() < 1e-6:
         raise ValueError(
-            f"camera {name}: a lens cannot be fitted to {len(joints)} points in a line or behind the camera."
+            f"camera {name}: a lens can only be fitted to points in front of the camera and not in a line, found "
+            f"{len(joints)} at depths from {joints[:, 2].min(initial=np.inf):.3g} m."
         )
     keep = np.ones(len(joints), dtype=bool)
     for _ in range(2):
@@ -45,9 +46,7 @@ def fit_pinhole(
         keep = error <= np.median(error)
     focal, centre = np.transpose(lens)
     if (focal <= 0).any():
-        raise ValueError(
-            f"camera {name}: the fitted focal lengths are {focal.round(1).tolist()}; 2D and 3D do not match."
-        )
+        raise ValueError(f"camera {name}: the fitted focal lengths are {focal.round(1).tolist()}; 2D and 3D differ.")
     return Camera(
         name=name,
         rotation=rotation,

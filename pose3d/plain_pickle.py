@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import pickletools
 import re
+import warnings
 from collections.abc import Callable, Hashable
 from typing import IO, Any
 
@@ -46,13 +47,16 @@ def load_plain(stream: IO[bytes], where: str) -> Any:
     machine = _Machine()
     position = 0
     try:
-        for count, (operation, argument, at) in enumerate(pickletools.genops(stream)):
-            position = at or 0
-            if count > MAX_OPERATIONS:
-                raise ValueError(f"more than {MAX_OPERATIONS} operations")
-            if operation.name == "STOP":
-                return _finished(machine.pop(), 0, {})
-            machine.run(operation.name, argument)
+        with warnings.catch_warnings():
+            # Python's reader of the oldest protocol warns of odd escapes in texts; here they are an error or nothing.
+            warnings.simplefilter("ignore")
+            for count, (operation, argument, at) in enumerate(pickletools.genops(stream)):
+                position = at or 0
+                if count > MAX_OPERATIONS:
+                    raise ValueError(f"more than {MAX_OPERATIONS} operations")
+                if operation.name == "STOP":
+                    return _finished(machine.pop(), 0, {})
+                machine.run(operation.name, argument)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"{where}, byte {position} of the pickle: {error}.") from None
     raise ValueError(f"{where}: the pickle ends without STOP; the file is cut off.")

@@ -169,3 +169,61 @@ def _depth_first(parent=None):
         if row[1] == parent:
             rows += [row, *_depth_first(row[0])]
     return rows
+
+
+# A skeleton as the database writes them, without fingers and toes: bone, direction, length, axis, degrees of freedom.
+_ASF_BONES = [
+    ("lhipjoint", "0.566809 -0.746272 0.349008", 2.40479, "0 0 0", ""),
+    ("lfemur", "0.34202 -0.939693 0", 7.1578, "0 0 20", "rx ry rz"),
+    ("ltibia", "0.34202 -0.939693 0", 7.49137, "0 0 20", "rx"),
+    ("rhipjoint", "-0.550236 -0.756381 0.353735", 2.37265, "0 0 0", ""),
+    ("rfemur", "-0.34202 -0.939693 0", 7.43386, "0 0 -20", "rx ry rz"),
+    ("rtibia", "-0.34202 -0.939693 0", 7.50908, "0 0 -20", "rx"),
+    ("lowerback", "0.0138 0.9954 -0.0945", 2.04495, "0 0 0", "rx ry rz"),
+    ("upperback", "0.0277 0.9994 -0.0209", 2.05008, "0 0 0", "rx ry rz"),
+    ("thorax", "0.0031 0.9998 0.0204", 2.05699, "0 0 0", "rx ry rz"),
+    ("lowerneck", "-0.0307 0.9951 0.0935", 1.7504, "0 0 0", "rx ry rz"),
+    ("upperneck", "0.0562 0.9956 -0.0754", 1.7746, "0 0 0", "rx ry rz"),
+    ("head", "0.0205 0.9976 -0.0658", 1.7739, "0 0 0", "rx ry rz"),
+    ("lclavicle", "0.8196 0.5694 0.0662", 3.5, "0 0 0", "ry rz"),
+    ("lhumerus", "1 0 0", 4.97, "0 0 0", "rx ry rz"),
+    ("lradius", "1 0 0", 3.49, "0 0 0", "rx"),
+    ("rclavicle", "-0.8223 0.5651 0.0659", 3.5, "0 0 0", "ry rz"),
+    ("rhumerus", "-1 0 0", 5.24, "0 0 0", "rx ry rz"),
+    ("rradius", "-1 0 0", 3.44, "0 0 0", "rx"),
+]
+ASF = (
+    "# made for tests\n:version 1.10\n:name VICON\n:units\n  mass 1.0\n  length 0.45\n  angle deg\n"
+    ":documentation\n   none\n"
+    ":root\n   order TX TY TZ RX RY RZ\n   axis XYZ\n   position 0 0 0\n   orientation 0 0 0\n:bonedata\n"
+    + "".join(
+        f"  begin\n     id {i}\n     name {name}\n     direction {direction}\n     length {length}\n"
+        f"     axis {axis} XYZ\n" + (f"    dof {dofs}\n    limits (-160.0 20.0)\n" if dofs else "") + "  end\n"
+        for i, (name, direction, length, axis, dofs) in enumerate(_ASF_BONES, start=1)
+    )
+    + ":hierarchy\n  begin\n    root lhipjoint rhipjoint lowerback\n    lhipjoint lfemur\n    lfemur ltibia\n"
+    "    rhipjoint rfemur\n    rfemur rtibia\n    lowerback upperback\n    upperback thorax\n"
+    "    thorax lowerneck lclavicle rclavicle\n    lowerneck upperneck\n    upperneck head\n"
+    "    lclavicle lhumerus\n    lhumerus lradius\n    rclavicle rhumerus\n    rhumerus rradius\n  end\n"
+)
+
+
+def write_amc(path: Path, asf, frames: int, seed: int, degrees: float = 20.0) -> np.ndarray:
+    """A motion of `asf` in another order than its bones; returns the values (T, D) in the skeleton's order."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None] / 120
+    total = sum(map(len, asf.dofs))
+    values = degrees * np.sin(time * rng.uniform(1, 3, total) + rng.uniform(0, 6, total))
+    values[:, :3] = np.stack([0 * time[:, 0], 18 + 0 * time[:, 0], 10 * time[:, 0]], 1)
+    values = values.round(6)
+    columns = np.cumsum([0, *map(len, asf.dofs)])
+    order = [0, *range(len(asf.bones) - 1, 0, -1)]
+    lines = ["#!OML:ASF made for tests", ":FULLY-SPECIFIED", ":DEGREES"]
+    for frame, row in enumerate(values, start=1):
+        lines.append(str(frame))
+        for i in order:
+            if asf.dofs[i]:
+                lines.append(f"{asf.bones[i]} " + " ".join(f"{v:.6f}" for v in row[columns[i] : columns[i + 1]]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return values

@@ -5,7 +5,7 @@ import zlib
 import cdflib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pose3d import cdf
@@ -130,15 +130,6 @@ def contents(tmp_path_factory) -> list[bytes]:
 
 @given(kind=st.integers(0, 2), changes=CHANGES, keep=st.floats(0, 1))
 def test_a_damaged_file_is_read_or_refused_and_never_hangs(contents, kind, changes, keep):
-    data = contents[kind]
-    error = attack(data, changes, int(len(data) * min(1, 2 * keep)))
-    assert not error or error.startswith("take.cdf")
-
-
-@pytest.mark.slow
-@settings(max_examples=100_000, deadline=5000)
-@given(kind=st.integers(0, 2), changes=CHANGES, keep=st.floats(0, 1))
-def test_a_damaged_file_is_read_or_refused_and_never_hangs_at_length(contents, kind, changes, keep):
     data = contents[kind]
     error = attack(data, changes, int(len(data) * min(1, 2 * keep)))
     assert not error or error.startswith("take.cdf")

@@ -3,9 +3,10 @@ import pytest
 
 from pose.camera import project, world_to_camera
 from pose.skeleton import H36M_17
+from pose3d.amc import bone_ends, read_asf
 from pose3d.bvh import read_bvh
 from pose3d.dataset.cmu import CMU
-from tests.pose3d.motion_files import write_daz_bvh
+from tests.pose3d.motion_files import ASF, write_amc, write_daz_bvh
 
 
 def read(root, train=None, validation=("02",), **changes):
@@ -138,6 +139,25 @@ def test_a_missing_subject_can_be_gone_without(root):
     dataset = read(root, validation=("02", "77"), allow_missing=True)
     assert dataset.notes == ("no takes of subject 77",)
     assert len(dataset.sequences("validation")) == 6
+
+
+def test_the_databases_own_files_are_read_with_their_subjects_skeleton(tmp_path):
+    (tmp_path / "02").mkdir()
+    (tmp_path / "02/02.asf").write_text(ASF)
+    asf = read_asf(tmp_path / "02/02.asf")
+    values = write_amc(tmp_path / "02/02_01.amc", asf, frames=240, seed=0)
+    sequences = read(tmp_path, train=[], form="amc").sequences("validation")
+    assert [(s.take, len(s), s.fps) for s in sequences] == [("02_01", 100, 50)] * 3
+    ends, _ = bone_ends(asf, values, ["lfemur", "lradius", "lhipjoint", "rhipjoint"])
+    shin = ends[::12, 0] - ends[::12, 2:].mean(1)
+    expected = np.stack([shin[:, 0], -shin[:, 2], shin[:, 1]], -1)
+    hip, knee = H36M_17.index("hip"), H36M_17.index("left_knee")
+    np.testing.assert_allclose(sequences[0].joints[::5, knee] - sequences[0].joints[::5, hip], expected, atol=1e-5)
+    (tmp_path / "02/02.asf").unlink()
+    with pytest.raises(FileNotFoundError, match=r"02_01 of .* need their subjects' skeletons .*02/02\.asf"):
+        read(tmp_path, train=[], form="amc")
+    with pytest.raises(ValueError, match=r"dataset\.form=c3d must be bvh or amc"):
+        read(tmp_path, form="c3d")
 
 
 def test_a_damaged_take_is_named(root, tmp_path):

@@ -1,0 +1,134 @@
+"""Every reader of foreign files against many damaged ones: what comes is data, or an error with the path."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pose3d.amc import bone_ends, read_amc, read_asf
+from pose3d.bvh import forward_kinematics, read_bvh
+from pose3d.cdf import read_cdf
+from pose3d.h5 import open_h5, read_array
+from pose3d.h36m_cameras import read_metadata
+from pose3d.mat5 import read_mat5
+from pose3d.npz import read_npz
+from pose3d.plain_pickle import load_plain
+from tests.pose3d.motion_files import ASF, motion_32, write_amc, write_cdf, write_daz_bvh, write_metadata
+
+MOTION = {"S1": {"Walking": np.zeros((3, 2, 3), np.float32)}, "meta": {"sides": [[1, 2], [3, 4]], "n": np.int64(3)}}
+
+
+def write_mat(path: Path) -> None:
+    cell = np.empty((2, 1), dtype=object)
+    cell[:, 0] = [np.ones((3, 4)), np.ones((2, 4))]
+    scipy.io.savemat(path, {"annot2": cell, "b": np.eye(5)}, do_compression=True)
+
+
+def write_motion(path: Path) -> None:
+    (path.parent / "x.asf").write_text(ASF)
+    write_amc(path, read_asf(path.parent / "x.asf"), frames=2, seed=0)
+
+
+def write_hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("numbers", data=np.arange(60.0).reshape(5, 12), chunks=(5, 12), compression="gzip")
+
+
+def read_motion(path: Path) -> None:
+    asf = read_asf(path.parent / "x.asf")
+    bone_ends(asf, read_amc(path, asf), asf.bones)
+
+
+def read_skeleton(path: Path) -> None:
+    asf = read_asf(path)
+    bone_ends(asf, np.zeros((2, sum(map(len, asf.dofs)))), asf.bones)
+
+
+def read_hdf5(path: Path) -> None:
+    with open_h5(path) as file:
+        read_array(file, "numbers", path)
+
+
+def read_moves(path: Path) -> None:
+    bvh = read_bvh(path)
+    forward_kinematics(bvh, bvh.joints)
+
+
+def read_pickle(path: Path) -> None:
+    with path.open("rb") as stream:
+        load_plain(stream, str(path))
+
+
+# Format: (writes a sound file, reads it).
+FORMATS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
+    "cdf": (
+        lambda path: write_cdf(path, motion_32(7, 0), compress=6),
+        lambda path: read_cdf(path.read_bytes(), "Pose", str(path)),
+    ),
+    "whole.cdf": (
+        lambda path: write_cdf(path, motion_32(7, 0), whole=True),
+        lambda path: read_cdf(path.read_bytes(), "Pose", str(path)),
+    ),
+    "h5": (write_hdf5, read_hdf5),
+    "npz": (
+        lambda path: np.savez(path, a=np.arange(20.0), held=np.array(MOTION, dtype=object)),
+        lambda path: read_npz(path, ["a", "held"]),
+    ),
+    "pkl": (lambda path: path.write_bytes(pickle.dumps(MOTION, 2)), read_pickle),
+    "mat": (write_mat, lambda path: read_mat5(path, ["annot2", "b"])),
+    "bvh": (lambda path: write_daz_bvh(path, 2), read_moves),
+    "asf": (lambda path: path.write_text(ASF), read_skeleton),
+    "amc": (write_motion, read_motion),
+    "xml": (write_metadata, read_metadata),
+}
+
+
+def damage(content: bytes, changes: list[tuple[float, int, bytes]], keep: float) -> bytes:
+    """Overwrite, insert or cut out bytes at places (as shares of the length), then cut the end off."""
+    damaged = bytearray(content)
+    for place, removed, new in changes:
+        at = int(place * len(damaged))
+        damaged[at : at + removed] = new
+    return bytes(damaged[: int(len(damaged) * min(1.0, 1.5 * keep))])
+
+
+CHANGES = st.lists(
+    st.tuples(st.floats(0, 1), st.sampled_from([0, 1, 2, 4, 4, 8, 8, 100]), st.binary(max_size=8)), max_size=4
+)
+
+
+def attack(kind: str, folder: Path, changes: list[tuple[float, int, bytes]], keep: float) -> None:
+    write, read = FORMATS[kind]
+    sound, victim = folder / f"sound.{kind}", folder / f"victim.{kind}"
+    if not sound.exists():
+        write(sound)
+        read(sound)
+    victim.write_bytes(damage(sound.read_bytes(), changes, keep) or b"\0")
+    try:
+        read(victim)
+    except ValueError as error:
+        refused = str(error)
+    else:
+        refused = str(victim)
+    assert str(victim) in refused
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=CHANGES, keep=st.floats(0, 1))
+def test_damaged_files_are_read_or_refused(kind, tmp_path, changes, keep):
+    attack(kind, tmp_path, changes, keep)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+@settings(max_examples=50_000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=CHANGES, keep=st.floats(0, 1))
+def test_damaged_files_are_read_or_refused_at_length(kind, tmp_path, changes, keep):
+    attack(kind, tmp_path, changes, keep)
