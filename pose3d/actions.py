@@ -189,6 +189,8 @@ def sitting_down(s: Script) -> None:
         for side in (0, 1):
             if kind == "fours":
                 hands.keep(s, side, ("floor", "floor", "folded"), begin + 1.0, time - 1.5, 4.0)
+            elif kind == "supine":
+                hands.keep(s, side, ("lying", "lying", "overhead"), begin, time, 3.0)
             elif s.chance(0.5):
                 hands.keep(
                     s, side, ("lap", "knee", "prop", "prop", "clasped", "chin", "table", "down"), begin, time, 1.5

@@ -22,8 +22,8 @@ LEG_REST, LEG_POLE = np.array([0.5, 0.0, -0.866]), np.array([0.866, 0.0, 0.5])
 ARM_REST, ARM_POLE = np.array([0.781, 0.488, -0.390]), np.array([-0.541, 0.219, -0.812])
 # The last share of a limb's length is given up gradually, or knees and elbows would snap straight.
 SOFTNESS = 0.03
-# Knees stay this far above the floor [m].
-KNEE_CLEARANCE = 0.04
+# Hands stay this far above the floor [m].
+CLEARANCE = 0.04
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +51,8 @@ class Controls:
     elbows: np.ndarray
 
 
-def pose_body(controls: Controls, body: Body) -> np.ndarray:
-    """(T, 17, 3) joints of skeleton h36m_17, world [m]."""
+def pose_body(controls: Controls, body: Body, floor: float | None = None) -> np.ndarray:
+    """(T, 17, 3) joints of skeleton h36m_17, world [m]; hands stay over a floor at that height."""
     pelvis = rotation(controls.orientation)
     lumbar = pelvis @ rotation(controls.lumbar)
     thoracic = lumbar @ rotation(controls.thoracic)
@@ -73,7 +73,6 @@ def pose_body(controls: Controls, body: Body) -> np.ndarray:
             body.thigh,
             body.shank,
             np.radians(LIMITS["knee_flexion"][1]),
-            KNEE_CLEARANCE - hip[:, 2],
         )
         first = 1 + 3 * side
         joints[:, first], joints[:, first + 1], joints[:, first + 2] = hip, hip + knee, hip + ankle
@@ -81,7 +80,10 @@ def pose_body(controls: Controls, body: Body) -> np.ndarray:
         mirror = np.array([1.0, outward, 1.0])
         hand = controls.hands[:, side]
         girdle = body.shoulder * shoulder_direction(hand, body) * mirror
+        shoulder = joints[:, 8] + np.einsum("tij,tj->ti", thoracic, girdle)
         reach = np.einsum("tij,tj->ti", thoracic, body.arm * hand * mirror - girdle)
+        if floor is not None:
+            reach[:, 2] = np.maximum(reach[:, 2], floor + CLEARANCE - shoulder[:, 2])
         elbow, wrist = two_bone(
             reach,
             thoracic @ (ARM_REST * mirror),
@@ -91,7 +93,6 @@ def pose_body(controls: Controls, body: Body) -> np.ndarray:
             body.forearm,
             np.radians(LIMITS["elbow_flexion"][1]),
         )
-        shoulder = joints[:, 8] + np.einsum("tij,tj->ti", thoracic, girdle)
         first = 14 - 3 * side
         joints[:, first], joints[:, first + 1], joints[:, first + 2] = shoulder, shoulder + elbow, shoulder + wrist
     return joints
@@ -116,7 +117,6 @@ def two_bone(
     upper: float,
     lower: float,
     flexion: float,
-    lowest: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Place the middle and the end of a two-bone limb that starts at the origin.
 
@@ -129,7 +129,6 @@ def two_bone(
         upper: length of the first bone [m].
         lower: length of the second bone [m].
         flexion: the most the middle joint bends [rad].
-        lowest: (T,) z that the middle joint stays above where it can, at the expense of `swivel` [m].
 
     Returns:
         (T, 3) middle joint and (T, 3) end.
@@ -150,13 +149,6 @@ def two_bone(
     turned = _cross(line, carried)
     along = (upper**2 + length**2 - lower**2) / (2 * length)
     across = np.sqrt(np.maximum(upper**2 - along**2, 0.0))
-    if lowest is not None:
-        # The middle joint goes round a circle whose height is along line_z + across (cos s carried_z + sin s turned_z).
-        top = np.arctan2(turned[:, 2], carried[:, 2])
-        radius = across[:, 0] * np.sqrt(carried[:, 2] ** 2 + turned[:, 2] ** 2)
-        width = np.arccos(np.clip((lowest - along[:, 0] * line[:, 2]) / np.maximum(radius, 1e-6), -1.0, 1.0))
-        away = np.mod(swivel - top + np.pi, 2 * np.pi) - np.pi
-        swivel = top + np.clip(away, -width, width)
     carried = np.cos(swivel)[:, None] * carried + np.sin(swivel)[:, None] * turned
     return along * line + across * carried, length * line
 

@@ -26,7 +26,7 @@ def record(
     """(ceil(frames / frame_step), 17, 3) float32 joints of `body` doing `action`, h36m_17, world frame, z up [m]."""
     script = Script(rng, body, frames / fps)
     action(script)
-    return pose_body(perform(script, fps, frames, frame_step), body).astype(np.float32)
+    return pose_body(perform(script, fps, frames, frame_step), body, floor=0.0).astype(np.float32)
 
 
 def perform(script: Script, fps: float, frames: int, frame_step: int = 1) -> Controls:
@@ -67,7 +67,7 @@ def perform(script: Script, fps: float, frames: int, frame_step: int = 1) -> Con
     orientation = offset[:, 3:] + np.stack([0 * yaw, 0.06 * (share[:, 0] - share[:, 1]), yaw + 0.15 * ahead], -1)
     turnout = OUTWARD * (turns - orientation[:, 2:])
     knees = np.stack([knee.at(time)[0][:, 0] for knee in script.knees], 1)
-    knees = knees + 0.6 * np.clip(blur(turnout, 0.1), -0.7, 0.7)
+    knees = np.clip(knees + 0.6 * np.clip(blur(turnout, 0.1), -0.7, 0.7), -0.9, 1.35)
     orientation[:, 0] = _pitch_within_hips(body, orientation[:, 0], pelvis, ankles, forward, left, knees, blur)
     lumbar, thoracic, neck = (track.at(time)[0] for track in (script.lumbar, script.thoracic, script.neck))
     lumbar = lumbar + 0.025 * drift[:, 2:5]

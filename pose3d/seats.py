@@ -89,14 +89,14 @@ def floor(s: Script, start: float, end: float, kind: str) -> float:
     height, forward, width, out, pitch = {
         "long": (0.10, s.uniform(0.80, 0.95) * leg, 0.05, 0.1, -0.1),
         "knees up": (0.11, s.uniform(0.35, 0.65) * leg, 0.06, 0.2, -0.25),
-        "crossed": (0.11, s.uniform(0.30, 0.42) * leg, -0.22, 1.15, -0.1),
-        "kneeling": (body.shank * 0.3 + 0.12, -0.04 * leg, 0.0, 0.2, 0.0),
+        "crossed": (0.11, s.uniform(0.32, 0.45) * leg, -0.17, 0.8, -0.1),
+        "kneeling": (body.shank * 0.3 + 0.12, 0.02 * leg, 0.0, 0.1, 0.0),
         "upright": (body.thigh + 0.03, -body.shank * 0.9, 0.03, 0.1, 0.0),
         "squat": (s.uniform(0.25, 0.38), 0.08 * leg, 0.06, 0.5, 0.3),
-        "aside": (0.12, 0.17 * leg, 0.05, 0.5, 0.0),
+        "aside": (0.12, 0.19 * leg, 0.05, 0.35, 0.0),
         "reclined": (0.11, s.uniform(0.60, 0.95) * leg, 0.05, 0.2, -0.8),
         "fours": (body.thigh + 0.02, -body.shank * 0.95, 0.03, 0.0, 1.25),
-        "supine": (0.11, s.uniform(0.55, 0.97) * leg, 0.03, 0.2, -1.45),
+        "supine": (0.11, s.uniform(0.55, 0.97) * leg, 0.03, 0.2, -1.3),
     }[kind]
     # Sitting aside, one leg is folded outward and the other one under.
     folded = s.side() if kind == "aside" else None
@@ -105,22 +105,24 @@ def floor(s: Script, start: float, end: float, kind: str) -> float:
     legs = []
     for side in (0, 1):
         sign = 0 if folded is None else 1 if side == folded else -1
-        ahead, apart, outward = forward - 0.14 * sign * leg, width + 0.22 * sign, out - 0.65 * sign
+        ahead, apart, outward = forward - 0.14 * sign * leg, width + 0.2 * sign, out - 0.4 * sign
         legs.append((ahead, apart, outward))
         place = from_seat(s, side, ahead + s.normal(0.04), apart)
-        lying = -0.6 * body.ankle if forward < 0 else 0.0
-        s.step(side, start + (0.3 + 0.2 * side) * move, 0.5 * move, place, lying, outward * 0.5, 0.05)
+        lying = -0.6 * body.ankle if kind in ("kneeling", "upright", "fours") else 0.0
+        s.step(side, start + (0.3 + 0.2 * side) * move, 0.5 * move, place, lying, 0.1, 0.05)
         s.knees[side].to(start + 0.3 * move, 0.7 * move, outward + s.normal(0.15))
     s.hips(time, 0.8, pitch=pitch + s.normal(0.1))
     while time < end:
         time += s.uniform(0.3, 2.0)
         move = s.uniform(0.7, 1.5)
         s.hips(time, move, pitch=pitch + s.normal(0.15), roll=s.normal(0.08), yaw=s.normal(0.15))
-        s.lumbar.to(time, move, s.uniform(-0.2, 0.7) - 0.3 * abs(pitch), s.normal(0.12), s.normal(0.18))
+        # Leaning back, the trunk is rounded off the floor; on all fours it sags.
+        rounded = s.uniform(0.1, 0.7) if pitch < -0.5 else s.uniform(-0.2, 0.7) - 0.3 * max(pitch, 0.0)
+        s.lumbar.to(time, move, rounded, s.normal(0.12), s.normal(0.18))
         if s.chance(0.3):
             side = s.side()
             ahead, apart, outward = legs[side]
-            s.knees[side].to(time, move, outward + s.normal(0.25))
-            place = from_seat(s, side, ahead + s.normal(0.1), apart + s.normal(0.05))
-            s.step(side, time, move, place, s.feet[side].value[2], outward * 0.5, 0.06)
+            s.knees[side].to(time, move, outward + s.normal(0.15))
+            place = from_seat(s, side, ahead + s.normal(0.02 + 0.1 * abs(ahead)), apart + s.normal(0.03))
+            s.step(side, time, move, place, s.feet[side].value[2], 0.1, 0.06)
     return time

@@ -1,13 +1,13 @@
 """dataset=synthetic: procedural motion of invented people, seen by virtual cameras. Nothing to download.
 
-Every take is a function of (seed, split, subject, action, take) alone: asking for fewer subjects, actions, takes or
-cameras-per-run changes nothing in those that remain.
+A body is a function of (seed, split, subject), a take of that and (action, take): asking for fewer subjects, actions or
+takes changes nothing in those that remain, and noise moves no camera.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from pose3d.body import Body, draw_body
 from pose3d.detector_noise import DetectorNoise
 from pose3d.performance import record
 from pose3d.sequence import PoseSequence, Split
-from pose3d.virtual_cameras import sample_cameras
+from pose3d.virtual_cameras import H36M_RANGES, sample_cameras
 
 LETTERS = {"train": "T", "validation": "V"}
 
@@ -37,6 +37,7 @@ class Synthetic:
         num_cameras: views of each take.
         actions: which of the fifteen, in the order they are printed; none named means all.
         proportion_spread: standard deviation of a segment's share of stature, as a fraction of it.
+        camera_distance, camera_height, camera_roll, focal: ranges (low, high), see `CameraRanges`.
         jitter, outliers, swaps, missing: see `DetectorNoise`; all zero leaves the keypoints exact.
     """
 
@@ -52,6 +53,10 @@ class Synthetic:
         num_cameras: int,
         actions: Sequence[str],
         proportion_spread: float,
+        camera_distance: Sequence[float],
+        camera_height: Sequence[float],
+        camera_roll: Sequence[float],
+        focal: Sequence[float],
         jitter: float,
         outliers: float,
         swaps: float,
@@ -74,6 +79,17 @@ class Synthetic:
             raise ValueError(f"dataset.fps={fps} must lie between 10 and 240: motion is made at this rate.")
         if not 0 <= proportion_spread <= 0.2:
             raise ValueError(f"dataset.proportion_spread={proportion_spread} must lie between 0 and 0.2.")
+        ranges = {
+            "camera_distance": camera_distance,
+            "camera_height": camera_height,
+            "camera_roll": camera_roll,
+            "focal": focal,
+        }
+        for key, values in ranges.items():
+            if len(values) != 2 or values[0] > values[1] or (key != "camera_roll" and values[0] <= 0):
+                raise ValueError(
+                    f"dataset.{key}={list(values)} must be [low, high] with 0 < low <= high (roll: any sign)."
+                )
         unknown = [action for action in actions if action not in ACTIONS]
         if unknown:
             raise ValueError(f"dataset.actions has {', '.join(unknown)}. There are {', '.join(ACTIONS)}.")
@@ -82,6 +98,13 @@ class Synthetic:
         self.takes, self.frames, self.fps, self.frame_step = takes, frames, fps, frame_step
         self.num_cameras = num_cameras
         self.proportion_spread = proportion_spread
+        self.cameras = replace(
+            H36M_RANGES,
+            distance=(camera_distance[0], camera_distance[1]),
+            height=(camera_height[0], camera_height[1]),
+            roll=(camera_roll[0], camera_roll[1]),
+            focal=(focal[0], focal[1]),
+        )
         self.noise = DetectorNoise(jitter, outliers, swaps, missing)
         self.name = "synthetic"
         self.keypoint_source = f"ground truth with {self.noise}" if any(astuple(self.noise)) else "ground truth"
@@ -105,11 +128,11 @@ class Synthetic:
     def _views(self, split: Split, subject: int, action: str, take: int) -> list[PoseSequence]:
         rng = self._rng(split, subject, 1 + list(ACTIONS).index(action), take)
         joints = record(ACTIONS[action], self.body(split, subject), rng, self.fps, self.frames, self.frame_step)
-        cameras = sample_cameras(rng, joints, self.num_cameras)
+        noise_rng = rng.spawn(1)[0]
         views = []
-        for camera in cameras:
+        for camera in sample_cameras(rng, joints, self.num_cameras, self.cameras):
             exact = project(world_to_camera(joints, camera), camera)
-            keypoints, scores = self.noise(rng, exact, H36M_17)
+            keypoints, scores = self.noise(noise_rng, exact, H36M_17)
             views.append(
                 PoseSequence(
                     subject=f"{LETTERS[split]}{subject + 1}",
