@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> None:
         task,
         output,
         cfg.format,
-        Options(cfg.opset, cfg.dtype, sizes, list(cfg.dynamic), cfg.conv2d),
+        Options(cfg.opset, cfg.dtype, sizes, list(cfg.dynamic), cfg.conv2d, cfg.streaming),
         Atc(cfg.soc_version, cfg.precision_mode, cfg.aipp, list(cfg.atc_options)),
         about={"checkpoint": str(checkpoint), "config": OmegaConf.to_container(config, resolve=True)},
         real=instantiate(config.dataset) if cfg.real else None,

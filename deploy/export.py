@@ -29,7 +29,7 @@ from deploy.network import Network, Options
 from deploy.om import Atc, compile_om, write_command
 from deploy.onnx_graph import check, describe, import_onnx, tidy
 from deploy.onnx_types import quantise, to_half
-from deploy.parity import Parity, measure, real_inputs
+from deploy.parity import Parity, measure, measure_stream, real_inputs
 from deploy.session import METADATA_KEY, OnnxSession, TorchSession
 from engine.run import write_json
 from engine.task import Task
@@ -104,7 +104,8 @@ def export_onnx(task: Task, path: Path, options: Options, about: Mapping[str, An
             graph = to_half(graph)
         if options.dtype == "int8":
             graph = quantise(graph, draft)
-        facts = describe_model(task) | {"opset": options.opset, "dtype": options.dtype, "names": network.names}
+        facts = describe_model(task.model, getattr(task, "normalization", None)) | {"names": network.names}
+        facts |= {"opset": options.opset, "dtype": options.dtype, "streaming": options.streaming}
         facts |= {"inputs": describe(graph.graph.input), "outputs": describe(graph.graph.output), **about}
         graph.producer_name, graph.producer_version = "anypose", ""
         onnx.helper.set_model_props(graph, {METADATA_KEY: to_json(facts)})
@@ -125,17 +126,23 @@ def export_onnx(task: Task, path: Path, options: Options, about: Mapping[str, An
 
 def compare(task: Task, network: Network, path: Path, real: Any) -> list[Parity]:
     """The file under ONNX Runtime against the model under torch, which has nothing folded or baked."""
-    ours = TorchSession(copy.deepcopy(task.model).cpu(), names=network.names)
-    theirs = OnnxSession(path)
+    ours, theirs = TorchSession(copy.deepcopy(task.model).cpu(), names=network.names), OnnxSession(path)
     generator = np.random.default_rng(0)
     shapes = network.input_shapes()
+    unit = "m" if "joints" in cast("IO", task.model.io).outputs else ""
+    names = {name: network.names[name] for name in cast("IO", task.model.io).inputs}
+    if theirs.metadata["streaming"]:  # some frames more than a window, one by one
+        (keypoints,) = names.values()
+        frames = (getattr(task.model, "receptive_field", 1) + 32, *shapes[keypoints][2:])
+        report = measure_stream(ours, theirs, generator.standard_normal(frames, np.float32), "random", unit)
+        if real is not None:
+            arrays = real_inputs(task, real, names, {keypoints: (1, *frames)})
+            report += measure_stream(ours, theirs, arrays[keypoints][0], f"real ({real.name})", unit)
+        return report
     random = {name: generator.standard_normal(shape, np.float32) for name, shape in shapes.items()}
-    io = cast("IO", task.model.io)
-    unit = "m" if "joints" in io.outputs else ""
     report = measure(ours, theirs, random, "random", unit)
     if real is not None:
-        arrays = real_inputs(task, real, {name: network.names[name] for name in io.inputs}, shapes)
-        report += measure(ours, theirs, arrays, f"real ({real.name})", unit)
+        report += measure(ours, theirs, real_inputs(task, real, names, shapes), f"real ({real.name})", unit)
     return report
 
 
@@ -152,7 +159,7 @@ def export_safetensors(task: Task, path: Path, options: Options, about: Mapping[
         name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
         for name, tensor in task.model.state_dict().items()
     }
-    facts = describe_model(task) | {"dtype": options.dtype, **about}
+    facts = describe_model(task.model, getattr(task, "normalization", None)) | {"dtype": options.dtype, **about}
     with _drafts(path, (".json", "")) as draft:
         save_file(state, draft, metadata={METADATA_KEY: to_json(facts)})
         write_json(beside(draft, ".json"), facts | {"sha256": sha256(draft), "bytes": draft.stat().st_size})

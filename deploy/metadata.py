@@ -9,8 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
+
+from torch import nn
+
 from engine.run import commit
-from engine.task import Task
 from pose.skeleton import Skeleton
 
 KEYPOINT_UNITS = {
@@ -19,13 +22,18 @@ KEYPOINT_UNITS = {
 }
 
 
-def describe_model(task: Task) -> dict[str, Any]:
-    """The facts about a trained model that do not depend on the file's form."""
-    model = task.model
+def describe_model(model: nn.Module, normalization: Any = None) -> dict[str, Any]:
+    """The facts about a trained model that do not depend on the file's form.
+
+    Args:
+        model: the network.
+        normalization: what a task does to pixels before an image model sees them, None for other models.
+    """
     facts: dict[str, Any] = {"model": type(model).__name__, "commit": commit()}
     for name in ("receptive_field", "causal", "keypoint_channels"):
         if hasattr(model, name):
             facts[name] = getattr(model, name)
+    facts["streaming"] = getattr(model, "takes_states", False)
     frame = getattr(model, "keypoint_frame", None)
     if isinstance(frame, str):
         facts["units"] = {"keypoints": KEYPOINT_UNITS[frame], "joints": "metres, camera frame, relative to the root"}
@@ -33,7 +41,6 @@ def describe_model(task: Task) -> dict[str, Any]:
         skeleton = getattr(model, name, None)
         if isinstance(skeleton, Skeleton):
             facts[name] = describe_skeleton(skeleton)
-    normalization = getattr(task, "normalization", None)
     if normalization is not None:
         facts["normalization"] = asdict(normalization) | {"formula": "(grey level - mean) / std, in that channel order"}
     return facts

@@ -29,6 +29,7 @@ class Options:
         sizes: a number for letters of the input shapes; for those left out the model or its window decides.
         dynamic: letters that stay free, e.g. ["T"].
         conv2d: write Conv1d as Conv2d with (k, 1) kernels.
+        streaming: write the network that takes one frame and its own states.
     """
 
     opset: int
@@ -36,6 +37,7 @@ class Options:
     sizes: Mapping[str, int]
     dynamic: Sequence[str]
     conv2d: bool
+    streaming: bool
 
     def __post_init__(self) -> None:
         check_opset(self.opset)
@@ -58,6 +60,8 @@ class Network(nn.Module):
 
     def __init__(self, model: nn.Module, options: Options) -> None:
         super().__init__()
+        if options.streaming:
+            model = streamed(model)
         self.network = baked(model, options.conv2d)
         io = cast("IO", model.io)
         chosen = cast("Mapping[str, str]", getattr(model, "export_names", {}))
@@ -79,7 +83,7 @@ class Network(nn.Module):
                 f"sizes.{missing[0]}=..."
             )
         self.sizes = {letter: int(sizes[letter]) for letter in letters}
-        window = getattr(model, "receptive_field", 1)
+        window = 1 if options.streaming else getattr(model, "receptive_field", 1)
         if self.sizes.get("T", window) < window:
             raise ValueError(f"{type(model).__name__} sees {window} frames at once, got sizes.T={self.sizes['T']}.")
 
@@ -106,6 +110,14 @@ class Network(nn.Module):
 
         found = {name: axes(shape) for name, shape in {**self.inputs, **self.outputs}.items()}
         return {name: its for name, its in found.items() if its}
+
+
+def streamed(model: nn.Module) -> nn.Module:
+    """The form of the model that takes frames as they come."""
+    stream = cast("Callable[[], nn.Module] | None", getattr(model, "streaming", None))
+    if not callable(stream):
+        raise ValueError(f"streaming=true has no effect on {type(model).__name__}: it sees one frame. Leave it false.")
+    return stream()
 
 
 def baked(model: nn.Module, conv2d: bool) -> nn.Module:

@@ -13,6 +13,7 @@ from engine.device import Device as Device  # before torch: it makes importing t
 import torch
 
 from deploy.session import Arrays, Session
+from deploy.streaming import Stream
 from engine.task import Loading, Task
 
 
@@ -51,12 +52,29 @@ class Parity:
 def measure(reference: Session, session: Session, arrays: Arrays, data: str, unit: str) -> list[Parity]:
     """Run both on the same arrays and compare every output."""
     wanted, found = reference.run(arrays), session.run(arrays)
-    lines = []
-    for name, array in wanted.items():
-        difference = np.abs(found[name].astype(np.float64) - array)
-        scale = float(np.abs(array).max())
-        lines.append(Parity(data, name, float(difference.max()), float(difference.mean()), scale, unit))
-    return lines
+    return [difference(name, array, found[name], data, unit) for name, array in wanted.items()]
+
+
+def measure_stream(reference: Session, session: Session, frames: np.ndarray, data: str, unit: str) -> list[Parity]:
+    """Run a network frame by frame, and the model on the same sequence at once with its first and last frame repeated.
+
+    Args:
+        reference: the model.
+        session: the network with states.
+        frames: (T, K, C).
+        data, unit: see `Parity`.
+    """
+    stream = Stream(session)
+    found = stream.run(frames)
+    padded = np.pad(frames, ((stream.past, stream.latency), (0, 0), (0, 0)), mode="edge")
+    ((name, wanted),) = reference.run({reference.inputs[0].name: padded[None]}).items()
+    return [difference(name, wanted[0], found, data, unit)]
+
+
+def difference(output: str, wanted: np.ndarray, found: np.ndarray, data: str, unit: str) -> Parity:
+    """How far two arrays are apart."""
+    distance = np.abs(found.astype(np.float64) - wanted)
+    return Parity(data, output, float(distance.max()), float(distance.mean()), float(np.abs(wanted).max()), unit)
 
 
 def real_inputs(task: Task, dataset: Any, names: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> Arrays:

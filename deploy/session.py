@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deploy.metadata import beside
+from deploy.metadata import beside, describe_model
 from pose.shapes import IO
 
 Arrays = dict[str, np.ndarray]
@@ -72,7 +72,7 @@ class TorchSession:
         io = cast("IO", model.io)
         self.inputs, self.outputs = _ports(io.inputs, names), _ports(io.outputs, names)
         self.runtime = f"torch {torch.__version__} {self.device}"
-        self.metadata: dict[str, Any] = {}
+        self.metadata: dict[str, Any] = describe_model(model)
 
     def run(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
         with torch.inference_mode():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from pose3d.dropout import Dropout, keep_mask, packs_bits
+from pose3d.dropout import PLACES, Dropout, keep_mask
 
 
 def norm_relu_dropout(rows: Tensor, norm: nn.BatchNorm1d, dropout: Dropout) -> Tensor:
@@ -20,8 +20,10 @@ def norm_relu_dropout(rows: Tensor, norm: nn.BatchNorm1d, dropout: Dropout) -> T
 
     In training on a CPU in one step; elsewhere, where devices have kernels of their own, the three modules.
     """
-    together = norm.training and norm.track_running_stats and packs_bits(dropout, rows) and len(rows) > 1
-    if not together or norm.weight.dtype != torch.float32:
+    training = norm.training and norm.track_running_stats and dropout.training and len(rows) > 1
+    packed = 0 < dropout.p < 1 and (dropout.p * 2**PLACES).is_integer()  # `keep_mask` can make the mask
+    here = rows.device.type == "cpu" and norm.weight.dtype == torch.float32 and not torch.compiler.is_compiling()
+    if not (training and packed and here):
         return dropout(torch.relu_(norm(rows)))
     assert norm.num_batches_tracked is not None
     norm.num_batches_tracked.add_(1)

@@ -18,7 +18,8 @@ from pose.skeleton import Skeleton, get_skeleton
 from pose3d.dropout import Dropout
 from pose3d.lifter import Lifter
 from pose3d.rectified import norm_relu_dropout
-from pose3d.temporal import ConvolutionForm, FoldedConv, StreamingForm, TapConv, fold
+from pose3d.streaming_form import StreamingForm
+from pose3d.temporal import ConvolutionForm, FoldedConv, TapConv, fold
 
 LONGEST_TEST_SEQUENCE = 5873  # frames of Human3.6M's S9 "Discussion 1"
 
@@ -153,9 +154,11 @@ class VideoPose3D(Lifter):
         """The same function as plain convolutions with batch norm folded in, ready to export."""
         return ConvolutionForm(self.folded(), self.causal, two_dimensional)
 
-    def streaming(self) -> StreamingForm:
+    def streaming(self, fast: bool = False) -> StreamingForm:
         """The same function with its states in the open, for frames that come one by one or in blocks."""
-        return StreamingForm(self.folded(), self.causal)
+        form = StreamingForm(self.folded(), self.io, self.causal, fast)
+        form.export_names, form.export_sizes = self.export_names, {"B": 1, "T": 1}
+        return form
 
 
 def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,9 @@ ATC = Atc("Ascend310P3", None, False, [])
 
 
 def options(**changes) -> Options:
-    return Options(**{"opset": 11, "dtype": "float32", "sizes": {}, "dynamic": [], "conv2d": False} | changes)
+    return Options(
+        **{"opset": 11, "dtype": "float32", "sizes": {}, "dynamic": [], "conv2d": False, "streaming": False} | changes
+    )
 
 
 def operators(path) -> list[str]:

@@ -45,7 +45,7 @@ def vendor_score(prepared, results):
 @pytest.fixture
 def network(tmp_path):
     task = lifting_task(videopose3d())
-    options = Options(opset=11, dtype="float32", sizes={"T": LENGTH}, dynamic=[], conv2d=False)
+    options = Options(opset=11, dtype="float32", sizes={"T": LENGTH}, dynamic=[], conv2d=False, streaming=False)
     export_onnx(task, tmp_path / "net.onnx", options, {}, None)
     return task, tmp_path / "net.onnx"
 
@@ -115,7 +115,7 @@ def test_the_number_is_that_of_evaluation_with_a_flip_test(tmp_path, motion, net
 
 def test_ais_bench_in_the_middle_changes_nothing(tmp_path, motion, atc_on_path):
     task = lifting_task(videopose3d())
-    options = Options(opset=11, dtype="float32", sizes={"T": LENGTH}, dynamic=[], conv2d=True)
+    options = Options(opset=11, dtype="float32", sizes={"T": LENGTH}, dynamic=[], conv2d=True, streaming=False)
     export_network(task, tmp_path / "net.om", "om", options, Atc("Ascend310P3", None, False, []), {}, None)
     preprocess(motion.sequences("validation"), tmp_path / "prep", LENGTH, WINDOW)
     command = offline.ais_bench_command(tmp_path / "net.om", tmp_path / "prep" / "inputs", tmp_path / "theirs")
@@ -162,7 +162,7 @@ def test_files_of_another_network_or_cut_off_are_refused_with_their_bytes(tmp_pa
 
 def test_empty_folders_and_free_shapes_say_what_to_do(tmp_path):
     task = lifting_task(videopose3d())
-    options = Options(opset=11, dtype="float32", sizes={"T": LENGTH}, dynamic=["T"], conv2d=False)
+    options = Options(opset=11, dtype="float32", sizes={"T": LENGTH}, dynamic=["T"], conv2d=False, streaming=False)
     export_onnx(task, tmp_path / "net.onnx", options, {}, None)
     session = open_session(tmp_path / "net.onnx")
     with pytest.raises(FileNotFoundError, match=r"holds no .bin file. `python -m deploy.offline preprocess`"):

@@ -13,7 +13,10 @@ SHAPES = {"2d_poses": (2, 6115, 17, 2)}
 
 
 def options(**changes) -> Options:
-    return Options(**{"opset": 11, "dtype": "float32", "sizes": {"T": 40}, "dynamic": [], "conv2d": False} | changes)
+    return Options(
+        **{"opset": 11, "dtype": "float32", "sizes": {"T": 40}, "dynamic": [], "conv2d": False, "streaming": False}
+        | changes
+    )
 
 
 def test_the_command_is_the_seed_s(tmp_path):

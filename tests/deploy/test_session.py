@@ -11,7 +11,7 @@ from deploy.om import Atc, compile_om, write_command
 from deploy.session import OmSession, OnnxSession, TorchSession, open_session
 from tests.deploy.small_tasks import lifting_task, videopose3d
 
-OPTIONS = Options(opset=11, dtype="float32", sizes={"T": 40}, dynamic=[], conv2d=False)
+OPTIONS = Options(opset=11, dtype="float32", sizes={"T": 40}, dynamic=[], conv2d=False, streaming=False)
 
 
 @pytest.fixture

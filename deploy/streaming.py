@@ -1,0 +1,94 @@
+"""Frames one by one, as a camera gives them: each pose as soon as the network can know it.
+
+    stream = Stream(open_session("videopose3d_stream.onnx"))      # python export.py model=videopose3d streaming=true
+    for keypoints in camera:                                       # (17, 2) on the screen
+        joints = stream.push(keypoints)                            # (17, 3) [m], or None for the first few
+
+A causal model answers for the frame it was just given. Another one answers for a frame (R - 1) / 2 earlier; `finish`
+gives the answers still due. The poses are those of the whole sequence at once, its first and last frame repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from deploy.session import Session
+
+
+class Stream:
+    """A network with explicit states, and its states.
+
+    Args:
+        session: of a file written with streaming=true, or `TorchSession(model.streaming())`.
+    """
+
+    def __init__(self, session: Session) -> None:
+        facts = session.metadata
+        if not facts.get("streaming"):
+            raise ValueError(
+                f"A stream needs a network that takes its states as inputs, this one ({session.runtime}) takes "
+                f"{', '.join(port.name for port in session.inputs)}. Export it with streaming=true."
+            )
+        self.session = session
+        self.keypoints, *self.state_ports = session.inputs
+        field, causal = int(facts["receptive_field"]), bool(facts["causal"])
+        self.past = field - 1 if causal else (field - 1) // 2
+        self.latency = field - 1 - self.past  # frames between a frame and its pose
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: the next frame is the first of another sequence."""
+        self.states: list[np.ndarray] | None = None
+        self.last: np.ndarray | None = None
+        self.count = 0
+
+    def push(self, keypoints: np.ndarray) -> np.ndarray | None:
+        """The next frame.
+
+        Args:
+            keypoints: (K, C) screen coordinates, or (B, K, C) of several people, always the same number of them.
+
+        Returns:
+            (J, 3) or (B, J, 3) joints [m] of the frame `latency` before this one; None for the first `latency` frames.
+        """
+        single = np.ndim(keypoints) == len(self.keypoints.shape) - 2
+        frame = np.asarray(keypoints, np.float32)[None] if single else np.asarray(keypoints, np.float32)
+        if not np.isfinite(frame).all():
+            raise ValueError(f"Frame {self.count} has keypoints that are NaN or infinite. Fill gaps before lifting.")
+        if self.states is None:
+            shapes = [(len(frame), *(size or 0 for size in port.shape[1:])) for port in self.state_ports]
+            self.states = [np.zeros(shape, np.float32) for shape in shapes]
+            for _ in range(self.past):  # the first frame, repeated into the past
+                self._step(frame)
+        joints = self._step(frame)
+        self.last = frame
+        self.count += 1
+        if self.count <= self.latency:
+            return None
+        return joints[0] if single else joints
+
+    def finish(self) -> Iterator[np.ndarray]:
+        """The poses of the last `latency` frames, (B, J, 3) each, with the last frame repeated into the future."""
+        if self.last is None:
+            return
+        for number in range(self.latency):
+            joints = self._step(self.last)
+            if self.count + number >= self.latency:
+                yield joints
+        self.reset()
+
+    def run(self, keypoints: np.ndarray) -> np.ndarray:
+        """(T, K, C) of a whole sequence -> (T, J, 3) joints [m], frame by frame."""
+        self.reset()
+        poses = [self.push(frame) for frame in keypoints]
+        return np.stack([pose for pose in poses if pose is not None] + [pose[0] for pose in self.finish()])
+
+    def _step(self, frame: np.ndarray) -> np.ndarray:
+        assert self.states is not None
+        feeds: dict[str, Any] = {self.keypoints.name: frame[:, None]}
+        feeds |= {port.name: state for port, state in zip(self.state_ports, self.states, strict=True)}
+        joints, *self.states = self.session.run(feeds).values()
+        return joints[:, 0]
