@@ -31,7 +31,9 @@ def read_json(path: Path, setting: str) -> Any:
         raise ValueError(f"{path} is no valid JSON: {error}. Fetch it again.") from error
 
 
-def read_annotations(path: Path, num_keypoints: int, setting: str, category: int = 1) -> dict[str, Any]:
+def read_annotations(
+    path: Path, num_keypoints: int, setting: str, category: int = 1, silhouettes: bool = False
+) -> dict[str, Any]:
     """A COCO annotation file, reduced to what is needed, each entry checked.
 
     Args:
@@ -39,6 +41,7 @@ def read_annotations(path: Path, num_keypoints: int, setting: str, category: int
         num_keypoints: K of the dataset's skeleton.
         setting: how the user named the file.
         category: whose annotations to keep; they become category 1.
+        silhouettes: keep everyone's segmentation, not only that of crowds and of people without keypoints.
 
     Returns:
         {"images": [...], "annotations": [...], "categories": [...]}; an annotation without `area` is given its
@@ -64,6 +67,9 @@ def read_annotations(path: Path, num_keypoints: int, setting: str, category: int
             labelled = sum(flag > 0 for flag in kept["keypoints"][2::3])
             kept["num_keypoints"] = entry.get("num_keypoints", labelled)
             kept["area"] = entry.get("area", math.prod(entry["bbox"][2:]))
+            # Silhouettes are most of the file; of people without keypoints they say where a loss must not look.
+            if "segmentation" in entry and (silhouettes or kept["iscrowd"] or kept["num_keypoints"] == 0):
+                kept["segmentation"] = entry["segmentation"]
             _check_annotation(kept, num_keypoints, known, path)
             annotations.append(kept)
     except KeyError as error:

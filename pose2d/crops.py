@@ -45,6 +45,12 @@ class Patches(Protocol):
         ...
 
 
+class Extra(Protocol):
+    """What else the workers make for a batch, given its rows and the (B, 2, 3) matrices from crop to image pixels."""
+
+    def __call__(self, rows: np.ndarray, to_image: np.ndarray) -> dict[str, Tensor]: ...
+
+
 @dataclass(frozen=True)
 class CropRules:
     """How a person becomes a crop.
@@ -87,6 +93,7 @@ class CropSource(Dataset[Raw]):
         seed: int,
         warp_here: bool,
         patches: Patches | None = None,
+        extra: Extra | None = None,
     ) -> None:
         self.people = people
         self.rules = rules
@@ -94,6 +101,7 @@ class CropSource(Dataset[Raw]):
         self.seed = seed
         self.warp_here = warp_here
         self.patches = patches
+        self.extra = extra
         self.flip_index = np.array(people.skeleton.flip_index)
 
     def __getitem__(self, job: tuple[int, np.ndarray]) -> Raw:
@@ -125,6 +133,7 @@ class CropSource(Dataset[Raw]):
             "colours": torch.from_numpy(colours.astype(np.float32)),
             "index": torch.from_numpy(rows),
             "unreadable": unreadable,
+            "extra": self.extra(rows, to_image) if self.extra else {},
         }
 
     def _pixels(self, rows: np.ndarray, to_image: np.ndarray) -> tuple[Tensor | Windows, dict[int, str]]:
@@ -243,7 +252,7 @@ class Crops:
     """Implements `engine.task.Batches`.
 
     A batch: "image" (B, 3, H, W) float32 normalised; "keypoints" (B, K, 2) [crop px]; "visibility" (B, K) 0, 1, 2;
-    "to_image" (B, 2, 3) from crop to image pixels; "index" (B,) rows of `people`.
+    "to_image" (B, 2, 3) from crop to image pixels; "index" (B,) rows of `people`; and what `extra` makes.
 
     Attributes:
         unreadable: for each image that could not be decoded so far, why.
@@ -260,6 +269,7 @@ class Crops:
         device: torch.device,
         shuffle: str,
         patches: Patches | None = None,
+        extra: Extra | None = None,
     ) -> None:
         self.people = people
         self.rules = rules
@@ -269,7 +279,7 @@ class Crops:
         self.order = Order(people, training, loading, shuffle)
         warp_here = device.type == "cpu"
         self.loader = DataLoader(
-            CropSource(people, rules, augmentation, loading.seed, warp_here, patches),
+            CropSource(people, rules, augmentation, loading.seed, warp_here, patches, extra),
             batch_size=None,
             sampler=self.order,
             num_workers=loading.workers,
@@ -297,9 +307,10 @@ class Crops:
         if isinstance(pixels, Windows):
             crop = warp(pixels.to(self.device), self.rules.size)
         else:
-            crop = pixels.to(self.device, non_blocking=True).float()
+            crop = pixels.to(self.device, non_blocking=True)
         names = ("keypoints", "visibility", "to_image", "index")
         batch = {name: raw[name].to(self.device, non_blocking=True) for name in names}
+        batch |= {name: tensor.to(self.device, non_blocking=True) for name, tensor in raw["extra"].items()}
         colours = raw["colours"].to(self.device, non_blocking=True)
         if colours.shape[1]:
             gain, offset = colours[:, 0, None, None], colours[:, 1, None, None]

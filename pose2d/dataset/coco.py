@@ -17,16 +17,20 @@ class Coco:
         train, validation: names of the splits, e.g. "train2017".
         boxes: "ground_truth", or a detector's result file in COCO's format under `root`, used for validation.
         min_box_score: detected boxes must score more.
+        silhouettes: keep everyone's outline, which `task.mask=all` needs; they are most of the file.
     """
 
     name = "coco"
     notes: tuple[str, ...] = ()
 
-    def __init__(self, root: str, train: str, validation: str, boxes: str, min_box_score: float) -> None:
+    def __init__(
+        self, root: str, train: str, validation: str, boxes: str, min_box_score: float, silhouettes: bool
+    ) -> None:
         self.root = Path(root).expanduser()
         self.names = {"train": train, "validation": validation}
         self.boxes = boxes
         self.min_box_score = min_box_score
+        self.silhouettes = silhouettes
         self.skeleton = get_skeleton("coco_17")
         if not (self.root / "annotations").is_dir():
             found = sorted(path.name for path in self.root.iterdir()) if self.root.is_dir() else []
@@ -39,7 +43,9 @@ class Coco:
     def people(self, split: Split) -> People:
         name = self.names[split]
         path = self.root / "annotations" / f"person_keypoints_{name}.json"
-        truth = read_annotations(path, self.skeleton.num_joints, f"dataset.{split}={name}")
+        truth = read_annotations(
+            path, self.skeleton.num_joints, f"dataset.{split}={name}", silhouettes=self.silhouettes
+        )
         people = annotated_people(truth, self._images(name), self.skeleton, COCO_SIGMAS, COCO_UPPER, str(path))
         if split == "train" or self.boxes == "ground_truth":
             return people

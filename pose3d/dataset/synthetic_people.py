@@ -159,8 +159,10 @@ class SyntheticPeople:
         images = RenderedImages(self.seed, split, self.counts[split], self.height, self.width, self.poses(split))
         rows: list[tuple] = []
         annotations = []
+        lenses = np.zeros((len(images), 3))
         for index in range(len(images)):
             lens, crowd = images.scene(index)
+            lenses[index] = lens.focal, *lens.centre
             for person in crowd:
                 found = annotate(person, lens)
                 if found is None:
@@ -197,7 +199,7 @@ class SyntheticPeople:
             sigmas=np.array(COCO_SIGMAS),
             upper=COCO_UPPER,
             box_source="ground truth",
-            truth={"coco": truth, "joints": joints},
+            truth={"coco": truth, "joints": joints, "lenses": lenses},
         )
 
 
