@@ -50,7 +50,9 @@ def facing(joints: np.ndarray, turn: float) -> np.ndarray:
 def contact_sheet(seed: int) -> Any:
     """A figure with a row of stick figures per action, time from left to right."""
     figure = new_figure(1.05 * COLUMNS, 1.75 * len(ACTIONS))
-    for row, (name, axes) in enumerate(zip(ACTIONS, figure.subplots(len(ACTIONS), 1), strict=True)):
+    for row, (name, axes) in enumerate(
+        zip(ACTIONS, figure.subplots(len(ACTIONS), 1, squeeze=False)[:, 0], strict=True)
+    ):
         fps = COLUMNS / SECONDS
         poses = motion(name, seed, 50, SECONDS, round(50 / fps))[:COLUMNS]
         points, depth = View().flatten(facing(poses, 0.5 if row % 2 else -0.5))
@@ -109,7 +111,8 @@ def histograms(invented: np.ndarray, real: np.ndarray | None) -> Any:
     grid = figure.subplots(4, 4)
     for (name, values), axes in zip(ours.items(), grid.flat, strict=True):
         both = np.concatenate([values, theirs.get(name, values)])
-        bins = np.linspace(*np.percentile(both, [0.1, 99.9]), 50)
+        low, high = np.percentile(both, [0.1, 99.9])
+        bins = np.linspace(low, high, 50)
         if name in theirs:
             axes.hist(theirs[name], bins, density=True, color=GHOST, label="CMU")
         axes.hist(values, bins, density=True, histtype="step", color=INK, linewidth=1.6, label="synthetic")

@@ -51,7 +51,7 @@ class DetectorNoise:
         if not (self.jitter or self.outliers or self.swaps or self.missing):
             return keypoints, None
         frames, joints, _ = keypoints.shape
-        height = np.ptp(keypoints[..., 1], axis=1).mean()
+        height = max(np.ptp(keypoints[..., 1], axis=1).mean(), 1.0)
         hardness = np.array([HARDER.get(name.rpartition("_")[2], 1.0) for name in skeleton.joints])
         found = keypoints.astype(np.float64)
 
