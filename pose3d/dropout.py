@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 PLACES = 8  # binary digits of the probability that are worth one random bit each
 
@@ -17,14 +20,38 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if not packs_bits(self, inputs):
+        if not (self.training and _packs(inputs, self.p)):
             return super().forward(inputs)
-        return inputs * (keep_mask(inputs.shape, self.p) * (1 / (1 - self.p))).to(inputs.dtype)
+        return inputs * scaled_mask(inputs, self.p)
 
 
-def packs_bits(layer: Dropout, inputs: Tensor) -> bool:
-    """Whether the mask for these inputs is made of packed bits."""
-    return layer.training and inputs.device.type == "cpu" and _binary(layer.p) and not torch.compiler.is_compiling()
+class ReLUDropout(nn.Dropout):
+    """ReLU, then `Dropout`, in one: the gradient needs no mask, an output is above 0 where both let it pass."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not (self.training and _packs(inputs, self.p)):
+            return super().forward(inputs.relu())
+        return _ReLUDropout.apply(inputs, self.p)
+
+
+class _ReLUDropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, p: float) -> Tensor:
+        outputs = inputs.relu().mul_(scaled_mask(inputs, p))
+        ctx.save_for_backward(outputs)
+        ctx.scale = 1 / (1 - p)
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (outputs,) = ctx.saved_tensors
+        return torch.ops.aten.threshold_backward(gradient, outputs, 0).mul_(ctx.scale), None
+
+
+def scaled_mask(values: Tensor, p: float) -> Tensor:
+    """Of the shape and type of `values`: 0 with probability `p`, else 1 / (1 - p)."""
+    return (keep_mask(values.shape, p) * (1 / (1 - p))).to(values.dtype)
 
 
 def keep_mask(shape: torch.Size, p: float) -> Tensor:
@@ -46,5 +73,7 @@ def _random_words(count: int) -> Tensor:
     return torch.empty(count, dtype=torch.int64).random_(-(2**63), None)
 
 
-def _binary(p: float) -> bool:
-    return 0 < p < 1 and (p * 2**PLACES).is_integer()
+def _packs(inputs: Tensor, p: float) -> bool:
+    """Whether packed bits can make this mask."""
+    binary = 0 < p < 1 and (p * 2**PLACES).is_integer()
+    return binary and inputs.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pose3d.dropout import Dropout
+from pose3d.dropout import ReLUDropout
 from pose3d.linear import clipped_linear, frobenius_norm
 
 
@@ -79,7 +79,8 @@ class ClippedLinear(nn.Linear):
 class BatchNorm(nn.BatchNorm1d):
     """Batch norm whose running variance is the batch's own (biased) variance, as in TensorFlow.
 
-    PyTorch keeps the unbiased one, larger by N / (N - 1). `momentum` is PyTorch's: 0.01 is TensorFlow's 0.99.
+    PyTorch keeps the unbiased one, larger by N / (N - 1). `momentum` is PyTorch's: 0.01 is TensorFlow's 0.99. It is
+    fixed, so batches are not counted (`num_batches_tracked` stays 0).
     """
 
     num_batches_tracked: Tensor
@@ -91,7 +92,6 @@ class BatchNorm(nn.BatchNorm1d):
         count = inputs.shape[0]
         if not self.training or count == 1:  # a batch of one is PyTorch's to refuse
             return super().forward(inputs)
-        self.num_batches_tracked.add_(1)
         # PyTorch does running = (1 - m) running + m variance N / (N - 1): take that factor in before and out after.
         running_var = self.running_var * (count / (count - 1))
         outputs = F.batch_norm(
@@ -119,8 +119,7 @@ class Layer(nn.Sequential):
         self.linear = ClippedLinear(in_features, out_features, max_weight_norm)
         if batch_norm:
             self.norm = BatchNorm(out_features, eps=batch_norm_eps, momentum=0.01)
-        self.activation = nn.ReLU()
-        self.dropout = Dropout(dropout)
+        self.activation = ReLUDropout(dropout)
 
 
 class ResidualMLP(nn.Module):

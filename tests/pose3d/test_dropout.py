@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose3d.dropout import Dropout, keep_mask
+from pose3d.dropout import Dropout, ReLUDropout, keep_mask
 
 
 @pytest.mark.parametrize("p", [0.5, 0.25, 0.75, 0.1875, 253 / 256, 1 / 256])
@@ -30,8 +30,25 @@ def test_what_is_kept_is_scaled_and_gradients_follow_the_same_mask():
     assert 0.2 < dropped.float().mean() < 0.3
 
 
-def test_torchs_generator_alone_decides():
-    layer, inputs = Dropout(0.5), torch.ones(33, 7)
+@pytest.mark.parametrize("p", [0.5, 0.25, 0.1])
+def test_relu_and_dropout_in_one_is_one_after_the_other(p):
+    inputs = torch.randn(64, 100)
+    weigh = torch.randn(64, 100)
+    results = []
+    for layer in (ReLUDropout(p), torch.nn.Sequential(torch.nn.ReLU(), Dropout(p))):
+        torch.manual_seed(2)
+        leaf = inputs.clone().requires_grad_()
+        outputs = layer(leaf)
+        (outputs * weigh).sum().backward()
+        results.append((outputs.detach(), leaf.grad))
+    for ours, plain in zip(*results, strict=True):
+        torch.testing.assert_close(ours, plain)
+    torch.testing.assert_close(ReLUDropout(p).eval()(inputs), inputs.relu(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", [Dropout, ReLUDropout])
+def test_torchs_generator_alone_decides(kind):
+    layer, inputs = kind(0.5), torch.ones(33, 7)
     torch.manual_seed(5)
     first, second = layer(inputs), layer(inputs)
     np.random.seed(123)  # noqa: NPY002
@@ -58,8 +75,9 @@ def test_other_probabilities_are_pytorchs(p):
     torch.testing.assert_close(ours, torch.nn.Dropout(p)(inputs), rtol=0, atol=0)
 
 
-def test_half_precision_stays_half():
-    assert Dropout(0.5)(torch.ones(8, 8, dtype=torch.bfloat16)).dtype == torch.bfloat16
+@pytest.mark.parametrize("kind", [Dropout, ReLUDropout])
+def test_half_precision_stays_half(kind):
+    assert kind(0.5)(torch.ones(8, 8, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
 def test_under_compilation_it_is_pytorchs(monkeypatch):
