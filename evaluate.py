@@ -26,10 +26,16 @@ def main(cfg: DictConfig) -> float:
         loading = Loading(size, config.seed, world.rank, world.size, config.trainer.workers, drop_last=False)
         batches = task.batches(instantiate(config.dataset), False, loading, device.torch)
         instantiate(config.precision).resolve(device).prepare(task.model)
+        where = str(device)
+        if cfg.runtime != "torch":
+            from deploy.runtime import compute_with
+
+            name = state["choices"]["model"]
+            where = compute_with(task, cfg.runtime, cfg.network, path, name, str(device.torch))
         metrics, scores = evaluate(task, batches, device, world)
         if world.rank == 0:
             folder = Path(cfg.output or path.parent)
-            print(report(metrics, folder, str(device), path, OmegaConf.to_container(config, resolve=True)))
+            print(report(metrics, folder, where, path, OmegaConf.to_container(config, resolve=True)))
             if cfg.predictions:
                 write_predictions(Path(cfg.predictions), metrics)
             if cfg.pictures or cfg.frames:

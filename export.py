@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from deploy.export import Options, export_network
+from deploy.metadata import sha256
 from deploy.om import Atc
 from engine.restore import build_task, choose_model, restore
 
@@ -27,7 +28,11 @@ def main(cfg: DictConfig) -> None:
         cfg.format,
         Options(cfg.opset, cfg.dtype, sizes, list(cfg.dynamic), cfg.conv2d, cfg.streaming),
         Atc(cfg.soc_version, cfg.precision_mode, cfg.aipp, list(cfg.atc_options)),
-        about={"checkpoint": str(checkpoint), "config": OmegaConf.to_container(config, resolve=True)},
+        about={
+            "checkpoint": str(checkpoint),
+            "checkpoint_sha256": sha256(checkpoint),
+            "config": OmegaConf.to_container(config, resolve=True),
+        },
         real=instantiate(config.dataset) if cfg.real else None,
     )
 

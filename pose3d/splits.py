@@ -28,7 +28,14 @@ def pack_split(
 
 
 def training_batches(
-    packed: Packed, model: Lifter, loading: Any, device: torch.device, *, stride: int = 1, flip: bool = False
+    packed: Packed,
+    model: Lifter,
+    loading: Any,
+    device: torch.device,
+    *,
+    stride: int = 1,
+    flip: bool = False,
+    trajectory: bool = False,
 ) -> WindowBatches:
     """Shuffled windows as long as the model's receptive field asks; `loading` is `engine.task.Loading`."""
     return WindowBatches(
@@ -40,6 +47,7 @@ def training_batches(
         device=device,
         stride=stride,
         flip=flip,
+        trajectory=trajectory,
         drop_last=loading.drop_last,
         rank=loading.rank,
         world_size=loading.world_size,

@@ -6,6 +6,7 @@ needs a place. Labelled windows teach both networks; unlabelled ones go through 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -17,9 +18,10 @@ from pose.skeleton import mirror
 from pose3d.lifter import Lifter
 from pose3d.packed import Packed, mirror_keypoints, pack
 from pose3d.sequence import MotionDataset, PoseSequence
+from pose3d.splits import conditions, evaluation_batches, training_batches
 from pose3d.subset import subset
 from pose3d.trajectory import ROOT, LabelledAndUnlabelled, PoseAndTrajectory, TrajectoryErrors, bone_lengths
-from pose3d.windows import SequenceBatches, WindowBatches
+from pose3d.windows import SequenceBatches
 
 Batch = dict[str, Tensor]
 
@@ -90,32 +92,18 @@ class SemiSupervised:
         self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
     ) -> LabelledAndUnlabelled | SequenceBatches:
         """Windows with and without labels for training, whole sequences for evaluation."""
-        lifter = self.lifter
-        window = {"receptive_field": lifter.receptive_field, "causal": lifter.causal, "device": device}
-        shard = {"rank": loading.rank, "world_size": loading.world_size}
         if not training:
             packed = self._pack(dataset.sequences("validation"), device)
             self.evaluated = packed, dataset
-            return SequenceBatches(packed, **window, **shard)
-        sample = {
-            "batch_size": loading.batch_size,
-            "stride": self.stride,
-            "flip": self.flip_augment,
-            "trajectory": True,
-        }
+            return evaluation_batches(packed, self.lifter, loading, device)
         labelled, unlabelled = self.split(dataset.sequences("train"))
-        with_labels = WindowBatches(
-            self._pack(labelled, device),
-            **window,
-            **shard,
-            **sample,
-            seed=loading.seed,
-            drop_last=loading.drop_last,
+        sample = {"stride": self.stride, "flip": self.flip_augment, "trajectory": True}
+        stream = replace(loading, seed=loading.seed + 1, drop_last=False)
+        return LabelledAndUnlabelled(
+            training_batches(self._pack(labelled, device), self.lifter, loading, device, **sample),
+            training_batches(self._pack(unlabelled, device), self.lifter, stream, device, **sample),
+            self.warmup_epochs,
         )
-        without = WindowBatches(
-            self._pack(unlabelled, device), **window, **shard, **sample, seed=loading.seed + 1, drop_last=False
-        )
-        return LabelledAndUnlabelled(with_labels, without, self.warmup_epochs)
 
     def split(self, sequences: list[PoseSequence]) -> tuple[list[PoseSequence], list[PoseSequence]]:
         """The labelled sequences, cut to their share, and the unlabelled ones, whole.
@@ -210,12 +198,10 @@ class SemiSupervised:
         packed, dataset = self.evaluated
         labelled = ", ".join(self.labelled_subjects) or "all subjects"
         protocol = {
-            "dataset": dataset.name,
-            "keypoints": dataset.keypoint_source,
+            **conditions(dataset),
             "labels": f"{100 * self.labelled_share:g} % of {labelled}",
             "flip_test": self.flip_test,
             "alignment": "none but the root (MPJPE), similarity per frame (P-MPJPE), scale per frame (N-MPJPE)",
-            "notes": "; ".join(dataset.notes),
         }
         return TrajectoryErrors(
             packed, actions=dataset.actions, protocol=protocol, drop_last=False, by_subject=self.by_subject
