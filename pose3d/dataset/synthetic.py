@@ -35,7 +35,7 @@ class Synthetic:
         fps: frames per second, before `frame_step`.
         frame_step: keep every n-th frame.
         num_cameras: views of each take.
-        actions: which of the fifteen, in the order they are printed; none named means all.
+        actions: which of the fifteen, in the order they are printed; None for all.
         proportion_spread: standard deviation of a segment's share of stature, as a fraction of it.
         camera_distance, camera_height, camera_roll, focal: ranges (low, high), see `CameraRanges`.
         jitter, outliers, swaps, missing: see `DetectorNoise`; all zero leaves the keypoints exact.
@@ -51,7 +51,7 @@ class Synthetic:
         fps: float,
         frame_step: int,
         num_cameras: int,
-        actions: Sequence[str],
+        actions: Sequence[str] | None,
         proportion_spread: float,
         camera_distance: Sequence[float],
         camera_height: Sequence[float],
@@ -90,7 +90,7 @@ class Synthetic:
                 raise ValueError(
                     f"dataset.{key}={list(values)} must be [low, high] with 0 < low <= high (roll: any sign)."
                 )
-        unknown = [action for action in actions if action not in ACTIONS]
+        unknown = [action for action in actions or () if action not in ACTIONS]
         if unknown:
             raise ValueError(f"dataset.actions has {', '.join(unknown)}. There are {', '.join(ACTIONS)}.")
         self.seed = seed
@@ -108,7 +108,7 @@ class Synthetic:
         self.noise = DetectorNoise(jitter, outliers, swaps, missing)
         self.name = "synthetic"
         self.keypoint_source = f"ground truth with {self.noise}" if any(astuple(self.noise)) else "ground truth"
-        self.actions = tuple(actions) or tuple(ACTIONS)
+        self.actions = tuple(actions or ACTIONS)
         self.notes = ("procedural motion, not recorded",)
 
     def sequences(self, split: Split) -> list[PoseSequence]:

@@ -34,7 +34,7 @@ def build(**changes) -> Synthetic:
 @lru_cache
 def whole():
     """Every action once, seen by four cameras."""
-    return build(actions=(), train_subjects=1, num_cameras=4, frames=250, frame_step=5).sequences("train")
+    return build(actions=None, train_subjects=1, num_cameras=4, frames=250, frame_step=5).sequences("train")
 
 
 def by_name(sequences):
@@ -42,7 +42,7 @@ def by_name(sequences):
 
 
 def test_the_default_lists_the_fifteen_actions_of_human36m():
-    assert build(actions=()).actions == tuple(ACTIONS)
+    assert build(actions=None).actions == tuple(ACTIONS)
     assert " ".join(ACTIONS) == (
         "Directions Discussion Eating Greeting Phoning Photo Posing Purchases Sitting SittingDown Smoking Waiting "
         "WalkDog Walking WalkTogether"
@@ -71,7 +71,7 @@ def test_the_same_seed_makes_the_same_world_and_another_one_another():
 
 
 def test_asking_for_less_changes_nothing_in_what_remains():
-    more = by_name(build(train_subjects=3, takes=2, actions=()).sequences("train"))
+    more = by_name(build(train_subjects=3, takes=2, actions=None).sequences("train"))
     less = build(train_subjects=2, actions=["Sitting"]).sequences("train")
     assert len(less) == 4
     for sequence in less:
