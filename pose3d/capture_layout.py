@@ -22,6 +22,8 @@ class CaptureLayout:
             loops that a tree does not need.
         root: the joint assembly starts from.
         score_background: whether the heatmap loss includes the background channel.
+        limb_lengths: [m], for lifting where the training people have none: the means of 600 figures of
+            dataset=synthetic_people. Zero for the hand, of which we have no data.
     """
 
     name: str
@@ -30,6 +32,7 @@ class CaptureLayout:
     unscored_limbs: frozenset[int]
     root: int
     score_background: bool
+    limb_lengths: tuple[float, ...]
 
     @property
     def num_joints(self) -> int:
@@ -96,6 +99,12 @@ BODY = CaptureLayout(
     unscored_limbs=frozenset({9, 13, 21, 22}),
     root=1,
     score_background=False,
+    limb_lengths=(
+        0.472, 0.406, 0.419, 0.472, 0.406, 0.419,
+        0.140, 0.285, 0.248, 0.231, 0.140, 0.285, 0.248, 0.231,
+        0.230, 0.056, 0.056, 0.106, 0.106, 0.217,
+        0.230, 0.253, 0.253,
+    ),
 )  # fmt: skip
 
 _FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -112,6 +121,7 @@ HAND = CaptureLayout(
     unscored_limbs=frozenset(),
     root=0,
     score_background=True,
+    limb_lengths=(0.0,) * 20,
 )
 
 LAYOUTS = {layout.name: layout for layout in (BODY, HAND)}

@@ -6,6 +6,8 @@ the heatmaps (L2) that both see the last stage's two outputs and the front's fea
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -33,6 +35,7 @@ class TotalCapture(nn.Module):
     """
 
     stride = 8
+    export_sizes: ClassVar = {"H": 368, "W": 368}
 
     def __init__(self, part: str, num_stages: int, width: float) -> None:
         super().__init__()
@@ -41,7 +44,7 @@ class TotalCapture(nn.Module):
         self.layout = get_layout(part)
         self.num_stages = num_stages
         self.io = IO(
-            inputs={"images": ("B", 3, "H", "W")},
+            inputs={"image": ("B", 3, "H", "W")},
             outputs={
                 "heatmaps": ("B", "S", self.layout.num_heatmaps, "h", "w"),
                 "fields": ("B", "S", self.layout.num_fields, "h", "w"),
@@ -50,6 +53,9 @@ class TotalCapture(nn.Module):
 
         def hidden(channels: int) -> int:
             return max(8, round(channels * width / 8) * 8)
+
+        # Statistics of the training people [m], for lifting; they ship with the weights.
+        self.register_buffer("limb_lengths", torch.tensor(self.layout.limb_lengths))
 
         channels = 3
         for name, size in _FRONT:
@@ -72,17 +78,17 @@ class TotalCapture(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.constant_(module.bias, 1e-4)  # type: ignore[arg-type]
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Predict every stage.
 
         Args:
-            images: (B, 3, H, W) RGB, x / 255 - 0.5; H and W multiples of 8.
+            image: (B, 3, H, W) RGB, x / 255 - 0.5; H and W multiples of 8.
 
         Returns:
             (B, S, J + 1, H / 8, W / 8) heatmaps, the background last, and
             (B, S, 3 L, H / 8, W / 8) orientation fields, channel 3 limb + axis.
         """
-        features = images
+        features = image
         for name, _ in _FRONT:
             pooled = name == "pool"
             features = F.max_pool2d(features, 2) if pooled else F.relu(self.get_submodule(name)(features))

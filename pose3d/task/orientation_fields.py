@@ -1,0 +1,269 @@
+"""Monocular Total Capture: everyone's heatmaps and 3D orientation fields, assembled to people and lifted to 3D."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pose2d.affine import transform
+from pose2d.augment import Augmentation
+from pose2d.crops import CropRules, Crops
+from pose2d.image import Normalization
+from pose2d.people import People, PeopleDataset
+from pose3d.assembly import assemble
+from pose3d.capture_layout import BODY
+from pose3d.capture_people import Targets, crops_of, main_people, targets_of, whole_images
+from pose3d.capture_scores import CaptureScores
+from pose3d.capture_weights import load_capture_weights
+from pose3d.field_lifting import lift_perspective
+from pose3d.field_loss import field_error, heatmap_error
+from pose3d.fields import draw_fields, draw_heatmaps, enlarge, limb_vectors
+from pose3d.region_masks import RegionMasks
+from pose3d.scenes import ASSUMED_FOCAL, Company, Scenes
+
+Batch = dict[str, Tensor]
+# The network reads grey levels / 255 - 0.5.
+STRIDE = 8  # crop pixels a cell of the network's maps
+_NORMALIZATION = Normalization("rgb", (127.5,) * 3, (255.0,) * 3)
+
+
+class OrientationFields:
+    """Train and score a model that gives "heatmaps" and "fields" of the capture layout's body for "image".
+
+    Args:
+        model: the network.
+        metric: what picks the best checkpoint: "ap", or "angle_deg".
+        weights: file of another project to start from (`pose3d.capture_weights` says which), or None.
+        size: side of the square crops, a multiple of 8 [px].
+        padding: a crop reaches this much farther than the person.
+        reduced_decode, unreadable: see `pose2d.crops.CropRules`.
+        shuffle: "person", or "image": people of an image stay together, so that it is decoded once an epoch.
+        augment: the settings of `pose2d.augment.Augmentation`, or None for none.
+        people: whose crops are trained on: "all", or "main", the original's choice.
+        alone: only a crop's own person is a target, and others' boxes are masked, as in the original.
+        visible_only: labelled but hidden keypoints do not count, as in the original.
+        channels: which heatmaps and fields a sample teaches: "dataset", all that its kind of data can label; or
+            "person", those labelled for its own person, as in the original.
+        mask: "miss", "all" or "none", see `pose3d.region_masks`.
+        resolution: where losses are taken: "maps", an eighth of the crop, or "crop", after TF1's bicubic enlargement.
+        field_weight: of the fields' loss relative to the heatmaps'.
+        pof2d: samples of which only 2D is known teach the fields, too. The seed's training says no.
+        off_limb: see `pose3d.field_loss.field_error`.
+        peak_threshold, min_joints, most_people: see `pose3d.assembly.assemble`.
+        pixel_sigma, limb_sigma: see `pose3d.field_lifting.lift_perspective`.
+        evaluator: "pycocotools", or "fast" for the same numbers sooner.
+        results: file for the people found in COCO's result format, or None.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        metric: str,
+        weights: str | None,
+        size: int,
+        padding: float,
+        reduced_decode: bool,
+        unreadable: str,
+        shuffle: str,
+        augment: Mapping[str, Any] | None,
+        people: str,
+        alone: bool,
+        visible_only: bool,
+        channels: str,
+        mask: str,
+        resolution: str,
+        field_weight: float,
+        pof2d: bool,
+        off_limb: bool,
+        peak_threshold: float,
+        min_joints: int,
+        most_people: int,
+        pixel_sigma: float,
+        limb_sigma: float,
+        evaluator: str,
+        results: str | None,
+    ) -> None:
+        layout = getattr(model, "layout", None)
+        if layout is not BODY:
+            raise ValueError(
+                "task=orientation_fields trains model=total_capture with model.part=body; "
+                f"{type(model).__name__} gives {layout.name if layout else ', '.join(model.io.outputs)}. "
+                "There is no dataset of hands."
+            )
+        for name, value, known in (
+            ("metric", metric, ("ap", "angle_deg")),
+            ("people", people, ("all", "main")),
+            ("channels", channels, ("dataset", "person")),
+            ("resolution", resolution, ("maps", "crop")),
+            ("evaluator", evaluator, ("pycocotools", "fast")),
+        ):
+            if value not in known:
+                raise ValueError(f"task.{name} must be {' or '.join(known)}, got {value}.")
+        if size < 8 or size % 8:
+            raise ValueError(f"task.size must be a multiple of 8, got {size}.")
+        self.model, self.layout = model, BODY
+        self.monitor, self.higher_is_better = metric, metric == "ap"
+        self.weights = weights
+        self.rules = CropRules((size, size), padding, False, reduced_decode, unreadable)
+        self.shuffle = shuffle
+        self.augmentation = None if augment is None else Augmentation(**augment)
+        self.people, self.alone, self.visible_only, self.channels = people, alone, visible_only, channels
+        self.mask, self.field_weight = mask, field_weight
+        self.stride = 1 if resolution == "crop" else STRIDE
+        self.pof2d, self.off_limb = pof2d, off_limb
+        self.peak_threshold, self.min_joints, self.most_people = peak_threshold, min_joints, most_people
+        self.pixel_sigma, self.limb_sigma = pixel_sigma, limb_sigma
+        self.evaluator, self.results = evaluator, results
+        self.known: Tensor | None = None  # (2, J) joints that flat and spatial training data can label
+        self.evaluated: tuple[People, Targets, dict[str, Any], Crops] | None = None
+
+    def batches(self, dataset: PeopleDataset, training: bool, loading: Any, device: torch.device) -> Scenes:
+        everyone = dataset.people("train" if training else "validation")
+        targets = targets_of(everyone, self.visible_only and training, dataset.name)
+        if training:
+            rows = main_people(everyone) if self.people == "main" else np.arange(len(everyone))
+            shown, own = crops_of(everyone, rows, targets), rows
+            if self.weights is not None:
+                load_capture_weights(self.model, self.weights)
+            kinds = [targets.labelled[targets.spatial == kind].any(axis=0) for kind in (False, True)]
+            self.known = torch.from_numpy(np.stack(kinds)).to(device)
+            if targets.spatial.any():
+                first, second = (list(side) for side in zip(*self.layout.limbs, strict=True))
+                limbs = targets.joints[targets.spatial][:, first] - targets.joints[targets.spatial][:, second]
+                self.model.limb_lengths.copy_(torch.from_numpy(np.linalg.norm(limbs, axis=-1).mean(axis=0)))
+        else:
+            shown = whole_images(everyone)
+            own = np.full(len(shown), -1)
+        rules = self.rules if training else CropRules(self.rules.size, 1.0, False, True, self.rules.unreadable)
+        masks = RegionMasks(shown, self.mask if training else "none", rules.size, self.stride if training else STRIDE)
+        company = Company(masks, shown.image, own, everyone)
+        augmentation = self.augmentation if training else None
+        crops = Crops(
+            shown, rules, _NORMALIZATION, augmentation, training, loading, device, self.shuffle, extra=company
+        )
+        if not training:
+            protocol = {
+                "dataset": dataset.name,
+                "input": f"whole images in {rules.size[0]}x{rules.size[1]}, one scale",
+                "focal length": "known" if "lenses" in everyone.truth else f"assumed {ASSUMED_FOCAL} x longer side",
+                "notes": "; ".join(dataset.notes),
+            }
+            self.evaluated = everyone, targets, protocol, crops
+        return Scenes(crops, everyone, targets, device)
+
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
+        """What a batch teaches: "heatmaps", "fields", "mask", valid "joints" (B, J) and "limbs" (B, L), "spatial"."""
+        size = self.rules.size[0] // self.stride
+        # The original knows one person a crop, and masks the others' boxes.
+        people = slice(0, 1) if self.alone else slice(None)
+        keypoints, labelled, directions = (batch[name][:, people] for name in ("keypoints", "labelled", "directions"))
+        first, second = (torch.tensor(side, device=labelled.device) for side in zip(*self.layout.limbs, strict=True))
+        heatmaps = draw_heatmaps(keypoints, labelled, size, size, self.stride)
+        limbs = labelled[:, :, first] & labelled[:, :, second]
+        fields = draw_fields(self.layout, keypoints, directions, limbs, size, size, self.stride)
+        spatial = batch["spatial"].any(1)
+        if self.channels == "person":
+            joints = labelled[:, 0]
+        else:
+            assert self.known is not None
+            joints = torch.where(spatial[:, None], self.known[1], self.known[0])
+        mask = batch["mask"]
+        if self.alone:
+            mask = mask * _outside(batch["boxes"][:, 1:], batch["to_image"], size, self.stride)
+        return {
+            "heatmaps": heatmaps[:, : self.layout.num_joints],
+            "fields": fields,
+            "mask": mask,
+            "joints": joints,
+            "limbs": joints[:, first] & joints[:, second],
+            "spatial": spatial,
+        }
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        heatmaps, fields = (maps.float() for maps in self.model(batch["image"]))
+        if self.stride == 1:
+            heatmaps, fields = enlarge(heatmaps), enlarge(fields)
+        truth = self.targets(batch)
+        mask = truth["mask"]
+        heat = heatmap_error(heatmaps, truth["heatmaps"], mask, truth["joints"])
+        field = field_error(fields, truth["fields"], mask, truth["limbs"], truth["spatial"], self.off_limb, self.pof2d)
+        loss = heat + self.field_weight * field
+        return loss, {"heatmap_error": heat.detach(), "field_error": field.detach()}
+
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        """Everyone in whole images (crops neither turned nor mirrored), K = most_people at most, best first.
+
+        Returns:
+            "heatmaps" (B, J + 1, h, w) and "fields" (B, 3 L, h, w) of the last stage; "keypoints" (B, K, J, 2)
+            [image px], "scores" (B, K, J), 0 where a joint was not found; "person_scores" (B, K), 0 for nobody;
+            "vectors" (B, K, L, 3) mean orientations; "joints" (B, K, J, 3) camera frame [m], NaN where not found.
+        """
+        heatmaps, fields = (maps[:, -1].float() for maps in self.model(batch["image"]))
+        B, K, J, L = len(fields), self.most_people, self.layout.num_joints, self.layout.num_limbs
+        keypoints, scores = fields.new_zeros(B, K, J, 2), fields.new_zeros(B, K, J)
+        person_scores, vectors = fields.new_zeros(B, K), fields.new_zeros(B, K, L, 3)
+        for row in range(B):
+            people = assemble(self.layout, heatmaps[row], fields[row], STRIDE, self.peak_threshold, self.min_joints, K)
+            count = min(K, len(people))
+            for target, found in (
+                (keypoints, people.keypoints),
+                (scores, people.scores),
+                (person_scores, people.person_scores),
+            ):
+                target[row, :count] = torch.from_numpy(found[:count]).to(target)
+            maps = fields[row].expand(count, -1, -1, -1)
+            vectors[row, :count] = limb_vectors(self.layout, maps, keypoints[row, :count], STRIDE)
+        found = scores > 0
+        placed = transform(keypoints.flatten(1, 2), batch["to_image"]).view_as(keypoints) * found[..., None]
+        joints = self._lift(placed, vectors, found, batch["lens"])
+        return {
+            "heatmaps": heatmaps,
+            "fields": fields,
+            "keypoints": placed,
+            "scores": scores,
+            "person_scores": person_scores,
+            "vectors": vectors,
+            "joints": joints,
+        }
+
+    def _lift(self, keypoints: Tensor, vectors: Tensor, found: Tensor, lens: Tensor) -> Tensor:
+        """(B, K, J, 3) joints in the camera frame [m], NaN where there is nobody or a joint was not found."""
+        joints = torch.full((*found.shape, 3), torch.nan, device=found.device)
+        image, person = found.any(-1).nonzero(as_tuple=True)
+        if len(image):
+            joints[image, person] = lift_perspective(
+                self.layout,
+                keypoints[image, person],
+                vectors[image, person],
+                found[image, person],
+                self.model.limb_lengths,  # pyright: ignore[reportArgumentType]
+                lens[image, :1].expand(-1, 2),
+                lens[image, 1:],
+                pixel_sigma=self.pixel_sigma,
+                limb_sigma=self.limb_sigma,
+            ).to(joints.dtype)
+        return joints
+
+    def metrics(self) -> CaptureScores:
+        if self.evaluated is None:
+            raise ValueError("metrics() scores the evaluation batches made last, and none were made.")
+        people, targets, protocol, crops = self.evaluated
+        return CaptureScores(people, targets, protocol, crops.unreadable, STRIDE, self.evaluator, self.results)
+
+
+def _outside(boxes: Tensor, to_image: Tensor, size: int, stride: int) -> Tensor:
+    """(B, 1, size, size) 1 where a cell lies in none of the (B, P, 4) boxes [image px]."""
+    cell = torch.arange(size, device=boxes.device) * float(stride)
+    m = to_image[:, :, :, None, None]
+    x = m[:, 0, 0] * cell + m[:, 0, 1] * cell[:, None] + m[:, 0, 2]
+    y = m[:, 1, 0] * cell + m[:, 1, 1] * cell[:, None] + m[:, 1, 2]
+    outside = torch.ones_like(x)
+    for box in boxes.unbind(1):
+        left, top, right, bottom = box[:, :, None, None].unbind(1)
+        outside *= ~((x > left) & (x < right) & (y > top) & (y < bottom))
+    return outside[:, None]
