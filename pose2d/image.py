@@ -84,8 +84,13 @@ def decode(encoded: bytes, name: str, reduce: int = 1) -> np.ndarray:
     """
     if encoded[:2] == b"\xff\xd8" and b"\xff\xd9" not in encoded[-4096:]:
         raise ValueError(f"{name} is a JPEG cut off after {len(encoded)} bytes (it has no end marker). Fetch it again.")
-    flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION | _RGB
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
+    flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
+    if _RGB:
+        flags = flags & ~cv2.IMREAD_COLOR | _RGB
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
+    except cv2.error as error:  # larger than OpenCV is willing to decode
+        raise ValueError(f"{name} cannot be decoded: {error}") from error
     if image is None:
         raise ValueError(f"{name} ({len(encoded)} bytes) cannot be decoded as an image. Fetch it again.")
     return image if _RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
