@@ -21,11 +21,21 @@ from pose3d.body import draw_body
 from pose3d.bvh import read_bvh
 from pose3d.performance import record
 
-COLUMNS = 14  # figures in a row of the contact sheet
-SPACING = 1.15  # between them [m]
-SECONDS = 10.0  # of a row and of a clip
+STRIPS = 3  # actions side by side on the contact sheet
+FIGURES = 8  # of an action
+SPACING = 0.95  # between them [m]
+SECONDS = 8.0  # of an action and of a clip
 CLIP_FPS = 25
-BONES = ("right_knee", "right_foot", "spine", "thorax", "neck", "head", "right_elbow", "right_wrist")
+BONES = {
+    "right_knee": "thigh",
+    "right_foot": "shank",
+    "spine": "hip to spine",
+    "thorax": "spine to thorax",
+    "neck": "thorax to neck",
+    "head": "neck to head",
+    "right_elbow": "upper arm",
+    "right_wrist": "forearm",
+}
 
 
 def motion(action: str, seed: int, fps: float, seconds: float, frame_step: int = 1) -> np.ndarray:
@@ -48,25 +58,22 @@ def facing(joints: np.ndarray, turn: float) -> np.ndarray:
 
 
 def contact_sheet(seed: int) -> Any:
-    """A figure with a row of stick figures per action, time from left to right."""
-    figure = new_figure(1.05 * COLUMNS, 1.75 * len(ACTIONS))
-    for row, (name, axes) in enumerate(
-        zip(ACTIONS, figure.subplots(len(ACTIONS), 1, squeeze=False)[:, 0], strict=True)
-    ):
-        fps = COLUMNS / SECONDS
-        poses = motion(name, seed, 50, SECONDS, round(50 / fps))[:COLUMNS]
-        points, depth = View().flatten(facing(poses, 0.5 if row % 2 else -0.5))
+    """A figure with a strip of stick figures per action, time from left to right."""
+    rows = -(-len(ACTIONS) // STRIPS)
+    figure = new_figure(6.0 * STRIPS, 1.85 * rows)
+    grid = figure.subplots(rows, STRIPS, squeeze=False)
+    for place, (name, axes) in enumerate(zip(ACTIONS, grid.flat, strict=False)):
+        poses = motion(name, seed, 50, SECONDS, round(50 * SECONDS / FIGURES))[:FIGURES]
+        points, depth = View().flatten(facing(poses, 0.5 if place % 2 else -0.5))
         points[..., 0] += SPACING * np.arange(len(poses))[:, None]
         for pose, far in zip(points, depth, strict=True):
             draw_bones(axes, pose, H36M_17, far)
         axes.axhline(0, color=GHOST, linewidth=0.8, zorder=0)
-        axes.set(xlim=(-0.8, SPACING * COLUMNS - 0.2), ylim=(-0.35, 2.15), aspect="equal")
-        axes.set_ylabel(name, color=INK, rotation=0, ha="right", va="center")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
-    figure.suptitle(f"Synthetic motion, seed {seed}: {SECONDS:g} s of each action", color=INK)
-    figure.tight_layout(rect=(0, 0, 1, 0.99))
+        axes.set(xlim=(-0.7, SPACING * FIGURES - 0.3), ylim=(-0.3, 2.0), aspect="equal")
+        axes.set_title(name, color=INK, fontsize=10, loc="left", pad=0)
+    for axes in grid.flat:
+        axes.axis("off")
+    figure.tight_layout()
     return figure
 
 
@@ -74,7 +81,10 @@ def measures(joints: np.ndarray) -> dict[str, np.ndarray]:
     """What the histograms count, from world joints (N, 17, 3): bone lengths [cm] and angles [degrees]."""
     joint = {name: joints[:, H36M_17.index(name)] for name in H36M_17.joints}
     parent = {H36M_17.joints[child]: H36M_17.joints[above] for child, above in H36M_17.bones}
-    found = {f"{bone} [cm]": 100 * np.linalg.norm(joint[bone] - joint[parent[bone]], axis=-1) for bone in BONES}
+    found = {
+        f"{name} [cm]": 100 * np.linalg.norm(joint[child] - joint[parent[child]], axis=-1)
+        for child, name in BONES.items()
+    }
     down = np.array([0.0, 0.0, -1.0])
     limbs = {}
     for side in ("right", "left"):
@@ -113,7 +123,9 @@ def histograms(invented: np.ndarray, real: np.ndarray | None) -> Any:
         both = np.concatenate([values, theirs.get(name, values)])
         low, high = np.percentile(both, [0.1, 99.9])
         bins = np.linspace(low, high, 50)
-        if name in theirs:
+        if name in theirs and np.std(theirs[name]) < 0.01 * np.mean(theirs[name]):  # one body, one length
+            axes.axvline(np.median(theirs[name]), color=GHOST, linewidth=5, label="CMU")
+        elif name in theirs:
             axes.hist(theirs[name], bins, density=True, color=GHOST, label="CMU")
         axes.hist(values, bins, density=True, histtype="step", color=INK, linewidth=1.6, label="synthetic")
         axes.set_title(name, fontsize=10, color=INK)

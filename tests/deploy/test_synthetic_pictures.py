@@ -13,11 +13,10 @@ from pose.skeleton import H36M_17
 from pose3d.actions import ACTIONS
 
 
-def test_the_sheet_has_a_row_per_action_named_beside_it():
+def test_the_sheet_has_a_strip_per_action_named_above_it():
     sheet = contact_sheet(0)
-    assert [axes.get_ylabel() for axes in sheet.axes] == list(ACTIONS)
-    bones = [len(axes.collections) for axes in sheet.axes]
-    assert bones == [synthetic_pictures.COLUMNS] * len(ACTIONS)
+    assert [axes.get_title("left") for axes in sheet.axes] == list(ACTIONS)
+    assert [len(axes.collections) for axes in sheet.axes] == [synthetic_pictures.FIGURES] * len(ACTIONS)
 
 
 def test_figures_face_the_reader_with_the_hip_in_the_middle_and_the_floor_at_zero():
@@ -38,8 +37,8 @@ def test_histograms_measure_lengths_and_angles():
     at["spine"][:], at["thorax"][:] = [0, 0, 0.2], [0.3, 0, 0.2]
     with np.errstate(invalid="ignore"):
         found = measures(joints)
-    assert found["right_knee [cm]"][0] == pytest.approx(40)
-    assert found["right_foot [cm]"][0] == pytest.approx(30)
+    assert found["thigh [cm]"][0] == pytest.approx(40)
+    assert found["shank [cm]"][0] == pytest.approx(30)
     assert found["knee flexion [°]"][0] == pytest.approx(90)
     assert found["bend at the spine [°]"][0] == pytest.approx(90)
     assert found["trunk from vertical [°]"][0] == pytest.approx(np.degrees(np.arctan2(0.3, 0.2)))
@@ -48,8 +47,11 @@ def test_histograms_measure_lengths_and_angles():
 
 def test_histograms_show_real_motion_behind_where_there_is_any():
     people = motion("Walking", 0, 50, 2.0)
-    assert len(histograms(people, None).axes[0].patches) == 1
-    assert len(histograms(people, people).axes[0].patches) == 50  # 49 bars and an outline
+    alone, beside = histograms(people, None).axes, histograms(people, people).axes
+    angles = [axes.get_title() for axes in alone].index("knee flexion [°]")
+    assert len(alone[angles].patches) == 1  # an outline
+    assert len(beside[angles].patches) == 50  # and 49 bars
+    assert (len(alone[0].lines), len(beside[0].lines)) == (0, 1)  # everybody has the same thigh: a line
 
 
 def test_the_command_writes_pictures_and_says_where(tmp_path, monkeypatch, capsys):
