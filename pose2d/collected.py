@@ -28,8 +28,10 @@ class Collected:
         self.measured_under = dict(protocol)
         self.unreadable = unreadable
         self.collected: dict[str, list[Tensor]] = {"index": [], "keypoints": [], "scores": []}
+        self.version = 0  # of what is collected
 
     def update(self, prediction: dict[str, Tensor], batch: dict[str, Tensor]) -> None:
+        self.version += 1
         self.collected["index"].append(batch["index"])
         self.collected["keypoints"].append(prediction["keypoints"])
         self.collected["scores"].append(prediction["scores"])
@@ -40,6 +42,7 @@ class Collected:
         return {name: torch.cat(parts) if parts else empty[name] for name, parts in self.collected.items()}
 
     def load(self, state: dict[str, Tensor]) -> None:
+        self.version += 1
         self.collected = {name: [tensor] for name, tensor in state.items()}
 
     def found(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

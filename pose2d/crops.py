@@ -7,9 +7,10 @@ whole batch; on the CPU, where that is no faster than OpenCV's own loop, the wor
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import cv2
@@ -95,7 +96,7 @@ class CropSource(Dataset[Raw]):
         patches: Patches | None = None,
         extra: Extra | None = None,
     ) -> None:
-        self.people = people
+        self.people = replace(people, truth={})  # no worker needs it, and where workers are sent it, it is large
         self.rules = rules
         self.augmentation = augmentation
         self.seed = seed
@@ -323,6 +324,10 @@ def _as_is(raw: Raw) -> Raw:
 
 
 def _be_one_thread(_worker: int) -> None:
-    """Workers are the parallelism; threads inside them would only fight over the cores."""
+    """Workers are the parallelism: threads inside them would only fight over the cores.
+
+    What they inherit is never garbage, and collecting it would copy every page of it.
+    """
+    gc.freeze()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

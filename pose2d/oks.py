@@ -86,6 +86,7 @@ class KeypointScores(Collected):
         self.nms_threshold = nms_threshold
         self.score_threshold = score_threshold
         self.results = results
+        self.scored: tuple[int, dict[str, float]] | None = None  # scoring takes seconds, and is asked for repeatedly
 
     def detections(self) -> dict[str, np.ndarray]:
         """People that survive OKS-NMS: "index" (D,) rows, "keypoints" (D, K, 2), "scores" (D, K), "score" (D,)."""
@@ -113,6 +114,11 @@ class KeypointScores(Collected):
         ]
 
     def compute(self) -> dict[str, float]:
+        if self.scored is None or self.scored[0] != self.version:
+            self.scored = self.version, self._score()
+        return dict(self.scored[1])
+
+    def _score(self) -> dict[str, float]:
         if self.results is not None:
             Path(self.results).write_text(json.dumps(self.coco_results()))
         truth, sigmas = self.people.truth["coco"], self.people.sigmas

@@ -131,3 +131,17 @@ def test_minus_one_is_explained(folder, read_coco):
 def test_an_unknown_evaluator_is_refused(people):
     with pytest.raises(ValueError, match=r"pycocotools or fast, got numba"):
         scored(people, "numba")
+
+
+def test_scores_are_computed_once_for_what_is_collected(people, monkeypatch):
+    metrics, calls = scored(people), []
+    score = metrics._score
+    monkeypatch.setattr(metrics, "_score", lambda: calls.append(1) or score())
+    first = metrics.compute()
+    assert metrics.rows()[0]["ap"] == first["ap"]
+    assert len(calls) == 1
+    far = metrics.state()
+    far["keypoints"] = far["keypoints"] + 500
+    metrics.load(far)
+    assert metrics.compute()["ap"] == 0
+    assert len(calls) == 2
