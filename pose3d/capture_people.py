@@ -71,7 +71,7 @@ class Targets:
     @property
     def spatial(self) -> np.ndarray:
         """(P,) bool, whose joints are known in 3D."""
-        return np.isfinite(self.joints).all(axis=(1, 2), keepdims=True)[:, 0, 0]
+        return np.isfinite(self.joints).reshape(len(self.joints), -1).all(axis=1)  # pyright: ignore
 
 
 def targets_of(people: People, visible_only: bool, source: str) -> Targets:

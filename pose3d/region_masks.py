@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -79,7 +80,9 @@ def silhouette(annotation: dict[str, Any], height: int, width: int) -> np.ndarra
         encoded = mask.frPyObjects(segmentation, height, width)
     else:
         encoded = segmentation
-    return mask.decode(encoded).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of how pycocotools 2.0 makes numpy arrays
+        return mask.decode(encoded).astype(np.float32)
 
 
 @lru_cache
