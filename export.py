@@ -1,9 +1,5 @@
 """Write a trained model as a file for other runtimes.    python export.py model=videopose3d format=onnx"""
 
-from engine.command import command
-
-from engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
-
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -12,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from deploy.export import Options, export_network
 from deploy.metadata import sha256
 from deploy.om import Atc
+from engine.command import command
 from engine.restore import build_task, choose_model, restore
 
 

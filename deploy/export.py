@@ -19,9 +19,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-
-from engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
-
 import torch
 
 from deploy.metadata import beside, describe_model, sha256, to_json

@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
-
 from torch import nn
 
 from engine.run import commit

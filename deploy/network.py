@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
-
 from torch import Tensor, nn
 
 from deploy.onnx_graph import check_opset

@@ -18,21 +18,23 @@ are the files of Ascend's ACL_PyTorch scripts for VideoPose3D: either side can b
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from tqdm import tqdm
 
-from deploy.session import Session
-
-from engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
-
-import torch
-
+from deploy.session import Session, open_session
+from engine.command import CONF
 from pose.camera import to_screen
 from pose.metrics import mpjpe
 from pose.skeleton import H36M_17, convert, mirror
@@ -204,3 +206,56 @@ def ais_bench_command(model: Path, inputs: Path, output: Path) -> list[str]:
     """The vendor's command line for the same step; it puts its files into a folder named by the time."""
     files = ["--model", str(model), "--input", f"{inputs}/", "--output", f"{output}/"]
     return ["python3", "-m", "ais_bench", *files, "--batchsize", "1"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The commands."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.offline", description=__doc__, formatter_class=_AsWritten)
+    commands = parser.add_subparsers(dest="command", required=True)
+    prepare = commands.add_parser("preprocess", help="a test set as files")
+    prepare.add_argument("-d", "--dataset", help="folder of data_3d_h36m.npz and data_2d_h36m_<keypoints>.npz")
+    prepare.add_argument("-s", "--save", type=Path, required=True, help="folder to write")
+    prepare.add_argument("-k", "--keypoints", default="cpn_ft_h36m_dbb", help="the 2D file of --dataset")
+    prepare.add_argument("-ste", "--subjects-test", default="S9,S11", help="subjects of --dataset")
+    prepare.add_argument("--length", type=int, default=LENGTH, help="frames of the network's input")
+    prepare.add_argument("--receptive-field", type=int, default=RECEPTIVE_FIELD, help="of the network")
+    prepare.add_argument("overrides", nargs="*", help="settings: dataset=cmu dataset.root=...")
+    run = commands.add_parser("infer", help="the network over the files")
+    run.add_argument("--model", type=Path, required=True, help=".onnx or .om")
+    run.add_argument("--input", type=Path, required=True, help="folder of .bin")
+    run.add_argument("--output", type=Path, required=True, help="folder to write")
+    run.add_argument("--device", default="cpu", help="cpu, cuda, npu:0, ...")
+    score = commands.add_parser("postprocess", help="the number")
+    score.add_argument("--preprocess-data", type=Path, required=True, help="folder that preprocess wrote")
+    score.add_argument("--infer-results", type=Path, required=True, help="folder that infer or ais_bench wrote")
+    given = parser.parse_args(arguments)
+    if given.command == "preprocess":
+        dataset = _dataset(given.dataset, given.keypoints, given.subjects_test, given.overrides)
+        deltas = preprocess(dataset.sequences("validation"), given.save, given.length, given.receptive_field)
+        frames = sum(given.length - given.receptive_field + 1 - delta for delta in deltas.values())
+        print(f"{len(deltas)} files of {given.length} frames in {given.save / 'inputs'}, {frames} frames to score.")
+    elif given.command == "infer":
+        session = open_session(given.model, given.device)
+        print("The same with the vendor's tool:", shlex.join(ais_bench_command(given.model, given.input, given.output)))
+        print(f"{infer(session, given.input, given.output)} files in {given.output}, by {session.runtime}.")
+    else:
+        print(postprocess(given.preprocess_data, given.infer_results))
+
+
+def _dataset(root: str | None, keypoints: str, subjects: str, overrides: list[str]) -> Any:
+    """The dataset of the command line, built from its configuration."""
+    if root is not None:
+        folder = ["dataset=h36m_npz", f"dataset.root={root}", f"dataset.keypoints={keypoints}"]
+        overrides = [*folder, f"dataset.validation_subjects=[{subjects}]", *overrides]
+    elif not overrides:
+        raise SystemExit("preprocess needs --dataset FOLDER, or dataset=NAME with its settings.")
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        return instantiate(compose("train", ["model=videopose3d", *overrides]).dataset)
+
+
+class _AsWritten(argparse.RawDescriptionHelpFormatter):
+    """The description is laid out already."""
+
+
+if __name__ == "__main__":
+    main()

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
-
 import torch
 
 from deploy.session import Arrays, Session

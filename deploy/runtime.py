@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-
-from engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
-
 import torch
 from torch import Tensor
 

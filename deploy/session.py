@@ -16,10 +16,14 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from deploy.metadata import beside, describe_model
+from engine import checkpoint
+from engine.restore import build_task
 from pose.shapes import IO
+from pose3d.streaming_form import BlockwiseForm
 
 Arrays = dict[str, np.ndarray]
 METADATA_KEY = "anypose"  # where an ONNX file of ours carries its description
@@ -162,11 +166,25 @@ class OmSession:
         self.session.free_resource()
 
 
-OPENERS: dict[str, Callable[[Path, str], Session]] = {".onnx": OnnxSession, ".om": OmSession}
+def open_checkpoint(path: Path, device: str = "cpu") -> TorchSession:
+    """The model of a checkpoint, in the form that is fastest on whole sequences."""
+    state = checkpoint.load(path)
+    config = OmegaConf.create(state["config"])
+    model = build_task(cast("DictConfig", config), state, path).model
+    stream = getattr(model, "streaming", None)
+    network = BlockwiseForm(stream(fast=torch.device(device).type == "cpu")) if stream else model
+    return TorchSession(network, device)
+
+
+OPENERS: dict[str, Callable[[Path, str], Session]] = {
+    ".onnx": OnnxSession,
+    ".om": OmSession,
+    ".pt": open_checkpoint,
+}
 
 
 def open_session(path: str | Path, device: str = "cpu") -> Session:
-    """The session for a file, by its suffix: .onnx or .om. (A checkpoint becomes a model first: TorchSession.)"""
+    """The session for a file, by its suffix: .onnx, .om, or .pt for a checkpoint."""
     path = Path(path)
     if path.suffix not in OPENERS:
         raise ValueError(f"{path} must end in {' or '.join(OPENERS)}, got '{path.suffix}'.")

@@ -39,6 +39,7 @@ class StreamingForm(nn.Module):
         self.receptive_field = 1 + sum(layer.reach for layer in layers)
         self.layers = [(layer.width, layer.spacing, layer.reach) for layer in layers]
         self.state_shapes = [(layer.reach, layer.kernel.shape[2]) for layer in layers if layer.reach]
+        self.network_io = io
         states = {f"state_{i}": ("B", *shape) for i, shape in enumerate(self.state_shapes)}
         joints = {name: ("B", "T", *shape[2:]) for name, shape in io.outputs.items()}
         self.io = IO(inputs=io.inputs | states, outputs=joints | {f"next_{name}": states[name] for name in states})
@@ -96,6 +97,8 @@ class BlockwiseForm(nn.Module):
     def __init__(self, stream: StreamingForm) -> None:
         super().__init__()
         self.stream = stream
+        self.receptive_field, self.causal = stream.receptive_field, stream.causal
+        self.io = stream.network_io
         # A multiple of twice every spacing, so that each layer's outputs come in pairs.
         pair = 2 * max(spacing for _, spacing, _ in stream.layers)
         self.block = max(pair, BLOCK // pair * pair)

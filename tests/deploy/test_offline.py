@@ -14,6 +14,7 @@ from deploy.offline import infer, postprocess, preprocess
 from deploy.om import Atc
 from deploy.session import open_session
 from pose.skeleton import H36M_17
+from pose3d import h36m
 from tests.deploy.conftest import FAKE_ASCEND
 from tests.deploy.small_tasks import lifting_task, videopose3d
 from tests.pose3d.random_motion import dataset, sequence
@@ -177,3 +178,35 @@ def test_empty_folders_and_free_shapes_say_what_to_do(tmp_path):
 def test_other_skeletons_are_converted_to_the_seventeen_joints():
     assert H36M_17.left == tuple(LEFT)
     assert dataset(sequence(5)).sequences("train")[0].skeleton is H36M_17
+
+
+def test_the_commands_lead_from_the_npz_files_to_the_number(tmp_path, network, capsys):
+    """The seed's own command lines, on files as VideoPose3D's scripts write them."""
+    rng = np.random.default_rng(0)
+    names = h36m.Selection.checked([], ["S9"], None, 1, False).takes("S9")
+    takes = {take: rng.normal(0, 0.3, (rng.integers(10, 64), 32, 3)).astype(np.float32) for take in names}
+    for pose in takes.values():
+        pose[:, 11] = pose[:, 0]
+    data = tmp_path / "data"
+    data.mkdir()
+    np.savez(data / "data_3d_h36m.npz", positions_3d={"S9": takes})
+    views = {take: [rng.uniform(300, 700, (len(pose), 17, 2)).astype(np.float32)] * 4 for take, pose in takes.items()}
+    symmetry = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
+    metadata = {"layout_name": "h36m", "num_joints": 17, "keypoints_symmetry": symmetry}
+    np.savez(data / "data_2d_h36m_cpn_ft_h36m_dbb.npz", positions_2d={"S9": views}, metadata=metadata)
+    folders = [str(tmp_path / name) for name in ("prep", "prep/inputs", "out")]
+    small = ["dataset.train_subjects=[]", "dataset.cache=null"]
+    size = ["--length", str(LENGTH), "--receptive-field", str(WINDOW), "-ste", "S9"]
+    offline.main(["preprocess", "-d", str(data), "-s", folders[0], *size, *small])
+    offline.main(["infer", "--model", str(network[1]), "--input", folders[1], "--output", folders[2]])
+    offline.main(["postprocess", "--preprocess-data", folders[0], "--infer-results", folders[2]])
+    printed = capsys.readouterr().out
+    assert f"{4 * len(takes)} files of {LENGTH} frames" in printed
+    assert f"python3 -m ais_bench --model {network[1]} --input {folders[1]}/" in printed
+    score = vendor_score(tmp_path / "prep", tmp_path / "out")
+    assert f"Protocol #1 (MPJPE) action-wise average:{score:.1f}mm" in printed
+
+
+def test_preprocess_needs_a_folder_or_a_dataset(tmp_path):
+    with pytest.raises(SystemExit, match="needs --dataset FOLDER, or dataset=NAME"):
+        offline.main(["preprocess", "-s", str(tmp_path)])

@@ -4,12 +4,14 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from deploy.export import export_onnx
 from deploy.network import Options
 from deploy.om import Atc, compile_om, write_command
 from deploy.session import OmSession, OnnxSession, TorchSession, open_session
-from tests.deploy.small_tasks import lifting_task, videopose3d
+from engine import checkpoint
+from tests.deploy.small_tasks import baseline3d, lifting_task, videopose3d
 
 OPTIONS = Options(opset=11, dtype="float32", sizes={"T": 40}, dynamic=[], conv2d=False, streaming=False)
 
@@ -69,6 +71,25 @@ def test_an_om_session_gives_the_chip_s_memory_back(compiled):
     assert InferSession.open_sessions == before
 
 
+@pytest.mark.parametrize("kind", ["videopose3d", "baseline3d"])
+def test_a_checkpoint_is_a_session_too_with_fewer_products_where_there_is_such_a_form(tmp_path, repository, kind):
+    task = lifting_task(videopose3d() if kind == "videopose3d" else baseline3d())
+    sizes = {"channels": 16, "kernel_sizes": [3, 3, 3]} if kind == "videopose3d" else {"linear_size": 32}
+    config = OmegaConf.create({"parity": None})
+    config.model = OmegaConf.merge(OmegaConf.load(repository / f"conf/model/{kind}.yaml"), sizes)
+    config.task = OmegaConf.merge(OmegaConf.load(repository / "conf/task/lifting3d.yaml"), {"loss": "mpjpe"})
+    config = OmegaConf.to_container(config)
+    checkpoint.save(tmp_path / "best.pt", {"model": task.model.state_dict(), "config": config})
+    session = open_session(tmp_path / "best.pt")
+    field = task.model.receptive_field
+    shape = (2, 600, 17, 2) if field > 1 else (5, 1, 16, 2)
+    array = np.random.default_rng(0).standard_normal(shape, np.float32)
+    (found,) = session.run({"keypoints": array}).values()
+    with torch.no_grad():
+        np.testing.assert_allclose(found, task.model(torch.from_numpy(array)), atol=2e-6)
+    assert session.metadata["receptive_field"] == field
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -113,7 +134,7 @@ def test_a_silent_fall_back_to_the_cpu_is_an_error(exported, monkeypatch):
 def test_missing_files_tools_and_suffixes_say_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"No network at .*none.onnx. `python export.py model=... format=onnx`"):
         open_session(tmp_path / "none.onnx")
-    with pytest.raises(ValueError, match=r"net.tflite must end in .onnx or .om, got '.tflite'"):
+    with pytest.raises(ValueError, match=r"net.tflite must end in .onnx or .om or .pt, got '.tflite'"):
         open_session(tmp_path / "net.tflite")
     monkeypatch.setitem(sys.modules, "ais_bench", None)
     (tmp_path / "net.om").write_bytes(b"")
