@@ -34,7 +34,8 @@ def test_joints_come_from_the_keypoints_of_their_names_and_the_way_back_leads_ho
         np.testing.assert_array_equal(joints[:, J[name]], points[:, names.index(name)])
     np.testing.assert_allclose(joints[:, J["neck"]], (points[:, 5] + points[:, 6]) / 2)
     np.testing.assert_allclose(joints[:, J["chest"]], points[:, [5, 6, 11, 12]].mean(1))
-    assert not known[:, J["head_top"]].any() and known.sum() == 4 * 19
+    assert not known[:, J["head_top"]].any()
+    assert known.sum() == 4 * 19
     np.testing.assert_array_equal(coco_from_body(joints), points)
 
 
@@ -42,7 +43,9 @@ def test_a_derived_joint_needs_all_it_is_made_of():
     labelled = np.ones((1, 17), bool)
     labelled[0, 11] = False  # a hip
     _, known = body_from_coco(np.zeros((1, 17, 2)), labelled)
-    assert known[0, J["neck"]] and not known[0, J["chest"]] and not known[0, J["left_hip"]]
+    assert known[0, J["neck"]]
+    assert not known[0, J["chest"]]
+    assert not known[0, J["left_hip"]]
 
 
 def test_rendered_people_are_known_in_3d_and_projected_where_they_are_seen():
@@ -57,7 +60,8 @@ def test_rendered_people_are_known_in_3d_and_projected_where_they_are_seen():
 
 def test_people_without_joints_are_flat():
     targets = targets_of(two_people(), False, "x")
-    assert not targets.spatial.any() and np.isnan(targets.joints).all()
+    assert not targets.spatial.any()
+    assert np.isnan(targets.joints).all()
 
 
 def test_hidden_keypoints_count_unless_only_visible_ones_do():
@@ -119,7 +123,8 @@ def test_without_hips_a_crop_is_centred_on_what_is_labelled_and_never_vanishes()
 def test_whole_images_have_a_row_each():
     people = drawn(4)
     shown = whole_images(people)
-    assert len(shown) == 4 and shown.box_xyxy.tolist() == [[0, 0, 96, 96]] * 4
+    assert len(shown) == 4
+    assert shown.box_xyxy.tolist() == [[0, 0, 96, 96]] * 4
 
 
 def test_people_of_another_skeleton_are_refused():

@@ -92,10 +92,13 @@ def test_without_pof2d_samples_of_2d_cost_nothing_yet_reach_every_weight():
     predicted = maps(1, 1, 6, 4, 5).requires_grad_()
     error = field_error(predicted, **settings)
     error.backward()
-    assert error == 0 and predicted.grad is not None and not predicted.grad.any()
+    assert error == 0
+    assert predicted.grad is not None
+    assert not predicted.grad.any()
 
 
 def test_the_gradient_is_finite_where_the_prediction_is_zero():
     predicted = torch.zeros(1, 1, 6, 4, 5, requires_grad=True)
     field_error(predicted, **arguments(spatial=False)).backward()
-    assert predicted.grad is not None and predicted.grad.isfinite().all()
+    assert predicted.grad is not None
+    assert predicted.grad.isfinite().all()

@@ -40,7 +40,8 @@ def test_an_outline_is_followed_where_there_is_one():
     drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.fillPoly(drawn, [np.array(TRIANGLE).reshape(-1, 2).astype(np.int32)], 1)
     assert np.mean(found != 1 - drawn) < 0.015  # rasterisers differ along the outline
-    assert found[15, 15] == 0 and found[35, 35] == 1
+    assert found[15, 15] == 0
+    assert found[35, 35] == 1
 
 
 def test_crowds_are_left_out_by_their_run_lengths():
@@ -53,7 +54,9 @@ def test_crowds_are_left_out_by_their_run_lengths():
 
 def test_all_keeps_the_silhouettes_of_people_alone():
     found = mask("all", {"bbox": [10, 10, 30, 30], "segmentation": [TRIANGLE]})
-    assert found[15, 15] == 1 and found[35, 35] == 0 and found[50, 70] == 0
+    assert found[15, 15] == 1
+    assert found[35, 35] == 0
+    assert found[50, 70] == 0
 
 
 def test_all_without_outlines_is_refused_with_the_setting_that_helps():
@@ -83,4 +86,5 @@ def test_an_unknown_kind_is_refused():
 
 def test_the_box_stands_in_for_a_missing_outline():
     covered = silhouette({"bbox": [10.4, 20.6, 5, 5]}, HEIGHT, WIDTH)
-    assert covered.sum() == 6 * 6 and covered[20, 10] == 1
+    assert covered.sum() == 6 * 6
+    assert covered[20, 10] == 1

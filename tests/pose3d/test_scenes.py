@@ -25,7 +25,7 @@ def make_scenes(spatial: bool = True, augmentation: Augmentation | None = None):
     people = make_people([0, 0, 0, 1], rng.uniform(10, 90, (4, 17, 2)), np.full((4, 17), 2), 100, 120)
     targets = targets_of(people, False, "x")
     if spatial:
-        joints = rng.normal(size=(4, BODY.num_joints, 3)) + [0, 0, 4]
+        joints = rng.normal([0, 0, 4], size=(4, BODY.num_joints, 3))
         joints[3] = np.nan
         targets = Targets(targets.keypoints, targets.labelled, joints)
     masks = RegionMasks(people, "none", (64, 64), 8)
@@ -78,9 +78,12 @@ def test_annotations_follow_the_crop_s_matrix_and_mirrored_people_change_sides(e
 def test_only_people_with_joints_are_spatial():
     scenes, _, _ = make_scenes()
     batch = next(scenes.epoch(0))
-    assert batch["spatial"].tolist() == [[True, False, True, True]] + [
-        [True, True, False, True], [True, True, True, False], [False] * 4,
-    ]  # fmt: skip
+    assert batch["spatial"].tolist() == [
+        [True, False, True, True],
+        [True, True, False, True],
+        [True, True, True, False],
+        [False] * 4,
+    ]
 
 
 def test_an_unknown_camera_is_assumed_and_a_known_one_is_told():
