@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RIGHT, LEFT, TRUNK = "#e4572e", "#2b7de0", "#39424e"  # told apart by every common kind of colour blindness
 INK, QUIET, FAINT, PAPER = "#1f2933", "#7b8794", "#dde2e8", "#f7f8fa"
-GHOST, SHADE = "#b4bdc8", "#e6eaef"
+GHOST, SHADE, MAYBE = "#b4bdc8", "#e6eaef", "#a78bda"
 TILES = 1  # half the width of the floor [m]
 
 
@@ -37,6 +37,7 @@ class Drawing:
         truth: (J, 3) joints in the camera frame [m].
         predicted: (J, 3) joints in the camera frame [m].
         error_mm: the score to print beside the prediction.
+        hypotheses: (M, J, 3) other poses the model holds possible, drawn thin; M may be 0.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Drawing:
     truth: np.ndarray
     predicted: np.ndarray
     error_mm: float
+    hypotheses: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def draw_bones(
     skeleton: Skeleton,
     depth: np.ndarray | None = None,
     colour: str | None = None,
+    width: float = 2.8,
 ) -> None:
     """Draw (J, 2) points of one person as limbs, the far ones first where (J,) `depth` is known."""
     from matplotlib.collections import LineCollection
@@ -124,10 +127,10 @@ def draw_bones(
         if colour is None:  # a white rim, short of the joints, keeps crossing limbs apart
             lines.append([start + 0.2 * (end - start), start + 0.8 * (end - start)])
             shades.append("white")
-            widths.append(5.4)
+            widths.append(width + 2.6)
         lines.append([start, end])
         shades.append(colour or colours[child])
-        widths.append(2.8)
+        widths.append(width)
     axes.add_collection(LineCollection(lines, colors=shades, linewidths=widths, capstyle="round", zorder=3))
 
 
@@ -142,7 +145,12 @@ def draw_keypoints(axes: Axes, keypoints: np.ndarray, skeleton: Skeleton) -> Non
 
 
 def draw_joints(
-    axes: Axes, joints: np.ndarray, skeleton: Skeleton, frame: Frame, ghost: np.ndarray | None = None
+    axes: Axes,
+    joints: np.ndarray,
+    skeleton: Skeleton,
+    frame: Frame,
+    ghost: np.ndarray | None = None,
+    hypotheses: Sequence[np.ndarray] | np.ndarray = (),
 ) -> None:
     """Draw one 3D figure with its shadow on a floor of 25 cm tiles.
 
@@ -152,6 +160,7 @@ def draw_joints(
         skeleton: what the J joints are.
         frame: the piece of paper and the floor, the same for figures to be compared.
         ghost: (J, 3) a second pose to draw behind, grey: the truth behind a prediction.
+        hypotheses: (J, 3) each, other poses the model holds possible, thin and violet.
     """
     from matplotlib.collections import LineCollection
 
@@ -170,6 +179,8 @@ def draw_joints(
     axes.add_collection(LineCollection(limbs, colors=SHADE, linewidths=3.2, capstyle="round", zorder=1))
     if ghost is not None:
         draw_bones(axes, view.flatten(ghost)[0], skeleton, colour=GHOST)
+    for hypothesis in hypotheses:
+        draw_bones(axes, view.flatten(hypothesis)[0], skeleton, colour=MAYBE, width=1.0)
     points, depth = view.flatten(joints)
     draw_bones(axes, points, skeleton, depth)
 
@@ -181,7 +192,9 @@ def draw_panel(
     heading: str,
     columns: int = 3,
 ) -> Figure:
-    """What the model saw, what was true and what it said (the truth in grey behind), `columns` samples a row.
+    """What the model saw, what was true and what it said, `columns` samples a row.
+
+    Behind the prediction stand the truth in grey and, thin, the model's other hypotheses.
 
     Departs from 3d-pose-baseline's panel, whose samples all came from one sequence, the first one skipped. Its
     figures stood in the world frame; ours stay as the camera sees them, so they match the 2D beside them.
@@ -195,9 +208,9 @@ def draw_panel(
         cell = grid[place // columns, place % columns].subgridspec(1, 3, wspace=0.03)
         seen, true, said = (figure.add_subplot(cell[0, i]) for i in range(3))
         draw_keypoints(seen, drawing.keypoints, keypoint_skeleton)
-        frame = Frame.around(drawing.truth, drawing.predicted)
+        frame = Frame.around(drawing.truth, drawing.predicted, *drawing.hypotheses)
         draw_joints(true, drawing.truth, skeleton, frame)
-        draw_joints(said, drawing.predicted, skeleton, frame, ghost=drawing.truth)
+        draw_joints(said, drawing.predicted, skeleton, frame, ghost=drawing.truth, hypotheses=drawing.hypotheses)
         seen.set_title(drawing.title, fontsize=9, color=QUIET, loc="left", pad=4)
         said.set_title(f"{drawing.error_mm:.0f} mm", fontsize=10, color=INK, loc="right", pad=4, weight="bold")
         if place < columns:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deploy import draw2d
 from deploy.charts import Curves, draw_bars, draw_curves
 from deploy.draw import Drawing, draw_panel, save_figure, side_colours
+from pose2d.collected import Collected
 from pose3d.errors import FrameErrors
+from pose3d.mixture_errors import MixtureErrors
 
 log = logging.getLogger(__name__)
 
@@ -23,65 +27,80 @@ SAMPLES = 15  # of a panel, as in 3d-pose-baseline's
 
 
 def draw_evaluation(metrics: Any, folder: Path, frames: Sequence[str] = ()) -> list[Path]:
-    """Draw what an evaluation found.
-
-    Writes `poses_typical.png` (of each action the frame with the median error), `poses_worst.png` (the worst frame of
-    each of the worst sequences) or, where frames are named, `poses_chosen.png`; `error_by_action.png`,
-    `error_by_joint.png`.
+    """Draw what an evaluation found: poses of a lifting model (`draw_lifting`), or people in images.
 
     Args:
-        metrics: the scores of a lifting model, with its predictions inside.
+        metrics: the scores, with the predictions inside.
         folder: where the pictures go.
-        frames: "subject/take/camera/frame" each, e.g. "S9/Posing 1/55011271/120".
+        frames: the poses to draw, where not the typical and the worst ones; lifting models only.
 
     Returns:
         The files written.
 
     Raises:
-        ValueError: for scores that hold no 3D poses, or for a frame that was not scored.
+        ValueError: for scores that hold no poses to draw, or for a frame that was not scored.
     """
-    if not isinstance(metrics, FrameErrors) or "joints" not in metrics.frames():
-        raise ValueError(
-            f"pictures=true draws the poses of a lifting model, and {type(metrics).__name__} holds none. "
-            "Set pictures=false."
-        )
-    index, scores = metrics.scores()
-    error = scores["mpjpe_mm"].numpy()
-    protocol = metrics.protocol()
-    note = " · ".join(
-        f"{name.replace('_', ' ')}: {value if not isinstance(value, bool) else 'yes' if value else 'no'}"
-        for name, value in protocol.items()
-        if name != "alignment" and value != ""  # the names of the series say the alignment
+    if isinstance(metrics, FrameErrors):
+        return _tell(draw_lifting(metrics, folder, frames))
+    if frames:
+        raise ValueError(f"frames={list(frames)} chooses poses of a lifting model. Use pictures=true alone.")
+    if isinstance(metrics, Collected):
+        return _tell(draw2d.draw_evaluation(metrics, folder))
+    raise ValueError(
+        f"pictures=true draws lifted poses or keypoints in images, and {type(metrics).__name__} holds neither. "
+        "Set pictures=false."
     )
-    summary = f"MPJPE {metrics.compute()['mpjpe_mm']:.1f} mm over {protocol['frames']:,} frames"
-    panels = {"chosen": _find_frames(metrics, frames)} if frames else _select_frames(metrics, index.numpy(), error)
+
+
+def draw_lifting(metrics: FrameErrors, folder: Path, frames: Sequence[str] = ()) -> list[Path]:
+    """Draw the poses and errors of a lifting model.
+
+    Writes `poses_typical.png` (of each action the frame with the median error), `poses_worst.png` (the worst frame of
+    each of the worst sequences) or, where frames are named, `poses_chosen.png`; `error_by_action.png`,
+    `error_by_joint.png`; for a model with several hypotheses also `hypotheses.png` and `error_by_count.png`.
+
+    Args:
+        metrics: the scores; of several hypotheses the one that `metrics.frames()["joints"]` holds is judged.
+        folder: where the pictures go.
+        frames: "subject/take/camera/frame" each, e.g. "S9/Posing 1/55011271/120".
+    """
+    state = {name: value.numpy() for name, value in metrics.frames().items()}
+    truth = metrics.packed.joints.cpu().numpy()[state["index"]]
+    distance = np.linalg.norm(state["joints"] - truth, axis=-1) * 1000  # (n, J)
+    error = distance.mean(-1)
+    panels = {"chosen": _find_frames(metrics, frames)} if frames else _select_frames(metrics, state["index"], error)
     headings = {
         "typical": "Typical: of each action the frame with the median error",
         "worst": "Worst: of each of the worst sequences the worst frame",
         "chosen": "Chosen frames",
     }
+    table = {row["action"]: row for row in metrics.rows() if row["action"] in metrics.actions}
+    series = _columns(next(iter(table.values())))
+    judged = next(iter(series))
+    average = np.mean([row[series[judged]] for row in table.values()])
+    protocol = metrics.protocol()
+    summary = f"{judged} {average:.1f} mm over {protocol['frames']:,} frames"
+    skeleton = metrics.packed.output_skeleton
     paths = []
     for name, rows in panels.items():
-        figure = draw_panel(
-            _drawings(metrics, rows, error),
-            metrics.packed.input_skeleton,
-            metrics.packed.output_skeleton,
-            f"{headings[name]}   ·   {summary}",
-        )
+        heading = f"{headings[name]}   ·   {summary}"
+        figure = draw_panel(_drawings(metrics, state, rows, error), metrics.packed.input_skeleton, skeleton, heading)
         paths.append(save_figure(figure, folder / f"poses_{name}.png"))
+    if isinstance(metrics, MixtureErrors):
+        rows = next(iter(panels.values()))
+        paths += draw_hypotheses(metrics, rows[:: max(1, len(rows) // 4)][:4], folder, note)
 
-    table = {row["action"]: row for row in metrics.rows() if row["action"] in metrics.actions}
-    series = {"MPJPE": "mpjpe_mm", "P-MPJPE": "p_mpjpe_mm"}
+    note = " · ".join(
+        f"{name.replace('_', ' ')}: {value if not isinstance(value, bool) else 'yes' if value else 'no'}"
+        for name, value in protocol.items()
+        if name != "alignment" and value != ""  # the names of the series say the alignment
+    )
     bars = {name: [row[key] for row in table.values()] for name, key in series.items()}
     paths.append(save_figure(draw_bars(list(table), bars, "Error by action", note), folder / "error_by_action.png"))
-
-    skeleton = metrics.packed.output_skeleton
-    distance = np.linalg.norm(_predicted(metrics) - _truth(metrics, index.numpy()), axis=-1).mean(0) * 1000
     names = [joint.replace("_", " ") for joint in skeleton.joints]
-    bars = {"mean distance": distance.tolist()}
+    bars = {"mean distance": distance.mean(0).tolist()}
     figure = draw_bars(names, bars, "Error by joint", note, colours=side_colours(skeleton))
-    paths.append(save_figure(figure, folder / "error_by_joint.png"))
-    return _tell(paths)
+    return [*paths, save_figure(figure, folder / "error_by_joint.png")]
 
 
 def draw_training(folder: Path) -> list[Path]:
@@ -95,19 +114,16 @@ def draw_training(folder: Path) -> list[Path]:
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist; `python train.py` writes it into the run's folder.")
     records = [json.loads(line) for line in file.read_text().splitlines()]
+    scored = [record for record in records if record["split"] == "validation"]
+    keys = [key for key in (scored[0] if scored else {}) if key not in ("split", "step", "epoch")]
+    columns = _columns(dict.fromkeys(keys, 0.0)) or {key: key for key in keys[:1]}
+    unit = " [mm]" if any(key.endswith("_mm") for key in columns.values()) else ""
     charts = [
         Curves("training loss", {"loss": _series(records, "train", "loss")}, logarithmic=True),
-        Curves(
-            "validation error [mm]",
-            {
-                name: series
-                for name, key in {"MPJPE": "mpjpe_mm", "P-MPJPE": "p_mpjpe_mm"}.items()
-                if len((series := _series(records, "validation", key))[0])
-            },
-        ),
+        Curves(f"validation{unit}", {name: _series(records, "validation", key) for name, key in columns.items()}),
     ]
     charts = [chart for chart in charts if any(len(x) for x, _ in chart.lines.values())]
-    if not charts:
+    if not charts or "loss" not in charts[0].lines:
         raise ValueError(f"{file} holds {len(records)} lines and none with a training loss: there is nothing to draw.")
     return _tell([save_figure(draw_curves(charts, "Learning curve", str(folder)), folder / "learning_curve.png")])
 
@@ -143,29 +159,30 @@ def _find_frames(metrics: FrameErrors, frames: Sequence[str]) -> np.ndarray:
     return np.array([place[frame] for frame in frames])
 
 
-def _predicted(metrics: FrameErrors) -> np.ndarray:
-    return metrics.frames()["joints"].numpy()
+def _columns(row: dict[str, Any]) -> dict[str, str]:
+    """The errors to show, by the name to print: the one the task is judged by, then what it compares with."""
+    judged = [key for key in ("mpjpe_mm", "multiview_mpjpe_mm", "most_likely_mpjpe_mm") if key in row]
+    beside = [key for key in row if key == "p_mpjpe_mm" or re.fullmatch(r"best_of_\d+_mpjpe_mm", key)]
+    named = {"mpjpe_mm": "MPJPE", "p_mpjpe_mm": "P-MPJPE"}
+    return {named.get(key, key.removesuffix("_mpjpe_mm").replace("_", " ")): key for key in judged[:1] + beside[:1]}
 
 
-def _truth(metrics: FrameErrors, index: np.ndarray) -> np.ndarray:
-    return metrics.packed.joints.cpu().numpy()[index]
-
-
-def _drawings(metrics: FrameErrors, rows: np.ndarray, error: np.ndarray) -> list[Drawing]:
+def _drawings(metrics: FrameErrors, state: dict[str, np.ndarray], rows: np.ndarray, error: np.ndarray) -> list[Drawing]:
     packed = metrics.packed
-    index = metrics.scores()[0].numpy()[rows]
+    index = state["index"][rows]
     sequence = packed.sequence.cpu().numpy()[index]
     frame = index - packed.start.cpu().numpy()[sequence]
     keypoints = packed.keypoints.cpu().numpy()[index, :, :2]
-    truth, predicted = _truth(metrics, index), _predicted(metrics)[rows]
+    truth, predicted = packed.joints.cpu().numpy()[index], state["joints"][rows]
+    hypotheses = state["means"][rows] if "means" in state else predicted[:, None][:, :0]
     if packed.joint_frame == "world":  # z up; drawings have the camera's y down
-        truth, predicted = truth[..., [0, 2, 1]] * [1, -1, 1], predicted[..., [0, 2, 1]] * [1, -1, 1]
+        truth, predicted, hypotheses = (p[..., [0, 2, 1]] * [1, -1, 1] for p in (truth, predicted, hypotheses))
     drawings = []
     for i, row in enumerate(rows):
         subject, action, take, camera = packed.names[sequence[i]]
         recording = take if take.startswith(action) else f"{action} {take}"
         title = f"{subject} · {recording} · {camera} · frame {frame[i]}"
-        drawings.append(Drawing(title, keypoints[i], truth[i], predicted[i], float(error[row])))
+        drawings.append(Drawing(title, keypoints[i], truth[i], predicted[i], float(error[row]), hypotheses[i]))
     return drawings
 
 
@@ -173,6 +190,14 @@ def _series(records: list[dict[str, Any]], split: str, key: str) -> tuple[np.nda
     pairs = [(record["step"], record[key]) for record in records if record["split"] == split and key in record]
     steps, values = zip(*pairs, strict=True) if pairs else ((), ())
     return np.array(steps), np.array(values)
+
+
+def _named_by_rule(records: list[dict[str, Any]]) -> dict[str, str]:
+    """Label and column of the errors of a model with several hypotheses, such as most_likely_mpjpe_mm."""
+    keys = dict.fromkeys(key for record in records if record["split"] == "validation" for key in record)
+    rules = [key.removesuffix("_mpjpe_mm") for key in keys if key.endswith("_mpjpe_mm")]
+    several = [rule for rule in rules if rule not in ("p", "n") and not rule.startswith("framewise")]
+    return {rule.replace("_", " "): f"{rule}_mpjpe_mm" for rule in several}
 
 
 def _tell(paths: list[Path]) -> list[Path]:

@@ -86,11 +86,14 @@ def test_a_panel_has_three_drawings_a_sample_and_its_error(tmp_path: Path) -> No
             generator.normal(0, 0.4, (17, 3)),
             generator.normal(0, 0.4, (17, 3)),
             40.0 + i,
+            generator.normal(0, 0.4, (i, 17, 3)),
         )
         for i in range(4)
     ]
     figure = draw_panel(drawings, H36M_16, H36M_17, "worst")
     assert len(figure.axes) == 12
+    behind = [sum(isinstance(artist, LineCollection) for artist in axes.collections) for axes in figure.axes[2::3]]
+    assert np.diff(behind).tolist() == [1, 1, 1]  # a hypothesis more in each sample
     written = {axes.get_title(loc) for axes in figure.axes for loc in ("left", "right")}
     assert {"sample 3", "43 mm"} <= written
     path = save_figure(figure, tmp_path / "new" / "panel.png")

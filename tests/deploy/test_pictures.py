@@ -14,6 +14,7 @@ from deploy import pictures
 from deploy.draw import Drawing
 from pose.skeleton import get_skeleton
 from pose3d.errors import PoseErrors
+from pose3d.mixture_errors import MixtureErrors
 from pose3d.packed import pack
 from pose3d.sequence import MotionDataset
 
@@ -89,8 +90,38 @@ def test_a_frame_that_was_not_scored_is_named(metrics: PoseErrors, tmp_path: Pat
 
 
 def test_scores_without_poses_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"pictures=true draws the poses of a lifting model, and dict holds none"):
+    with pytest.raises(ValueError, match=r"pictures=true draws lifted poses or keypoints .* and dict holds neither"):
         pictures.draw_evaluation({}, tmp_path)
+    with pytest.raises(ValueError, match=r"frames=\['1/2/3/4'\] chooses poses of a lifting model"):
+        pictures.draw_evaluation({}, tmp_path, frames=["1/2/3/4"])
+
+
+def test_of_a_mixture_the_most_likely_pose_is_judged_and_the_others_stand_behind(
+    metrics: PoseErrors, panels: dict[str, list[Drawing]], tmp_path: Path
+) -> None:
+    packed = metrics.packed
+    mixture = MixtureErrors(
+        packed,
+        scale=torch.ones(16, 3),
+        rows=slice(1, None),
+        select="likely",
+        actions=metrics.actions,
+        protocol={},
+        drop_last=False,
+        by_subject=False,
+    )
+    off = torch.tensor([0.1, 0.02, 0.3])[:, None, None] * torch.tensor([0.0, 1.0, 0.0])
+    prediction = {
+        "means": packed.joints[:, None, None] + off,
+        "sigmas": torch.ones(len(packed), 1, 3),
+        "weights": torch.tensor([0.2, 0.7, 0.1]).expand(len(packed), 1, 3),
+    }
+    mixture.update(prediction, {"index": torch.arange(len(packed))[:, None]})
+    pictures.draw_evaluation(mixture, tmp_path)
+    drawing = panels["Typical"][0]
+    assert drawing.error_mm == pytest.approx(20, abs=1e-3)
+    offsets = np.linalg.norm(drawing.hypotheses - drawing.truth, axis=-1).mean(-1)
+    assert offsets == pytest.approx([0.1, 0.02, 0.3], abs=1e-5)
 
 
 def test_the_learning_curve_has_the_lines_of_metrics_jsonl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
