@@ -59,6 +59,14 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
     assert sorted(name for name in drawn if not (ROOT / name).exists()) == []
 
 
+@pytest.mark.parametrize("document", ["README.md", "README.zh-CN.md"])
+@pytest.mark.parametrize("group", ["model", "dataset"])
+def test_every_choice_is_in_the_readme(document: str, group: str) -> None:
+    text = (ROOT / document).read_text()
+    choices = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+    assert {choice for choice in choices if not re.search(rf"`({group}=)?{choice}`", text)} == set()
+
+
 def test_both_languages_have_the_same_commands_and_headings() -> None:
     assert commands("README.md") == commands("README.zh-CN.md")
     assert headings("README.md") == headings("README.zh-CN.md")
