@@ -6,6 +6,9 @@ import pytest
 
 from pose3d import cache
 from pose3d.cache import cached_sequences
+from pose3d.dataset.cmu import CMU
+from pose3d.dataset.h36m_cdf import H36MCDF
+from tests.pose3d.motion_files import write_daz_bvh, write_release
 from tests.pose3d.random_motion import camera, sequence
 
 
@@ -135,3 +138,26 @@ def test_a_damaged_cache_says_what_to_delete(tmp_path):
     (folder / "index.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match="is damaged"):
         reader()
+
+
+# What the readers make of fixed files, by version: mean and deviation of joints [m] and keypoints [px].
+READ = {
+    1: {
+        "cmu": (0.143925, 0.703749, 499.3458, 120.5272),
+        "h36m_cdf": (0.3735778033733368, 0.5708350539207458, 439.4530334472656, 117.63946533203125),
+    },
+}
+
+
+def test_the_version_is_raised_when_a_reader_reads_the_same_files_differently(tmp_path):
+    """Or old caches would be taken for what the new reader gives."""
+    write_daz_bvh(tmp_path / "cmu/02/02_01.bvh", 130)
+    write_release(tmp_path / "h36m", ("S1", "S9"), ("Photo",))
+    cmu = CMU(str(tmp_path / "cmu"), "bvh", [], ["02"], None, 50, 1, 2, 14, 0, False, None)
+    h36m = H36MCDF(str(tmp_path / "h36m"), None, ["S1"], ["S9"], ["Photo"], 1, False, None)
+    for dataset in (cmu, h36m):
+        sequences = dataset.sequences("validation")
+        arrays = [np.concatenate([getattr(s, key) for s in sequences]) for key in ("joints", "keypoints")]
+        found = [float(statistic(array)) for array in arrays for statistic in (np.mean, np.std)]
+        message = f"{dataset.name} reads differently: raise cache.VERSION and record {found} for it"
+        np.testing.assert_allclose(found, READ[cache.VERSION][dataset.name], rtol=1e-5, err_msg=message)
