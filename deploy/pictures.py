@@ -17,6 +17,7 @@ import numpy as np
 from deploy import draw2d
 from deploy.charts import Curves, draw_bars, draw_curves
 from deploy.draw import Drawing, draw_panel, save_figure, side_colours
+from deploy.hypotheses import draw_hypotheses
 from pose2d.collected import Collected
 from pose3d.errors import FrameErrors
 from pose3d.mixture_errors import MixtureErrors
@@ -86,15 +87,14 @@ def draw_lifting(metrics: FrameErrors, folder: Path, frames: Sequence[str] = ())
         heading = f"{headings[name]}   ·   {summary}"
         figure = draw_panel(_drawings(metrics, state, rows, error), metrics.packed.input_skeleton, skeleton, heading)
         paths.append(save_figure(figure, folder / f"poses_{name}.png"))
-    if isinstance(metrics, MixtureErrors):
-        rows = next(iter(panels.values()))
-        paths += draw_hypotheses(metrics, rows[:: max(1, len(rows) // 4)][:4], folder, note)
-
     note = " · ".join(
         f"{name.replace('_', ' ')}: {value if not isinstance(value, bool) else 'yes' if value else 'no'}"
         for name, value in protocol.items()
         if name != "alignment" and value != ""  # the names of the series say the alignment
     )
+    if isinstance(metrics, MixtureErrors):
+        rows = next(iter(panels.values()))
+        paths += draw_hypotheses(metrics, rows[:: max(1, len(rows) // 4)][:4].tolist(), folder, note)
     bars = {name: [row[key] for row in table.values()] for name, key in series.items()}
     paths.append(save_figure(draw_bars(list(table), bars, "Error by action", note), folder / "error_by_action.png"))
     names = [joint.replace("_", " ") for joint in skeleton.joints]

@@ -127,7 +127,7 @@ class MixtureErrors(FrameErrors):
             "most_likely": "the hypothesis with the largest weight",
             "weighted_mean": "the mean of the mixture",
             "nll": "of the truth, in standardised units",
-            "coverage": f"share of truths in the densest 50 and 90 % of the mass, from one frame in {self.calibrated_every}",
+            "coverage": f"truths in the densest 50 and 90 % of the mass, from one frame in {self.calibrated_every}",
         }
         if self.select == "multiview":
             rules["multiview"] = "mean over the cameras of the hypotheses that agree"
