@@ -78,7 +78,7 @@ def sample_cameras(
         raise ValueError(f"num_cameras={num_cameras} and {len(joints_world)} frames: both must be at least 1.")
     root = joints_world[:, 0].astype(np.float64)
     middle = (root.min(0) + root.max(0)) / 2
-    points = joints_world.reshape(-1, 3).astype(np.float64)
+    points = np.ascontiguousarray(joints_world.reshape(-1, 3).T, dtype=np.float64)
     start = rng.uniform(0, 2 * np.pi)
     cameras = []
     for number in range(num_cameras):
@@ -128,7 +128,7 @@ def _step_back(
     centre: np.ndarray,
     ranges: CameraRanges,
 ) -> float:
-    """How far the camera must move against its axis until every point (N, 3) is in the picture and not too near [m].
+    """How far the camera must move against its axis until every point (3, N) is in the picture and not too near [m].
 
     A point at (x, y, z) is left of the right border once f x / (z + back) <= border, so every bound on `back` is
     linear in the point and its maximum over points is exact.
@@ -137,6 +137,6 @@ def _step_back(
     high = np.array(ranges.size) - ranges.margin - centre
     x, y, z = rotation
     bounds = np.stack([focal / high[0] * x, -focal / low[0] * x, focal / high[1] * y, -focal / low[1] * y, 0 * z]) - z
-    worst = (points @ bounds.T).max(0) - bounds @ position
+    worst = (bounds @ points).max(1) - bounds @ position
     worst[4] += ranges.nearest
     return float(max(worst.max(), 0.0))
