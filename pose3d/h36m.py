@@ -79,6 +79,8 @@ class Selection:
         actions: of `ACTIONS`; empty for all.
         frame_step: keep every n-th frame.
         allow_missing: go on without takes that are not there.
+        leave_out: takes not to read, e.g. "S9 Greeting". S9's Greeting, SittingDown 1 and Waiting 1 have motion that is
+            shifted against the pictures by 30 to 50 px; published figures include them.
     """
 
     train_subjects: tuple[str, ...]
@@ -86,6 +88,7 @@ class Selection:
     actions: tuple[str, ...]
     frame_step: int
     allow_missing: bool
+    leave_out: tuple[str, ...]
 
     @classmethod
     def checked(
@@ -95,6 +98,7 @@ class Selection:
         actions: Sequence[str] | None,
         frame_step: int,
         allow_missing: bool,
+        leave_out: Sequence[str],
     ) -> Selection:
         """From configuration values, or an error that names the key."""
         for key, subjects in (("train_subjects", train_subjects), ("validation_subjects", validation_subjects)):
@@ -107,17 +111,24 @@ class Selection:
         unknown = [action for action in actions or () if action not in ACTIONS]
         if unknown:
             raise ValueError(f"dataset.actions has {', '.join(unknown)}; Human3.6M's are {', '.join(ACTIONS)}.")
+        possible = {f"{s} {take}" for s in SUBJECTS for action in ACTIONS for take in takes_of(s, action)}
+        unknown = [name for name in leave_out if name not in possible]
+        if unknown:
+            raise ValueError(f"dataset.leave_out has {', '.join(unknown)}; takes are named like 'S9 SittingDown 1'.")
         if frame_step < 1:
             raise ValueError(f"dataset.frame_step={frame_step} must be at least 1.")
         chosen = tuple(action for action in ACTIONS if not actions or action in actions)
-        return cls(tuple(train_subjects), tuple(validation_subjects), chosen, frame_step, allow_missing)
+        return cls(
+            tuple(train_subjects), tuple(validation_subjects), chosen, frame_step, allow_missing, tuple(leave_out)
+        )
 
     def subjects(self, split: Split) -> tuple[str, ...]:
         return self.train_subjects if split == "train" else self.validation_subjects
 
     def takes(self, subject: str) -> list[str]:
         """What the subject should have, in the protocol's order."""
-        return [take for action in self.actions for take in takes_of(subject, action)]
+        takes = [take for action in self.actions for take in takes_of(subject, action)]
+        return [take for take in takes if f"{subject} {take}" not in self.leave_out]
 
     def check(
         self, found: Mapping[str, Collection[str]], root: str, holds: str, subjects: Sequence[str] | None = None
@@ -131,7 +142,7 @@ class Selection:
             subjects: to compare; None for all that are asked for.
 
         Returns:
-            A note for what is missing, to be printed with every number.
+            Notes on what is missing or left out, to be printed with every number.
 
         Raises:
             FileNotFoundError: naming what is missing, unless `allow_missing`.
@@ -152,7 +163,9 @@ class Selection:
                 f"dataset.root={root} lacks {len(missing)} of {total} takes: {', '.join(missing)}. "
                 "Get them, or go on without with dataset.allow_missing=true."
             )
-        return (f"without {', '.join(missing)}",) if missing else ()
+        chosen = [name for name in self.leave_out if name.partition(" ")[0] in wanted]
+        notes = [f"{', '.join(chosen)} left out by choice"] if chosen else []
+        return tuple(notes + ([f"without {', '.join(missing)}"] if missing else []))
 
 
 def joints_17(joints_32: np.ndarray, where: str) -> np.ndarray:

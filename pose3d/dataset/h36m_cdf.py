@@ -30,7 +30,7 @@ class H36MCDF:
         root: folder of S1, S5, ... or of Poses_D3_Positions_S1.tgz, ...
         metadata: metadata.xml of the release's code; None to look for it in `root`, and to take the published camera
             table where it is not there.
-        train_subjects, validation_subjects, actions, frame_step, allow_missing: see `pose3d.h36m.Selection`.
+        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see `pose3d.h36m.Selection`.
         cache: folder for parsed motion; None to parse every time.
     """
 
@@ -46,9 +46,12 @@ class H36MCDF:
         actions: Sequence[str] | None,
         frame_step: int,
         allow_missing: bool,
+        leave_out: Sequence[str],
         cache: str | None,
     ) -> None:
-        self.selection = h36m.Selection.checked(train_subjects, validation_subjects, actions, frame_step, allow_missing)
+        self.selection = h36m.Selection.checked(
+            train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out
+        )
         self.actions = self.selection.actions
         self.cache = cache
         self.root = require_folder(

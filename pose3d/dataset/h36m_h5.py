@@ -30,7 +30,7 @@ class H36MH5:
     Args:
         root: folder of cameras.h5, S1, S5, ...
         keypoints: "gt" for projections of the 3D, or the name of a folder of detections in `SOURCES`.
-        train_subjects, validation_subjects, actions, frame_step, allow_missing: see `pose3d.h36m.Selection`.
+        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see `pose3d.h36m.Selection`.
         cache: folder for parsed motion; None to parse every time.
     """
 
@@ -45,11 +45,14 @@ class H36MH5:
         actions: Sequence[str] | None,
         frame_step: int,
         allow_missing: bool,
+        leave_out: Sequence[str],
         cache: str | None,
     ) -> None:
         if keypoints not in SOURCES:
             raise ValueError(f"dataset.keypoints={keypoints} is not one of {', '.join(SOURCES)}.")
-        self.selection = h36m.Selection.checked(train_subjects, validation_subjects, actions, frame_step, allow_missing)
+        self.selection = h36m.Selection.checked(
+            train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out
+        )
         self.actions = self.selection.actions
         self.keypoints, self.keypoint_source = keypoints, SOURCES[keypoints]
         self.cache = cache

@@ -30,8 +30,8 @@ class H36MMMPose:
         root: folder of the two npz files (annotation_body3d/fps50 or fps10).
         cameras: cameras.pkl; None to look for it in `root` and above, and to take the published camera table where it
             is not there.
-        train_subjects, validation_subjects, actions, frame_step, allow_missing: see `pose3d.h36m.Selection`; mmpose
-            has put S1, S5, S6, S7, S8 into the one file and S9, S11 into the other, and they can be no other way round.
+        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see
+            `pose3d.h36m.Selection`; S1, S5, S6, S7, S8 are in the one file and S9, S11 in the other.
         cache: folder for parsed motion; None to parse every time.
     """
 
@@ -47,9 +47,12 @@ class H36MMMPose:
         actions: Sequence[str] | None,
         frame_step: int,
         allow_missing: bool,
+        leave_out: Sequence[str],
         cache: str | None,
     ) -> None:
-        self.selection = h36m.Selection.checked(train_subjects, validation_subjects, actions, frame_step, allow_missing)
+        self.selection = h36m.Selection.checked(
+            train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out
+        )
         self.actions, self.cache = self.selection.actions, cache
         self.root = require_folder(root, " and ".join(FILES.values()))
         self.files = {
@@ -68,7 +71,12 @@ class H36MMMPose:
     def sequences(self, split: Split) -> list[PoseSequence]:
         """Every take of the split's subjects, four views each. Notes on missing takes are complete afterwards."""
         subjects = self.selection.subjects(split)
-        settings = {"subjects": subjects, "actions": self.actions, "frame_step": self.selection.frame_step}
+        settings = {
+            "subjects": subjects,
+            "actions": self.actions,
+            "leave_out": self.selection.leave_out,
+            "frame_step": self.selection.frame_step,
+        }
         files = [self.files[split], *([self.camera_file] if self.camera_file else [])]
         sequences = cached_sequences(self.cache, self.name, settings, files, lambda: list(self._read(split)))
         found = {subject: {s.take for s in sequences if s.subject == subject} for subject in subjects}

@@ -26,7 +26,7 @@ class H36MNPZ:
         root: folder of data_3d_h36m.npz and data_2d_h36m_<keypoints>.npz.
         keypoints: the detector, as in the name of its file, e.g. "cpn_ft_h36m_dbb", "detectron_pt_coco", "sh_ft_h36m";
             "gt" for projections of the 3D, whether data_2d_h36m_gt.npz is there or not.
-        train_subjects, validation_subjects, actions, frame_step, allow_missing: see `pose3d.h36m.Selection`.
+        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see `pose3d.h36m.Selection`.
         cache: folder for parsed motion; None to parse every time.
     """
 
@@ -41,9 +41,12 @@ class H36MNPZ:
         actions: Sequence[str] | None,
         frame_step: int,
         allow_missing: bool,
+        leave_out: Sequence[str],
         cache: str | None,
     ) -> None:
-        self.selection = h36m.Selection.checked(train_subjects, validation_subjects, actions, frame_step, allow_missing)
+        self.selection = h36m.Selection.checked(
+            train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out
+        )
         self.actions = self.selection.actions
         self.keypoints, self.cache = keypoints, cache
         self.keypoint_source = "ground truth" if keypoints == "gt" else keypoints
@@ -63,6 +66,7 @@ class H36MNPZ:
         settings = {
             "subjects": subjects,
             "actions": self.actions,
+            "leave_out": self.selection.leave_out,
             "keypoints": self.keypoints,
             "frame_step": self.selection.frame_step,
         }

@@ -10,8 +10,10 @@ from tests.pose3d.motion_files import motion_32
 TRAIN, VALIDATION = ("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")
 
 
-def select(train=TRAIN, validation=VALIDATION, actions=None, frame_step=1, allow_missing=False) -> Selection:
-    return Selection.checked(train, validation, actions, frame_step, allow_missing)
+def select(
+    train=TRAIN, validation=VALIDATION, actions=None, frame_step=1, allow_missing=False, leave_out=()
+) -> Selection:
+    return Selection.checked(train, validation, actions, frame_step, allow_missing, leave_out)
 
 
 def everything() -> dict[str, list[str]]:
@@ -85,6 +87,17 @@ def test_missing_takes_are_named_and_counted():
     with pytest.raises(FileNotFoundError, match="root=here lacks 2 of 210 takes: S5 Discussion 3, S9 Discussion 1"):
         select().check(found, "here", "")
     assert select(allow_missing=True).check(found, "here", "") == ("without S5 Discussion 3, S9 Discussion 1",)
+
+
+def test_takes_left_out_by_choice_are_not_missed_and_name_themselves():
+    found = everything()
+    found["S9"].remove("Greeting")
+    chosen = select(leave_out=["S9 Greeting", "S9 Waiting 1"])
+    assert chosen.check(found, "here", "") == ("S9 Greeting, S9 Waiting 1 left out by choice",)
+    assert "Waiting 1" not in chosen.takes("S9")
+    assert "Waiting 1" in chosen.takes("S11")
+    with pytest.raises(ValueError, match=r"dataset\.leave_out has S9 Discussion 3; takes are named like"):
+        select(leave_out=["S9 Discussion 3"])
 
 
 def test_takes_nobody_asked_for_are_not_missed():

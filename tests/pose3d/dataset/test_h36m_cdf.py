@@ -17,9 +17,17 @@ SUBJECTS, ACTIONS = ("S1", "S9"), ("Directions", "Photo", "WalkDog", "Walking")
 
 
 def read(
-    root, metadata=None, train=("S1",), validation=("S9",), actions=ACTIONS, frame_step=1, missing=False, cache=None
+    root,
+    metadata=None,
+    train=("S1",),
+    validation=("S9",),
+    actions=ACTIONS,
+    frame_step=1,
+    missing=False,
+    leave_out=(),
+    cache=None,
 ):
-    return H36MCDF(str(root), metadata, train, validation, actions, frame_step, missing, cache)
+    return H36MCDF(str(root), metadata, train, validation, actions, frame_step, missing, leave_out, cache)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +67,7 @@ def test_the_sequences_are_the_files_seen_by_four_cameras(release):
 
 def test_cdf_and_h5_agree_to_float_precision(release, tmp_path):
     write_h5_release(tmp_path, published_cameras(), SUBJECTS, ACTIONS)
-    h5 = H36MH5(str(tmp_path), "gt", ("S1",), ("S9",), ACTIONS, 1, False, None)
+    h5 = H36MH5(str(tmp_path), "gt", ("S1",), ("S9",), ACTIONS, 1, False, (), None)
     for split in ("train", "validation"):
         for a, b in zip(read(release).sequences(split), h5.sequences(split), strict=True):
             assert a.name == b.name
@@ -96,6 +104,13 @@ def test_frame_step_actions_and_cache(release, tmp_path):
         cached = read(release, frame_step=3, actions=("Walking",), cache=str(tmp_path)).sequences("train")
         np.testing.assert_array_equal(cached[5].keypoints, third[5].keypoints)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_take_left_out_by_choice_is_not_read_and_names_itself(release):
+    dataset = read(release, leave_out=["S9 Walking", "S9 Photo 1"])
+    assert {s.take for s in dataset.sequences("validation")}.isdisjoint({"Walking", "Photo 1"})
+    assert len(dataset.sequences("validation")) == 4 * 6
+    assert dataset.notes == ("S9 Walking, S9 Photo 1 left out by choice",)
 
 
 def test_without_metadata_the_published_cameras_are_used_and_noted(release, tmp_path):
