@@ -137,6 +137,7 @@ def _step_back(
     high = np.array(ranges.size) - ranges.margin - centre
     x, y, z = rotation
     bounds = np.stack([focal / high[0] * x, -focal / low[0] * x, focal / high[1] * y, -focal / low[1] * y, 0 * z]) - z
-    worst = (bounds @ points).max(1) - bounds @ position
+    # einsum, because BLAS would wake its threads for so thin a product.
+    worst = np.einsum("bi,in->bn", bounds, points).max(1) - bounds @ position
     worst[4] += ranges.nearest
     return float(max(worst.max(), 0.0))
