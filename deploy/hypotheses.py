@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from deploy.charts import Curves, draw_curves
+from deploy.charts import draw_bars
 from deploy.draw import GHOST, INK, PAPER, QUIET, View, draw_bones, new_figure, save_figure
 from pose.camera import project_points
 from pose.metrics import mpjpe
@@ -86,8 +86,8 @@ def draw_guesses(guesses: Sequence[Guess], keypoints: Skeleton, skeleton: Skelet
 def draw_count(metrics: MixtureErrors, note: str) -> Figure:
     """Error of the best among the m likeliest hypotheses, m = 1..M, averaged over actions."""
     counts, errors = error_by_count(metrics)
-    chart = Curves("MPJPE of the best of the m likeliest [mm]", {"best of m (uses ground truth)": (counts, errors)})
-    return draw_curves([chart], "What each further hypothesis buys", note)
+    bars = {"MPJPE of the best of the m likeliest": errors.tolist()}
+    return draw_bars([f"m = {count}" for count in counts], bars, "What each further hypothesis buys", note)
 
 
 def error_by_count(metrics: MixtureErrors) -> tuple[np.ndarray, np.ndarray]:
