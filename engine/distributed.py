@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import time
+import traceback
+import weakref
 from datetime import timedelta
 from typing import Any
 
@@ -41,10 +45,19 @@ class World:
     def __enter__(self) -> World:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        # After an error the others may be waiting in a collective: only the launcher can end them.
-        if self.size > 1 and kind is None and dist.is_initialized():
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_traceback: object) -> None:
+        if self.size == 1 or not dist.is_initialized():
+            return
+        if kind is None or kind is SystemExit:
+            _let_go()
             dist.destroy_process_group()
+            return
+        # The others may be waiting for this process in a collective, and so may its own threads: an ordinary end would
+        # wait for them. The launcher sees this one end and ends the others.
+        traceback.print_exception(error)
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(1)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with its gradients averaged over the processes; parameters start as rank 0's."""
@@ -91,3 +104,19 @@ class World:
         boxes: list[Any] | None = [None] * self.size if self.rank == 0 else None
         dist.gather_object(value, boxes, dst=0)
         return boxes or []
+
+
+def _let_go(count: int = 8, patience: float = 10.0) -> None:
+    """Wait until gloo's threads have let go of every tensor.
+
+    They need Python's lock for it, and the end of the group waits for the threads while it holds that lock: without
+    this, one process in a few dozen runs never ends. A thread that takes one of these tensors has let go of all before.
+    """
+    tensors = [torch.zeros(1) for _ in range(count)]
+    for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
+        work.wait()  # pyright: ignore[reportOptionalMemberAccess]
+    held = [weakref.ref(tensor) for tensor in tensors]
+    del tensors, work
+    end = time.monotonic() + patience
+    while any(tensor() is not None for tensor in held) and time.monotonic() < end:
+        time.sleep(0.01)

@@ -19,7 +19,7 @@ def evaluate(task: Task, batches: Batches, device: Device, world: World) -> tupl
     task.model.eval()
     metrics = task.metrics()
     progress = tqdm(batches.epoch(0), total=len(batches), desc="evaluate", leave=False, disable=_quiet(world))
-    with torch.inference_mode(), device.exact():
+    with torch.no_grad(), device.exact():
         for batch in progress:
             metrics.update(task.predict(batch), batch)
         if world.size > 1:

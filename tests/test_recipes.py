@@ -22,13 +22,13 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
 SMALL = {  # a few samples of whatever dataset the recipe picks
     "dataset.train_subjects": 1, "dataset.validation_subjects": 1, "dataset.frames": 60,
-    "dataset.train_images": 8, "dataset.validation_images": 4, "trainer.workers": 0,
+    "dataset.train_images": 8, "dataset.validation_images": 4, "dataset.bodies": 4, "trainer.workers": 0,
 }  # fmt: skip
 
 
-def small(model: str) -> DictConfig:
+def small(model: str, *overrides: str) -> DictConfig:
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("train", [f"model={model}", "device=cpu", "precision=fp32", "debug=smoke"])
+        cfg = compose("train", [f"model={model}", "device=cpu", "precision=fp32", "debug=smoke", *overrides])
     for key, value in SMALL.items():
         if isinstance(OmegaConf.select(cfg, key), int):
             OmegaConf.update(cfg, key, value)
@@ -63,7 +63,8 @@ def test_a_recipe_trains_lowers_its_loss_and_its_checkpoint_scores_the_same(reci
     losses = []
     for _ in range(3):
         trainer.device.seed(1)  # the same dropout every time
-        trainer.schedule.set_rate(trainer.optimizer, len(losses) + cfg.schedule.warmup_steps, 0)
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = cfg.optimizer.lr / 10  # downhill is the question, not how far at once
         trainer.model.train()
         losses.append(float(trainer.train_step(batch)[0]))
     assert losses[-1] < losses[0], losses

@@ -126,7 +126,7 @@ class ToyMetrics:
         return state["error"][rows]
 
     def compute(self) -> dict[str, float]:
-        return {"error_mm": float(self.in_order().double().mean() * 1000), "frames": float(len(self.in_order()))}
+        return {"error_mm": float(self.in_order().cpu().double().mean() * 1000), "frames": float(len(self.in_order()))}
 
     def rows(self) -> list[dict[str, Any]]:
         return [{"action": "All", **self.compute()}]
