@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose.metrics import mpjpe, p_mpjpe
+from pose.metrics import mpjpe, n_mpjpe, p_mpjpe
 from pose2d.average_precision import Truth, fast_statistics, pycocotools_statistics, table_row
 from pose2d.people import People
 from pose3d.capture_layout import BODY
@@ -26,8 +26,8 @@ class CaptureScores:
 
     "ap" ... are COCO's. "angle_deg" is the mean over limbs of the mean angle between the field along an annotated limb
     and that limb: a property of the fields alone, over all people, found or not; where the field is zero it is 90
-    degrees. "mpjpe_mm" and "p_mpjpe_mm" are of the people found (OKS from 0.5 on), over their joints found, relative to
-    the neck.
+    degrees. "mpjpe_mm", "n_mpjpe_mm" and "p_mpjpe_mm" are of the people found (OKS from 0.5 on), over their joints found,
+    relative to the neck; the second is free of the person's size, which one image does not show.
 
     Args:
         people: everyone annotated.
@@ -125,17 +125,19 @@ class CaptureScores:
         pairs = match_people(found, self.people, self.targets)
         annotated = (self.targets.labelled.sum(axis=1) > 0).sum()
         self.found_people = (len(pairs), int(annotated))
-        errors, aligned = [], []
+        errors = []
         for person, row in pairs:
             predicted, true = torch.from_numpy(found["joints"][person]), torch.from_numpy(self.targets.joints[row])
             both = torch.isfinite(predicted).all(-1) & torch.isfinite(true).all(-1)
             if both[BODY.root] and int(both.sum()) >= 4:  # three points always fit some rotation too well
                 predicted, true = predicted[both], true[both]
                 root = int(both[: BODY.root].sum())
-                errors.append(float(mpjpe(predicted - predicted[root], true - true[root])))
-                aligned.append(float(p_mpjpe(predicted, true)))
-        self.lifted = len(errors)
-        return {"mpjpe_mm": 1000 * np.mean(errors), "p_mpjpe_mm": 1000 * np.mean(aligned)} if errors else {}
+                predicted, true = predicted - predicted[root], true - true[root]
+                errors.append([float(metric(predicted, true)) for metric in (mpjpe, n_mpjpe, p_mpjpe)])
+        if not errors:
+            return {}
+        means = (1000 * np.mean(errors, axis=0)).tolist()
+        return dict(zip(("mpjpe_mm", "n_mpjpe_mm", "p_mpjpe_mm"), means, strict=True))
 
     def rows(self) -> list[dict[str, Any]]:
         count = self.state()["weight"].sum(0).cpu().numpy()

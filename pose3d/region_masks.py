@@ -20,8 +20,8 @@ class RegionMasks:
     Args:
         people: the rows that crops are made of; `people.truth["coco"]` holds the annotations, without it every mask is
             1.
-        kind: "miss" leaves out people without keypoints and crowds; "all" keeps only the silhouettes of people (what
-            the Ascend port of the original seems to read); "none" trusts everything.
+        kind: "miss" leaves out people without keypoints, crowds and what is not in the image; "all" keeps only the
+            silhouettes of people (what the Ascend port of the original seems to read); "none" trusts everything.
         size: (H, W) of the crops [px].
         stride: crop pixels a cell of the mask.
     """
@@ -47,22 +47,20 @@ class RegionMasks:
     def __call__(self, rows: np.ndarray, to_image: np.ndarray) -> dict[str, Tensor]:
         """The masks of a batch, given the (B, 2, 3) matrices from crop to image pixels."""
         height, width = self.cells
-        masks = np.full((len(rows), 1, height, width), float(self.kind != "all"), np.float32)
+        masks = np.ones((len(rows), 1, height, width), np.float32)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        for row, image in enumerate(self.image[rows].tolist()):
-            if image in self.regions:
-                matrix = to_image[row] * [self.stride, self.stride, 1]
-                covered = cv2.warpAffine(self._covered(image), matrix, (width, height), flags=flags)
-                masks[row, 0] = covered if self.kind == "all" else 1 - covered
+        for row, image in enumerate(self.image[rows].tolist()) if self.kind != "none" else ():
+            matrix = to_image[row] * [self.stride, self.stride, 1]
+            masks[row, 0] = cv2.warpAffine(self._trusted(image), matrix, (width, height), flags=flags)
         return {"mask": torch.from_numpy(masks)}
 
-    def _covered(self, image: int) -> np.ndarray:
-        """(H, W) float32, 1 inside the regions of an image."""
+    def _trusted(self, image: int) -> np.ndarray:
+        """(H, W) float32 in image coordinates."""
         height, width = self.image_sizes[image].tolist()
         covered = np.zeros((height, width), np.float32)
-        for annotation in self.regions[image]:
+        for annotation in self.regions.get(image, ()):
             np.maximum(covered, silhouette(annotation, height, width), out=covered)
-        return covered
+        return covered if self.kind == "all" else 1 - covered
 
 
 def silhouette(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:

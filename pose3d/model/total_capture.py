@@ -32,15 +32,19 @@ class TotalCapture(nn.Module):
         part: "body" (20 joints, 23 limbs) or "hand" (21 joints, 20 limbs).
         num_stages: outputs; 6 in the paper, 1 is a front with one head.
         width: factor on every hidden channel count, rounded to multiples of 8; 1.0 is the published network.
+        init: "xavier" as published, which halves the signal with every ReLU and so needs ImageNet's weights in front;
+            or "he", from which the network learns without them.
     """
 
     stride = 8
     export_sizes: ClassVar = {"H": 368, "W": 368}
 
-    def __init__(self, part: str, num_stages: int, width: float) -> None:
+    def __init__(self, part: str, num_stages: int, width: float, init: str) -> None:
         super().__init__()
         if num_stages < 1 or width <= 0:
             raise ValueError(f"total_capture needs num_stages >= 1 and width > 0, got {num_stages} and {width}.")
+        if init not in ("he", "xavier"):
+            raise ValueError(f"model.init must be he or xavier, got {init}.")
         self.layout = get_layout(part)
         self.num_stages = num_stages
         self.io = IO(
@@ -75,7 +79,12 @@ class TotalCapture(nn.Module):
                     channels = out
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.xavier_uniform_(module.weight)
+                if init == "xavier":
+                    nn.init.xavier_uniform_(module.weight)
+                elif module.out_channels in outputs.values():
+                    nn.init.normal_(module.weight, std=1e-3)  # maps are empty nearly everywhere
+                else:
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.constant_(module.bias, 1e-4)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -147,5 +147,5 @@ def test_processes_can_be_joined():
     joined = scorer(people, targets)
     joined.load({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
     assert joined.compute() == whole.compute()
-    assert [row["limb"] for row in joined.rows()][0] == "neck to right_hip"
+    assert joined.rows()[0]["limb"] == "neck to right_hip"
     assert len(joined.arrays()["predicted_keypoints"]) == 3

@@ -7,7 +7,7 @@ import torch
 from pose3d.capture_weights import load_capture_weights
 from pose3d.model.total_capture import TotalCapture
 
-NARROW = {"part": "body", "num_stages": 2, "width": 0.125}
+NARROW = {"part": "body", "num_stages": 2, "width": 0.125, "init": "he"}
 
 
 def network(seed: int, **changes) -> TotalCapture:
@@ -71,8 +71,8 @@ def as_openpose(model: TotalCapture) -> dict[str, torch.Tensor]:
 
 def port_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The names of PyTorch ports that number their layers."""
-    front = ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv3_4", "conv4_1", "conv4_2",
-             "conv4_3_CPM", "conv4_4_CPM"]  # fmt: skip
+    front = [f"conv{block}_{number}" for block, count in enumerate((2, 2, 4, 2), 1) for number in range(1, count + 1)]
+    front += ["conv4_3_CPM", "conv4_4_CPM"]
     places = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25]
     renamed = {}
     for name, tensor in state.items():
