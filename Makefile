@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup  ## train, evaluate and draw on the embedded dataset: minutes on two CPU cores
-	$(BIN)/python train.py model=baseline3d trainer.epochs=2 pictures=true
+	$(BIN)/python train.py model=baseline3d pictures=true
 	$(BIN)/python evaluate.py model=baseline3d pictures=true
 	@echo "Everything is in $$(ls -td runs/baseline3d/*/ | head -n 1): checkpoints, log, results.json, results.csv, pictures."
 
