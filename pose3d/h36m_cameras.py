@@ -172,7 +172,7 @@ def _element_text(path: Path, tag: str) -> str:
     inside = done = False
 
     def refuse(*_: object) -> None:
-        raise ValueError(f"{path}: a DOCTYPE is not allowed here; metadata.xml has none.")
+        raise expat.ExpatError("a DOCTYPE is not allowed")
 
     def start(name: str, _: object) -> None:
         nonlocal inside
@@ -189,8 +189,8 @@ def _element_text(path: Path, tag: str) -> str:
     parser.CharacterDataHandler = lambda text: texts.append(text) if inside else None
     try:
         parser.Parse(path.read_bytes(), True)
-    except expat.ExpatError as error:
-        raise ValueError(f"{path}: not well-formed XML: {error}.") from None
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        raise ValueError(f"{path}: not the XML that metadata.xml is: {error}.") from None
     if not done:
         raise ValueError(f"{path}: no element <{tag}>; is it Human3.6M's metadata.xml?")
     return "".join(texts)

@@ -40,9 +40,10 @@ def read_array(file: h5py.File, name: str, path: Path, finite: bool = True) -> n
     node = file
     for part in name.split("/"):
         if not isinstance(node, h5py.Group) or not isinstance(node.get(part, getlink=True), h5py.HardLink):
-            raise ValueError(f"{path} has no dataset '{name}'; it has {', '.join(list(file)[:8]) or 'nothing'}.")
+            have = ", ".join(str(there) for there in list(file)[:8])
+            raise ValueError(f"{path} has no dataset '{name}'; it has {have or 'nothing'}.")
         node = node[part]
-    if not isinstance(node, h5py.Dataset) or node.dtype.kind not in "fiu" or node.external or node.is_virtual:
+    if not isinstance(node, h5py.Dataset) or _kind(node, path) not in "fiu" or node.external or node.is_virtual:
         raise ValueError(f"{path}: '{name}' is not an array of numbers.")
     count = math.prod(node.shape)
     if not 0 < count <= MAX_NUMBERS:
@@ -52,3 +53,11 @@ def read_array(file: h5py.File, name: str, path: Path, finite: bool = True) -> n
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{path}: '{name}' holds NaN or infinity, first at {place}.")
     return array
+
+
+def _kind(dataset: h5py.Dataset, path: Path) -> str:
+    """NumPy's letter for the type of the dataset's numbers."""
+    try:
+        return dataset.dtype.kind
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as HDF5, it is cut off or damaged: {error}") from None

@@ -43,7 +43,7 @@ def read_npz(path: str | Path, names: Iterable[str]) -> dict[str, Any]:
                     )
                 with archive.open(f"{name}.npy") as member:
                     values[name] = read_npy(member, sizes[f"{name}.npy"], f"{path}, {name}")
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a whole .npz file: {error}.") from None
     return values
 

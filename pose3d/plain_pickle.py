@@ -12,7 +12,7 @@ import pickletools
 import re
 import warnings
 from collections.abc import Callable, Hashable
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def load_plain(stream: IO[bytes], where: str) -> Any:
         with warnings.catch_warnings():
             # Python's reader of the oldest protocol warns of odd escapes in texts; here they are an error or nothing.
             warnings.simplefilter("ignore")
-            for count, (operation, argument, at) in enumerate(pickletools.genops(stream)):
+            for count, (operation, argument, at) in enumerate(pickletools.genops(cast(IO[bytes], _Pieces(stream)))):
                 position = at or 0
                 if count > MAX_OPERATIONS:
                     raise ValueError(f"more than {MAX_OPERATIONS} operations")
@@ -60,6 +60,21 @@ def load_plain(stream: IO[bytes], where: str) -> Any:
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"{where}, byte {position} of the pickle: {error}.") from None
     raise ValueError(f"{where}: the pickle ends without STOP; the file is cut off.")
+
+
+class _Pieces:
+    """A stream that reads no more at once than there may be: a damaged length would have memory set aside for it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+        self.readline, self.tell = stream.readline, stream.tell
+
+    def read(self, size: int) -> bytes:
+        pieces = []
+        while size > 0 and (piece := self.stream.read(min(size, 1 << 24))):
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
 
 
 class _Name(str):

@@ -68,13 +68,14 @@ def damaged(path, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("<a>", '<!DOCTYPE a [<!ENTITY x "ha">]><a>', "a DOCTYPE is not allowed here"),
+        ("<a>", '<!DOCTYPE a [<!ENTITY x "ha">]><a>', "not the XML that metadata.xml is: a DOCTYPE is not allowed"),
         ("<w0>[", "<w0>[1.5 ", "element w0 must hold 300 finite numbers, found 301"),
         ("<w0>[", "<w0>[one ", "element w0 must hold numbers; could not convert string to float: .*one"),
         ("1841.107", "nan", "element w0 must hold 300 finite numbers, found 300"),
-        ("</a>", "", r"not well-formed XML: no element found: line \d+"),
-        ("<a>", "<a>&bomb;", "not well-formed XML: undefined entity"),
-        ("w0>", "w1>", "not well-formed XML: mismatched tag"),
+        ("</a>", "", r"not the XML that metadata\.xml is: no element found: line \d+"),
+        ("<a>", "<a>&bomb;", "not the XML that metadata.xml is: undefined entity"),
+        ('"utf-8"', '"klingon"', "not the XML that metadata.xml is: unknown encoding"),
+        ("w0>", "w1>", "not the XML that metadata.xml is: mismatched tag"),
     ],
 )
 def test_damaged_metadata_is_refused_with_the_reason(tmp_path, old, new, message):

@@ -1,7 +1,7 @@
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pose3d import h5
@@ -81,6 +81,7 @@ def test_a_cut_file_is_refused_with_its_path(path):
             read(path, "group/numbers")
 
 
+@example(at=890, new=b"\x01")  # a type of numbers that NumPy has not
 @given(at=st.integers(0, 4000), new=st.binary(min_size=1, max_size=8))
 def test_a_damaged_file_is_read_or_refused(tmp_path_factory, at, new):
     path = tmp_path_factory.getbasetemp() / "damaged.h5"

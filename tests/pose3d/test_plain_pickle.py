@@ -133,6 +133,15 @@ def test_a_huge_place_in_the_memo_takes_no_memory():
     assert load(b"\x80\x02Nr\xff\xff\xff\x7f.") is None
 
 
+def test_a_length_beyond_the_file_takes_no_memory(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x04\x8e" + (1 << 60).to_bytes(8, "little") + b"abc.")
+    with (
+        (tmp_path / "x.pkl").open("rb") as stream,
+        pytest.raises(ValueError, match=r"expected 1152921504606846976 bytes in a bytes8, but only 4 remain"),
+    ):
+        load_plain(stream, "file")
+
+
 def test_a_cut_pickle_is_refused():
     data = pickle.dumps({"a": np.arange(100.0)}, 3)
     for length in range(len(data)):
