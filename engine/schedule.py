@@ -110,3 +110,22 @@ class MultiStep(Schedule):
 
     def factor(self, step: int, epoch: int) -> float:
         return self.decay ** sum(epoch >= milestone for milestone in self.milestones)
+
+
+class AtSteps(Schedule):
+    """Multiplied by `decay` after each step count of `milestones`: for training that counts iterations, not epochs."""
+
+    def __init__(
+        self,
+        milestones: Sequence[int],
+        decay: float,
+        warmup_steps: int,
+        batchnorm_momentum: Sequence[float] | None,
+    ) -> None:
+        super().__init__(warmup_steps, batchnorm_momentum)
+        if list(milestones) != sorted(set(milestones)):
+            raise ValueError(f"schedule.milestones must rise, got {list(milestones)}.")
+        self.milestones, self.decay = milestones, decay
+
+    def factor(self, step: int, epoch: int) -> float:
+        return self.decay ** sum(step >= milestone for milestone in self.milestones)

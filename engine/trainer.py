@@ -53,6 +53,7 @@ class Trainer:
         drop_last: leave out the samples after the last full batch of an epoch.
         workers: processes that decode images; lifting data needs none.
         evaluate_every: epochs between evaluations; the last epoch always has one.
+        save_every: steps between checkpoints inside an epoch; null saves at the end of each epoch alone.
         log_every: steps between lines of metrics.jsonl.
         grad_clip_norm: largest norm of the gradient, null clips nothing.
         linear_scaling: with N processes take N times batch_size and N times the learning rate (Goyal et al. 2017).
@@ -80,6 +81,7 @@ class Trainer:
         drop_last: bool,
         workers: int,
         evaluate_every: int,
+        save_every: int | None,
         log_every: int,
         grad_clip_norm: float | None,
         linear_scaling: bool,
@@ -89,7 +91,7 @@ class Trainer:
     ) -> None:
         self.task, self.device, self.world, self.run = task, device, world, run
         self.schedule, self.seed, self.epochs = schedule, seed, epochs
-        self.evaluate_every, self.log_every = evaluate_every, log_every
+        self.evaluate_every, self.save_every, self.log_every = evaluate_every, save_every, log_every
         self.grad_clip_norm = grad_clip_norm
         if tensorboard:
             run.open_board()
@@ -168,6 +170,10 @@ class Trainer:
                 self.report(bar)
                 if self.world.largest(max(interrupted, default=0)):
                     break
+            if self.save_every and self.step % self.save_every == 0 and self.batch < len(self.batches):
+                self.report(bar)
+                self.rng = self.device.rng_state()
+                self.save(best=False)
             if self.step >= self.steps or (interrupted and self.world.size == 1):
                 break
         self.report(bar)

@@ -26,8 +26,8 @@ class CaptureScores:
 
     "ap" ... are COCO's. "angle_deg" is the mean over limbs of the mean angle between the field along an annotated limb
     and that limb: a property of the fields alone, over all people, found or not; where the field is zero it is 90
-    degrees. "mpjpe_mm", "n_mpjpe_mm" and "p_mpjpe_mm" are of the people found (OKS from 0.5 on), over their joints found,
-    relative to the neck; the second is free of the person's size, which one image does not show.
+    degrees. "mpjpe_mm", "n_mpjpe_mm" and "p_mpjpe_mm" are of the people found (OKS from 0.5 on), over their joints
+    found, relative to the neck; the second is free of the person's size, which one image does not show.
 
     Args:
         people: everyone annotated.

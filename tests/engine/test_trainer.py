@@ -252,3 +252,27 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
     events = accumulator.EventAccumulator(str(tmp_path)).Reload()
     assert events.Scalars("train/loss")[-1].value == pytest.approx(records(tmp_path, "train")[-1]["loss"])
     assert [e.step for e in events.Scalars("validation/error_mm")] == [10]
+
+
+def test_a_checkpoint_inside_an_epoch_is_written_every_so_many_steps_and_resumes_bit_for_bit(tmp_path):
+    whole = make_trainer(tmp_path / "whole")
+    whole.fit()
+    saved: list[int] = []
+    trainer = make_trainer(tmp_path / "parts", save_every=4)
+    write, copy = trainer.save, tmp_path / "copy.pt"
+
+    def save(best: bool) -> None:
+        write(best)
+        saved.append(trainer.step)
+        if trainer.step == 4:
+            copy.write_bytes((tmp_path / "parts" / "last.pt").read_bytes())
+
+    trainer.save = save
+    trainer.fit()
+    steps = len(trainer.batches)
+    assert saved == sorted({*range(4, trainer.steps + 1, 4), *range(steps, trainer.steps + 1, steps)})
+    assert same(weights(whole), weights(trainer))
+    resumed = make_trainer(tmp_path / "resumed")
+    resumed.resume(copy)
+    resumed.fit()
+    assert same(weights(whole), weights(resumed))

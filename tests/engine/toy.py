@@ -27,6 +27,7 @@ SETTINGS: dict[str, Any] = {
     "drop_last": True,
     "workers": 0,
     "evaluate_every": 1,
+    "save_every": None,
     "log_every": 5,
     "grad_clip_norm": None,
     "linear_scaling": False,
