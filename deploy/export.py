@@ -11,7 +11,6 @@ import json
 import os
 import shlex
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,7 +21,7 @@ import numpy as np
 import torch
 
 from deploy.metadata import beside, describe_model, sha256, to_json
-from deploy.network import Network, Options
+from deploy.network import Network, Options, trace
 from deploy.om import Atc, compile_om, write_command
 from deploy.onnx_graph import check, describe, import_onnx, tidy
 from deploy.onnx_types import quantise, to_half
@@ -95,7 +94,7 @@ def export_onnx(task: Task, path: Path, options: Options, about: Mapping[str, An
     onnx = import_onnx()
     network = Network(task.model, options)
     with _drafts(path, (".parity.txt", ".json", "")) as draft:
-        _trace(network, draft, options.opset)
+        trace(network, draft, options.opset)
         graph = tidy(onnx.load(draft))
         if options.dtype == "float16":
             graph = to_half(graph)
@@ -177,24 +176,3 @@ def _drafts(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
         yield draft
         for suffix in suffixes:
             os.replace(beside(draft, suffix), beside(path, suffix))
-
-
-def _trace(network: Network, path: Path, opset: int) -> None:
-    """torch's tracing exporter: it writes the opset that it is asked for, which the newer one does not."""
-    example = tuple(torch.randn(shape) for shape in network.input_shapes().values())
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)  # `tidy` does it
-        # Python numbers taken from shapes become constants of the trace: right, where those axes are fixed.
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
-        torch.onnx.export(
-            network,
-            example,
-            str(path),
-            dynamo=False,
-            opset_version=opset,
-            do_constant_folding=True,
-            input_names=list(network.inputs),
-            output_names=list(network.outputs),
-            dynamic_axes=network.dynamic_axes(),
-        )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from deploy.onnx_graph import check_opset
@@ -60,7 +63,7 @@ class Network(nn.Module):
         super().__init__()
         if options.streaming:
             model = streamed(model)
-        self.network = baked(model, options.conv2d)
+        self.network = baked(model, options)
         io = cast("IO", model.io)
         chosen = cast("Mapping[str, str]", getattr(model, "export_names", {}))
         self.names = {name: chosen.get(name, name) for name in (*io.inputs, *io.outputs)}
@@ -118,13 +121,39 @@ def streamed(model: nn.Module) -> nn.Module:
     return stream()
 
 
-def baked(model: nn.Module, conv2d: bool) -> nn.Module:
-    """A copy on the CPU with everything that only training needs folded into the weights."""
+def baked(model: nn.Module, options: Options) -> nn.Module:
+    """A copy on the CPU with everything that only training needs folded into the weights, in the form for `options`."""
     bake = cast("Callable[..., nn.Module] | None", getattr(model, "baked", None))
-    if not conv2d:
-        network = bake() if bake else copy.deepcopy(model)
-    elif bake and "two_dimensional" in inspect.signature(bake).parameters:
-        network = bake(two_dimensional=True)
-    else:
+    quantisable = cast("Callable[[], nn.Module] | None", getattr(model, "quantisable", None))
+    if options.conv2d and not (bake and "two_dimensional" in inspect.signature(bake).parameters):
         raise ValueError(f"conv2d=true has no effect on {type(model).__name__}: it has no Conv1d. Leave it false.")
+    if options.conv2d and options.dtype == "int8":
+        raise ValueError("conv2d=true has no effect with dtype=int8, which writes products. Leave it false.")
+    if options.dtype == "int8" and quantisable:
+        network = quantisable()
+    elif bake:
+        network = bake(two_dimensional=True) if options.conv2d else bake()
+    else:
+        network = copy.deepcopy(model)
     return network.cpu().float().eval()
+
+
+def trace(network: Network, path: Path, opset: int) -> None:
+    """torch's tracing exporter: it writes the opset that it is asked for, which the newer one does not."""
+    example = tuple(torch.randn(shape) for shape in network.input_shapes().values())
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)  # `tidy` does it
+        # Python numbers taken from shapes become constants of the trace: right, where those axes are fixed.
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        torch.onnx.export(
+            network,
+            example,
+            str(path),
+            dynamo=False,
+            opset_version=opset,
+            do_constant_folding=True,
+            input_names=list(network.inputs),
+            output_names=list(network.outputs),
+            dynamic_axes=network.dynamic_axes(),
+        )

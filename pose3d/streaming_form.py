@@ -91,6 +91,18 @@ class StreamingForm(nn.Module):
         return linear(rows, getattr(self, f"matrix{i}"), getattr(self, f"bias{i}"))
 
 
+class ProductForm(nn.Module):
+    """Whole sequences at once as plain matrix products, the form that int8 arithmetic is fast for."""
+
+    def __init__(self, stream: StreamingForm) -> None:
+        super().__init__()
+        self.stream = stream
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        """(B, T, K, C) screen coordinates -> (B, T - R + 1, J, 3) joints [m]."""
+        return self.stream(keypoints)[0]
+
+
 class BlockwiseForm(nn.Module):
     """Whole sequences through a `StreamingForm`, some hundred frames at a time."""
 

@@ -18,7 +18,7 @@ from pose.skeleton import Skeleton, get_skeleton
 from pose3d.dropout import Dropout
 from pose3d.lifter import Lifter
 from pose3d.rectified import norm_relu_dropout
-from pose3d.streaming_form import StreamingForm
+from pose3d.streaming_form import ProductForm, StreamingForm
 from pose3d.temporal import ConvolutionForm, FoldedConv, TapConv, fold
 
 LONGEST_TEST_SEQUENCE = 5873  # frames of Human3.6M's S9 "Discussion 1"
@@ -153,6 +153,10 @@ class VideoPose3D(Lifter):
     def baked(self, two_dimensional: bool = False) -> ConvolutionForm:
         """The same function as plain convolutions with batch norm folded in, ready to export."""
         return ConvolutionForm(self.folded(), self.causal, two_dimensional)
+
+    def quantisable(self) -> ProductForm:
+        """The same function as matrix products: runtimes have int8 kernels for those, not for dilated convolutions."""
+        return ProductForm(self.streaming())
 
     def streaming(self, fast: bool = False) -> StreamingForm:
         """The same function with its states in the open, for frames that come one by one or in blocks."""
