@@ -26,7 +26,10 @@ HYPOTHESES, FRAMES = 5, 2000
 def run(settings: Settings) -> Iterator[Row]:
     """The peer of the step is our own baseline3d step: the ratio is to stay above 1 / 1.2."""
     motion = RandomMotion(4 if settings.quick else 30, 800)
-    several, one = (build_trainer([f"model={name}"], motion, settings) for name in ("gmh_mdn", "baseline3d"))
+    several, one = (
+        build_trainer([f"model={name}", f"trainer.batch_size={BATCH}"], motion, settings)
+        for name in ("gmh_mdn", "baseline3d")
+    )
     flops = linear_training_flops(several.model, BATCH)
     yield compare(
         Comparison(

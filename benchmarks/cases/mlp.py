@@ -20,6 +20,7 @@ from engine.trainer import Trainer
 from pose3d.windows import WindowBatches
 
 BATCH = 64
+OURS = ["model=baseline3d", f"trainer.batch_size={BATCH}"]
 STEPS = 20  # of the loop, in one call
 
 
@@ -28,7 +29,7 @@ def run(settings: Settings) -> Iterator[Row]:
 
     In bf16 the step stands beside the peer's in bf16, and beside the one in fp32 that its users run.
     """
-    trainer = build_trainer(["model=baseline3d"], RandomMotion(4 if settings.quick else 60, 800), settings)
+    trainer = build_trainer(OURS, RandomMotion(4 if settings.quick else 60, 800), settings)
     for peer_precision in ("bf16", "fp32") if settings.precision == "bf16" else (settings.precision,):
         yield compare(_step(trainer, peer_precision, settings), settings)
     yield compare(_data(trainer, settings), settings)
@@ -137,7 +138,7 @@ def _standardised(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]
 
 def _gradient_difference(settings: Settings) -> float:
     """Largest difference of a gradient as a share of the largest gradient; without dropout, with the weight clip."""
-    trainer = build_trainer(["model=baseline3d", "model.dropout=0"], RandomMotion(2, 200), settings)
+    trainer = build_trainer([*OURS, "model.dropout=0"], RandomMotion(2, 200), settings)
     reference = naive.ResidualNetwork(dropout=0.0, max_weight_norm=1.0).to(settings.device.torch)
     ours = list(trainer.model.parameters())
     with torch.no_grad():

@@ -16,7 +16,8 @@ from engine.command import suggestions
 
 SMALL = (
     "device=cpu", "dataset=synthetic", "dataset.train_subjects=1", "dataset.validation_subjects=1",
-    "dataset.frames=400", "dataset.actions=[Walking,Sitting]", "model.linear_size=32", "debug=smoke",
+    "dataset.frames=400", "dataset.frame_step=5", "dataset.actions=[Walking,Sitting]", "model.linear_size=32",
+    "trainer.batch_size=64", "debug=smoke",
 )  # fmt: skip
 
 
