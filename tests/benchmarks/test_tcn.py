@@ -3,9 +3,8 @@ import torch
 
 from benchmarks import naive_tcn
 from benchmarks.cases import tcn_infer, tcn_train
-from benchmarks.harness import Settings
+from benchmarks.harness import Settings, WrongResult, compare
 from engine.device import Cpu
-from pose3d.model.videopose3d import from_published
 
 SETTINGS = Settings(
     Cpu(index=None, deterministic=False, keep_memory=False), "fp32", threads=1, cpu_time=True, quick=True, peers=None
@@ -49,12 +48,10 @@ def test_a_trainer_s_step_has_the_reference_s_gradients():
     assert tcn_train._gradient_difference(27, SETTINGS) < 1e-4
 
 
-def test_a_wrong_network_is_found_before_it_is_timed(monkeypatch):
-    def swapped(weights):
-        state = from_published(weights)
-        state["layers_conv.1.weight"] = state["layers_conv.1.weight"] * 1.01
-        return state
-
-    monkeypatch.setattr(tcn_infer, "from_published", swapped)
-    with pytest.raises(ValueError, match="differs from plain dilated by"):
-        next(tcn_infer.run(SETTINGS))
+def test_a_wrong_network_is_found_before_it_is_timed():
+    reference, name = tcn_infer._reference(SETTINGS)
+    model = tcn_infer._model(tcn_infer.LONG, reference.state_dict(), causal=False)
+    with torch.no_grad():
+        model.layers_conv[1].weight *= 1.01
+    with pytest.raises(WrongResult, match="differs from plain dilated by"):
+        compare(tcn_infer._whole(model, reference, torch.randn(1, 245, 17, 2), name, SETTINGS), SETTINGS)
