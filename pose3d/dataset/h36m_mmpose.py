@@ -86,20 +86,9 @@ class H36MMMPose:
 
     def _read(self, split: Split) -> Iterator[PoseSequence]:
         path = self.files[split]
-        names = read_npz(path, ["imgname"])["imgname"]
-        if not isinstance(names, np.ndarray) or names.dtype.kind not in "US" or names.ndim != 1:
-            raise ValueError(f"{path}: imgname must be a list of picture names.")
-        keypoints = _columns(path, "part", len(names), 3)
-        joints = _columns(path, "S", len(names), 4)
-        views: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
-        for row, name in enumerate(names.astype(str).tolist()):
-            match = _IMAGE.fullmatch(name)
-            if not match:
-                raise ValueError(
-                    f"{path}: picture {row} is called '{name[:80]}', not S1_Directions_1.54138969_000001.jpg."
-                )
-            subject, take, camera, frame = match.groups()
-            views.setdefault((subject, h36m.canonical_take(take), camera), []).append((int(frame), row))
+        views, rows = _views(path)
+        keypoints = _columns(path, "part", rows, 3)
+        joints = _columns(path, "S", rows, 4)
         step = self.selection.frame_step
         for subject in self.selection.subjects(split):
             for take in self.selection.takes(subject):
@@ -150,6 +139,21 @@ def read_cameras(path: Path) -> dict[str, list[Camera]]:
                 )
             )
     return cameras
+
+
+def _views(path: Path) -> tuple[dict[tuple[str, str, str], list[tuple[int, int]]], int]:
+    """{(subject, take, camera): its (frame, row)}, from the pictures' names, and how many rows there are."""
+    names = read_npz(path, ["imgname"])["imgname"]
+    if not isinstance(names, np.ndarray) or names.dtype.kind not in "US" or names.ndim != 1:
+        raise ValueError(f"{path}: imgname must be a list of picture names.")
+    views: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+    for row, name in enumerate(names.astype(str)):
+        match = _IMAGE.fullmatch(name)
+        if not match:
+            raise ValueError(f"{path}: picture {row} is called '{name[:80]}', not S1_Directions_1.54138969_000001.jpg.")
+        subject, take, camera, frame = match.groups()
+        views.setdefault((subject, h36m.canonical_take(take), camera), []).append((int(frame), row))
+    return views, len(names)
 
 
 def _columns(path: Path, name: str, rows: int, columns: int) -> np.ndarray:
