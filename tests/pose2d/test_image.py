@@ -1,6 +1,7 @@
 """Reading, refusing and normalising images."""
 
 import re
+import warnings
 
 import cv2
 import numpy as np
@@ -87,3 +88,16 @@ def test_wrong_normalisation_is_refused():
         Normalization("hsv", IMAGENET_MEAN, IMAGENET_STD)
     with pytest.raises(ValueError, match=r"std above 0; got .*\(1.0, 0.0, 1.0\)"):
         Normalization("rgb", IMAGENET_MEAN, (1.0, 0.0, 1.0))
+
+
+def test_a_network_with_its_normalisation_inside_exports(tmp_path, small_model):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = FromPixels(small_model(), Normalization("bgr", IMAGENET_MEAN, IMAGENET_STD)).eval()
+    pixels = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter's own
+        torch.onnx.export(model, (pixels,), str(tmp_path / "pixels.onnx"), dynamo=False, opset_version=11)
+        expected = model(pixels).numpy()
+    session = onnxruntime.InferenceSession(str(tmp_path / "pixels.onnx"), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {session.get_inputs()[0].name: pixels.numpy()})
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
