@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from pose.shapes import IO
 from pose3d.capture_layout import get_layout
+from pose3d.fields import enlarge
 
 _FRONT = (
     ("conv1_1", 64), ("conv1_2", 64), ("pool", 0),
@@ -34,12 +35,13 @@ class TotalCapture(nn.Module):
         width: factor on every hidden channel count, rounded to multiples of 8; 1.0 is the published network.
         init: "xavier" as published, which halves the signal with every ReLU and so needs ImageNet's weights in front;
             or "he", from which the network learns without them.
+        enlarged: give maps as large as the image, by TF1's bicubic enlargement, as the original does; in an exported
+            file that is 64 times the output to copy.
     """
 
-    stride = 8
     export_sizes: ClassVar = {"H": 368, "W": 368}
 
-    def __init__(self, part: str, num_stages: int, width: float, init: str) -> None:
+    def __init__(self, part: str, num_stages: int, width: float, init: str, enlarged: bool) -> None:
         super().__init__()
         if num_stages < 1 or width <= 0:
             raise ValueError(f"total_capture needs num_stages >= 1 and width > 0, got {num_stages} and {width}.")
@@ -47,11 +49,14 @@ class TotalCapture(nn.Module):
             raise ValueError(f"model.init must be he or xavier, got {init}.")
         self.layout = get_layout(part)
         self.num_stages = num_stages
+        self.enlarged = enlarged
+        self.stride = 1 if enlarged else 8
+        size = ("H", "W") if enlarged else ("h", "w")
         self.io = IO(
             inputs={"image": ("B", 3, "H", "W")},
             outputs={
-                "heatmaps": ("B", "S", self.layout.num_heatmaps, "h", "w"),
-                "fields": ("B", "S", self.layout.num_fields, "h", "w"),
+                "heatmaps": ("B", "S", self.layout.num_heatmaps, *size),
+                "fields": ("B", "S", self.layout.num_fields, *size),
             },
         )
 
@@ -95,7 +100,7 @@ class TotalCapture(nn.Module):
 
         Returns:
             (B, S, J + 1, H / 8, W / 8) heatmaps, the background last, and
-            (B, S, 3 L, H / 8, W / 8) orientation fields, channel 3 limb + axis.
+            (B, S, 3 L, H / 8, W / 8) orientation fields, channel 3 limb + axis; H and W whole where `enlarged`.
         """
         features = image
         for name, _ in _FRONT:
@@ -110,7 +115,8 @@ class TotalCapture(nn.Module):
             heatmaps = self._branch(seen, stage, "L2")
             all_fields.append(fields)
             all_heatmaps.append(heatmaps)
-        return torch.stack(all_heatmaps, dim=1), torch.stack(all_fields, dim=1)
+        outputs = torch.stack(all_heatmaps, dim=1), torch.stack(all_fields, dim=1)
+        return (enlarge(outputs[0]), enlarge(outputs[1])) if self.enlarged else outputs
 
     def _branch(self, x: Tensor, stage: int, branch: str) -> Tensor:
         last = 5 if stage == 1 else 7

@@ -27,7 +27,6 @@ from pose3d.scenes import ASSUMED_FOCAL, Company, Scenes
 
 Batch = dict[str, Tensor]
 # The network reads grey levels / 255 - 0.5.
-STRIDE = 8  # crop pixels a cell of the network's maps
 _NORMALIZATION = Normalization("rgb", (127.5,) * 3, (255.0,) * 3)
 
 
@@ -114,7 +113,9 @@ class OrientationFields:
         self.augmentation = None if augment is None else Augmentation(**augment)
         self.people, self.alone, self.visible_only, self.channels = people, alone, visible_only, channels
         self.mask, self.field_weight = mask, field_weight
-        self.stride = 1 if resolution == "crop" else STRIDE
+        if model.stride == 1 and resolution == "maps":
+            raise ValueError("model.enlarged=true gives maps of the crop's size: set task.resolution=crop.")
+        self.stride = 1 if resolution == "crop" else 8
         self.pof2d, self.off_limb = pof2d, off_limb
         self.peak_threshold, self.min_joints, self.most_people = peak_threshold, min_joints, most_people
         self.pixel_sigma, self.limb_sigma = pixel_sigma, limb_sigma
@@ -140,7 +141,7 @@ class OrientationFields:
             shown = whole_images(everyone)
             own = np.full(len(shown), -1)
         rules = self.rules if training else CropRules(self.rules.size, 1.0, False, True, self.rules.unreadable)
-        masks = RegionMasks(shown, self.mask if training else "none", rules.size, self.stride if training else STRIDE)
+        masks = RegionMasks(shown, self.mask if training else "none", rules.size, self.stride)
         company = Company(masks, shown.image, own, everyone)
         augmentation = self.augmentation if training else None
         crops = Crops(
@@ -186,7 +187,7 @@ class OrientationFields:
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         heatmaps, fields = (maps.float() for maps in self.model(batch["image"]))
-        if self.stride == 1:
+        if self.stride < self.model.stride:
             heatmaps, fields = enlarge(heatmaps), enlarge(fields)
         truth = self.targets(batch)
         mask = truth["mask"]
@@ -203,12 +204,14 @@ class OrientationFields:
             [image px], "scores" (B, K, J), 0 where a joint was not found; "person_scores" (B, K), 0 for nobody;
             "vectors" (B, K, L, 3) mean orientations; "joints" (B, K, J, 3) camera frame [m], NaN where not found.
         """
-        heatmaps, fields = (maps[:, -1].float() for maps in self.model(batch["image"]))
+        heatmaps, fields = (maps[:, -1].float().contiguous() for maps in self.model(batch["image"]))
         B, K, J, L = len(fields), self.most_people, self.layout.num_joints, self.layout.num_limbs
         keypoints, scores = fields.new_zeros(B, K, J, 2), fields.new_zeros(B, K, J)
         person_scores, vectors = fields.new_zeros(B, K), fields.new_zeros(B, K, L, 3)
         for row in range(B):
-            people = assemble(self.layout, heatmaps[row], fields[row], STRIDE, self.peak_threshold, self.min_joints, K)
+            people = assemble(
+                self.layout, heatmaps[row], fields[row], self.model.stride, self.peak_threshold, self.min_joints, K
+            )
             count = min(K, len(people))
             for target, found in (
                 (keypoints, people.keypoints),
@@ -217,7 +220,7 @@ class OrientationFields:
             ):
                 target[row, :count] = torch.from_numpy(found[:count]).to(target)
             maps = fields[row].expand(count, -1, -1, -1)
-            vectors[row, :count] = limb_vectors(self.layout, maps, keypoints[row, :count], STRIDE)
+            vectors[row, :count] = limb_vectors(self.layout, maps, keypoints[row, :count], self.model.stride)
         found = scores > 0
         placed = transform(keypoints.flatten(1, 2), batch["to_image"]).view_as(keypoints) * found[..., None]
         joints = self._lift(placed, vectors, found, batch["lens"])
@@ -253,7 +256,9 @@ class OrientationFields:
         if self.evaluated is None:
             raise ValueError("metrics() scores the evaluation batches made last, and none were made.")
         people, targets, protocol, crops = self.evaluated
-        return CaptureScores(people, targets, protocol, crops.unreadable, STRIDE, self.evaluator, self.results)
+        return CaptureScores(
+            people, targets, protocol, crops.unreadable, self.model.stride, self.evaluator, self.results
+        )
 
 
 def _outside(boxes: Tensor, to_image: Tensor, size: int, stride: int) -> Tensor:

@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from pose3d.capture_layout import BODY
-from pose3d.fields import FIELD_HALF_WIDTH, HEATMAP_SIGMA, draw_fields, draw_heatmaps, enlarge, limb_vectors
+from pose3d.fields import (
+    FIELD_HALF_WIDTH,
+    HEATMAP_SIGMA,
+    draw_fields,
+    draw_heatmaps,
+    enlarge,
+    enlarge_portably,
+    limb_vectors,
+)
 from tests.pose3d.capture_people import limb_offsets, project, random_people
 
 
@@ -109,3 +117,9 @@ def test_a_limb_of_no_length_draws_nothing(stride):
     assert (
         draw_fields(BODY, keypoints, directions, torch.ones(1, 1, 23, dtype=torch.bool), 8, 8, stride).abs().max() == 0
     )
+
+
+@pytest.mark.parametrize("factor", [2, 8])
+def test_the_enlargement_for_compilers_is_the_same(factor):
+    maps = torch.randn(3, 1, 5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(enlarge_portably(maps, factor), enlarge(maps, factor), rtol=0, atol=1e-6)

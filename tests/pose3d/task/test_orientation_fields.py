@@ -9,6 +9,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from deploy.export import export_onnx
+from deploy.network import Options
 from engine.task import Loading
 from pose.shapes import IO
 from pose2d.dataset.coco import Coco
@@ -31,6 +33,7 @@ class Oracle(nn.Module):
     """Gives the maps it is told to give."""
 
     layout = BODY
+    stride = 8
     io = IO({"image": ("B", 3, "H", "W")}, {"heatmaps": ("B",), "fields": ("B",)})
 
     def __init__(self) -> None:
@@ -43,8 +46,8 @@ class Oracle(nn.Module):
         return self.heatmaps[:, None] * self.scale, self.fields[:, None] * self.scale
 
 
-def small_model(part: str = "body") -> TotalCapture:
-    return TotalCapture(part=part, num_stages=2, width=0.125, init="he")
+def small_model(part: str = "body", enlarged: bool = False) -> TotalCapture:
+    return TotalCapture(part=part, num_stages=2, width=0.125, init="he", enlarged=enlarged)
 
 
 def make_task(model: nn.Module | None = None, **changes) -> OrientationFields:
@@ -171,6 +174,33 @@ def test_the_enlarged_loss_agrees_with_the_small_one_where_maps_are_perfect():
 def test_settings_are_checked_before_anything_runs(change, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         make_task(Oracle(), **change)
+
+
+def test_a_network_that_enlarges_learns_and_finds_what_one_does_whose_loss_enlarges():
+    small = small_model()
+    large = small_model(enlarged=True)
+    large.load_state_dict(small.state_dict())
+    errors, found = [], []
+    for model in (small, large):
+        task = make_task(model, size=64, resolution="crop", augment=None, mask="none", peak_threshold=1e-5)
+        batch = next(iter(task.batches(rendered(2), True, Loading(2, seed=0), CPU).epoch(0)))
+        errors.append(float(task.loss(batch)[0].detach()))
+        with torch.inference_mode():
+            found.append(task.predict(batch)["heatmaps"])
+    assert errors[0] == pytest.approx(errors[1], rel=1e-5)
+    torch.testing.assert_close(found[1][:, :, ::8, ::8], found[0], rtol=1e-4, atol=1e-7)
+    with pytest.raises(ValueError, match=r"model\.enlarged=true .* set task\.resolution=crop"):
+        make_task(large, resolution="maps")
+
+
+@pytest.mark.parametrize("enlarged", [False, True], ids=["enlarged outside", "enlarged inside"])
+def test_the_exported_file_agrees_with_the_network(enlarged, tmp_path):
+    pytest.importorskip("onnxruntime")
+    task = make_task(small_model(enlarged=enlarged), size=64, resolution="crop")
+    options = Options(13, "float32", {"B": 2, "H": 64, "W": 64}, (), False, False)
+    report = export_onnx(task, tmp_path / "capture.onnx", options, {}, rendered(2))  # raises where they differ
+    assert {line.output for line in report} == {"heatmaps", "fields"}
+    assert all(line.relative < 1e-4 for line in report)
 
 
 def test_a_hand_s_network_is_refused_for_there_is_no_dataset():
