@@ -119,8 +119,10 @@ class H36MH5:
             )
         subject, take, camera = h36m.VIEW_WITHOUT_DETECTIONS
         self.detections.pop(h36m.VIEW_WITHOUT_DETECTIONS, None)
-        known = (f"without {subject} {take}.{camera}, whose video is corrupt",) if subject in subjects else ()
-        return known + ((f"{len(lacking)} views without detections",) if lacking else ())
+        notes = [f"{len(lacking)} views without detections"] if lacking else []
+        if subject in subjects and take in self.selection.takes(subject):
+            notes.insert(0, f"without {subject} {take}.{camera}, whose video is corrupt")
+        return tuple(notes)
 
     def sequences(self, split: Split) -> list[PoseSequence]:
         """Every take of the split's subjects, four views each where there are keypoints."""

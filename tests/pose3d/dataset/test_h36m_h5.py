@@ -14,8 +14,8 @@ SUBJECTS, ACTIONS = ("S1", "S11"), ("Directions", "Photo", "Walking")
 REARRANGED = [6, 2, 1, 0, 3, 4, 5, 7, 8, 9, 13, 14, 15, 12, 11, 10]
 
 
-def read(root, keypoints="gt", train=("S1",), validation=("S11",), frame_step=1, missing=False):
-    return H36MH5(str(root), keypoints, train, validation, ACTIONS, frame_step, missing, (), None)
+def read(root, keypoints="gt", train=("S1",), validation=("S11",), frame_step=1, missing=False, actions=ACTIONS):
+    return H36MH5(str(root), keypoints, train, validation, actions, frame_step, missing, (), None)
 
 
 def detection_path(root, subject, take, camera, folder="StackedHourglass"):
@@ -67,6 +67,7 @@ def test_the_corrupt_video_of_s11_is_skipped_and_noted(release):
     assert len(dataset.sequences("validation")) == 6 * 4 - 1
     assert dataset.notes == ("without S11 Directions.54138969, whose video is corrupt",)
     assert read(release, "StackedHourglass", train=("S11",), validation=("S1",)).notes == dataset.notes
+    assert read(release, "StackedHourglass", actions=["Photo"]).notes == ()
 
 
 def test_frame_step_thins_detections_and_joints_alike(release):
