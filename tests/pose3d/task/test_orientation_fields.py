@@ -56,7 +56,7 @@ def make_task(model: nn.Module | None = None, **changes) -> OrientationFields:
     return OrientationFields(model or small_model(), **(settings | changes))
 
 
-def rendered(images: int = 6) -> SyntheticPeople:
+def rendered(images: int = 6) -> Any:
     return SyntheticPeople(
         seed=1, train_images=images, validation_images=images, height=208, width=208, bodies=4, free_poses=0.3
     )
