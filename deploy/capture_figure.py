@@ -74,6 +74,7 @@ def table(losses: list[float], nothing: list[float]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    """Read a run, measure the zero predictor, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # pyright: ignore[reportOptionalMemberAccess]
     parser.add_argument("run", type=Path, help="folder of a run with experiment=total_capture_seed")
     parser.add_argument("--samples", type=int, default=2000, help="crops for the zero predictor")

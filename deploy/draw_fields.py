@@ -131,6 +131,7 @@ def _draw_joints(axes: Axes, people: np.ndarray) -> None:
 
 
 def main() -> None:
+    """Predict validation images and write a picture of each."""
     parser = argparse.ArgumentParser(description="Draw what a trained capture network sees in validation images.")
     parser.add_argument("checkpoint", type=Path, help="best.pt or last.pt of a run with model=total_capture")
     parser.add_argument("--output", type=Path, default=Path("people.png"), help="a number is put before its suffix")

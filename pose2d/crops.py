@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from pose2d.affine import (
     Windows,
@@ -32,6 +32,7 @@ from pose2d.affine import (
 )
 from pose2d.augment import Augmentation, uniforms
 from pose2d.image import Normalization
+from pose2d.order import Order
 from pose2d.people import People
 
 log = logging.getLogger(__name__)
@@ -198,55 +199,6 @@ def pack_windows(pieces: Sequence[tuple[np.ndarray, np.ndarray]], size: tuple[in
         torch.tensor(sizes),
         torch.from_numpy(np.stack(matrices).astype(np.float32)),
     )
-
-
-class Order(Sampler[tuple[int, np.ndarray]]):
-    """Which rows make which batch, a function of (seed, epoch) alone; set `epoch` and `start` before iterating."""
-
-    def __init__(self, people: People, training: bool, loading: Any, shuffle: str) -> None:
-        self.people = people
-        self.training = training
-        self.loading = loading
-        self.shuffle = shuffle
-        self.epoch, self.start = 0, 0
-        if shuffle not in ("person", "image"):
-            raise ValueError(f"task.shuffle must be person or image, got {shuffle}.")
-        if training and len(self) == 0:
-            raise ValueError(
-                f"There are {len(people)} people to train on, fewer than a batch of trainer.batch_size="
-                f"{loading.batch_size} on {loading.world_size} process(es). Lower trainer.batch_size."
-            )
-
-    def __len__(self) -> int:
-        step = self.loading.batch_size * self.loading.world_size
-        if self.training:
-            return len(self.people) // step if self.loading.drop_last else -(-len(self.people) // step)
-        return -(-len(self._share()) // self.loading.batch_size)
-
-    def _share(self) -> np.ndarray:
-        """The rows this process evaluates: a stretch, so that images are decoded once."""
-        return np.array_split(np.arange(len(self.people)), self.loading.world_size)[self.loading.rank]
-
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        loading = self.loading
-        if self.training:
-            step, rows = loading.batch_size * loading.world_size, self._shuffled()
-            # Every process must take every step: the last batch is filled up from the first.
-            rows = np.concatenate([rows, rows[: -len(rows) % loading.world_size]])
-            batches = (rows[i * step : (i + 1) * step][loading.rank :: loading.world_size] for i in range(len(self)))
-        else:
-            share, step = self._share(), loading.batch_size
-            batches = (share[i * step : (i + 1) * step] for i in range(len(self)))
-        for number, batch in enumerate(batches):
-            if number >= self.start:
-                yield self.epoch, batch
-
-    def _shuffled(self) -> np.ndarray:
-        rng = np.random.default_rng((self.loading.seed, self.epoch))
-        if self.shuffle == "person":
-            return rng.permutation(len(self.people))
-        rank = rng.permutation(len(self.people.images))
-        return np.argsort(rank[self.people.image], kind="stable")
 
 
 class Crops:
