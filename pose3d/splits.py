@@ -9,15 +9,21 @@ import torch
 from pose3d.lifter import Lifter
 from pose3d.packed import JointFrame, Packed, pack
 from pose3d.sequence import MotionDataset, Split
+from pose3d.subset import subset
 from pose3d.windows import EVALUATION_FRAMES, SequenceBatches, WindowBatches
 
 
 def pack_split(
-    dataset: MotionDataset, split: Split, model: Lifter, device: torch.device, joint_frame: JointFrame = "camera"
+    dataset: MotionDataset,
+    split: Split,
+    model: Lifter,
+    device: torch.device,
+    joint_frame: JointFrame = "camera",
+    share: float = 1.0,
 ) -> Packed:
-    """The sequences of a split in the model's skeletons and keypoint frame."""
+    """The sequences of a split, or a `share` of each, in the model's skeletons and keypoint frame."""
     return pack(
-        dataset.sequences(split),
+        subset(dataset.sequences(split), share),
         input_skeleton=model.input_skeleton,
         output_skeleton=model.output_skeleton,
         keypoint_frame=model.keypoint_frame,

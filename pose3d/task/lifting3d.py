@@ -27,6 +27,7 @@ class Lifting3D:
         loss: "standardised_mse" (3d-pose-baseline: squared error in units of the joints' standard deviation, over
             the joints the network computes) or "mpjpe" (VideoPose3D: mean distance over all joints [m]).
         stride: output frames per training sample.
+        subset: the share of every training sequence's frames that is used, one stretch of them.
         flip_augment: every training sample comes mirrored, too.
         flip_test: average the prediction with that of the mirrored keypoints.
         joint_frame: axes of the joints, "camera" or "world" (3d-pose-baseline without its `--camera_frame`).
@@ -43,6 +44,7 @@ class Lifting3D:
         *,
         loss: Literal["standardised_mse", "mpjpe"],
         stride: int,
+        subset: float,
         flip_augment: bool,
         flip_test: bool,
         joint_frame: JointFrame,
@@ -71,7 +73,7 @@ class Lifting3D:
         if parity not in (None, "seed"):
             raise ValueError(f"parity must be null or seed, got {parity!r}.")
         self.model = model
-        self.loss_name, self.stride = loss, stride
+        self.loss_name, self.stride, self.subset = loss, stride, subset
         self.joint_frame: JointFrame = joint_frame
         self.flip_augment, self.flip_test = flip_augment, flip_test
         self.by_subject, self.parity = by_subject, parity
@@ -80,10 +82,11 @@ class Lifting3D:
     def batches(
         self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
     ) -> WindowBatches | SequenceBatches:
-        packed = pack_split(dataset, "train" if training else "validation", self.model, device, self.joint_frame)
         if not training:
+            packed = pack_split(dataset, "validation", self.model, device, self.joint_frame)
             self.evaluated = packed, dataset
             return evaluation_batches(packed, self.model, loading, device)
+        packed = pack_split(dataset, "train", self.model, device, self.joint_frame, self.subset)
         self.model.fit_statistics(packed.keypoints, packed.joints)
         return training_batches(packed, self.model, loading, device, stride=self.stride, flip=self.flip_augment)
 

@@ -23,6 +23,7 @@ def lifting_task(model: nn.Module) -> Lifting3D:
         model.eval(),
         loss="mpjpe",
         stride=1,
+        subset=1.0,
         flip_augment=False,
         flip_test=True,
         joint_frame="camera",

@@ -16,6 +16,7 @@ LOADING = SimpleNamespace(batch_size=16, seed=0, rank=0, world_size=1, drop_last
 OPTIONS = {
     "loss": "standardised_mse",
     "stride": 1,
+    "subset": 1.0,
     "flip_augment": False,
     "flip_test": False,
     "joint_frame": "camera",
@@ -216,3 +217,11 @@ def test_a_model_of_another_task_is_refused_by_its_outputs():
 def test_scoring_before_any_evaluation_batch_is_an_error():
     with pytest.raises(ValueError, match="none were made"):
         lifting().metrics()
+
+
+def test_a_subset_leaves_so_much_of_every_training_sequence_and_all_of_the_validation():
+    task = lifting(subset=0.5)
+    assert len(task.batches(DATA, True, LOADING, CPU).frames) == 45 + 25
+    task.batches(DATA, False, LOADING, CPU)
+    assert task.evaluated is not None
+    assert len(task.evaluated[0]) == 90 + 50
