@@ -1,0 +1,57 @@
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engine.task import Loading
+from pose2d.dataset.coco import Coco
+from pose3d.dataset.mixed_people import MixedPeople, join
+from pose3d.dataset.synthetic_people import SyntheticPeople
+from tests.pose3d.capture_scene import two_people
+from tests.pose3d.task.test_orientation_fields import make_task
+
+
+def rendered() -> Any:
+    return SyntheticPeople(seed=1, train_images=5, validation_images=2, height=96, width=96, bodies=1, free_poses=0.5)
+
+
+def test_both_are_there_with_numbers_of_their_own_and_each_pixel_where_it_belongs():
+    first, second = two_people(), rendered().people("train")
+    joined = join(first, second)
+    assert len(joined) == len(first) + len(second)
+    assert len(set(joined.ids.tolist())) == len(joined)
+    assert len(set(joined.image_ids.tolist())) == len(joined.image_ids) == 6
+    numbers = {entry["id"]: entry["image_id"] for entry in joined.truth["coco"]["annotations"]}
+    assert [numbers[i] for i in joined.ids.tolist()] == joined.image_ids[joined.image].tolist()
+    assert joined.images.name(0) == "grey image 0"
+    np.testing.assert_array_equal(joined.images.read(3), second.images.read(2))
+    assert np.isnan(joined.truth["joints"][:2]).all()
+    np.testing.assert_array_equal(joined.truth["joints"][2:], second.truth["joints"])
+    assert np.isnan(joined.truth["lenses"]).all(axis=1).tolist() == [True] + [False] * 5
+
+
+def test_photographs_and_rendered_people_train_in_one_batch_each_by_its_own_rules(real_data):
+    flat: Any = Coco(str(real_data("coco_mini")), "train2017", "val2017", "ground_truth", 0.0, False)
+    dataset = MixedPeople(flat, rendered(), "spatial")
+    task = make_task(size=64)
+    batches = task.batches(dataset, True, Loading(64, seed=0), torch.device("cpu"))
+    truth = task.targets(next(iter(batches.epoch(0))))
+    spatial = truth["spatial"]
+    assert 0 < spatial.sum() < 64
+    assert truth["joints"][spatial, 18].all(), "rendered people have a head top"
+    assert not truth["joints"][~spatial, 18].any(), "COCO has none"
+    z = truth["fields"].view(64, -1, 3, 8, 8)[:, :, 2]
+    assert z[spatial].any()
+    assert not z[~spatial].any()
+    assert len(dataset.people("validation").image_ids) == 2
+
+
+def test_skeletons_must_agree_and_the_scored_one_must_be_named():
+    other = rendered()
+    other.skeleton = dataclasses.replace(other.skeleton, name="seventeen")
+    with pytest.raises(ValueError, match=r"must share a skeleton, got coco_17 .* and seventeen"):
+        MixedPeople(rendered(), other, "flat")
+    with pytest.raises(ValueError, match=r"dataset\.validation must be flat or spatial, got both"):
+        MixedPeople(rendered(), rendered(), "both")
