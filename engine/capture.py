@@ -105,4 +105,5 @@ def record(device: Device, function: Callable[[], Tensor]) -> tuple[Tensor, Call
 
 
 def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
     return (str(error).strip() or repr(error)).splitlines()[0]
