@@ -117,7 +117,7 @@ class CaptureScores:
     def angles(self) -> np.ndarray:
         """(L,) mean angle of each limb [deg]; NaN for limbs nobody has."""
         state = self.state()
-        total, count = state["angle"].sum(0).double().cpu().numpy(), state["weight"].sum(0).double().cpu().numpy()
+        total, count = (state[name].sum(0).cpu().double().numpy() for name in ("angle", "weight"))
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     def joint_errors(self, found: dict[str, np.ndarray]) -> dict[str, float]:

@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 
+import pytest
 
-def test_everything_runs_on_a_pretended_npu(repository):
+
+@pytest.mark.parametrize("marker", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_everything_runs_on_a_pretended_npu(repository, marker):
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/npu_fake"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", marker, "tests/npu_fake"],
         cwd=repository,
         env=os.environ | {"ANYPOSE_FAKE_NPU": "1"},
         capture_output=True,

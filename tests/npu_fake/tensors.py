@@ -148,6 +148,10 @@ def fallback(operator: Any, *arguments: Any, **keywords: Any) -> Any:
         return torch.device("cpu") if isinstance(value, torch.device) and value.type == DEVICE else value
 
     arguments, keywords = pytree.tree_map(down, (arguments, keywords))
+    arguments = tuple(  # the dispatcher hands a number that was wrapped in a tensor over as a number
+        torch.tensor(value) if isinstance(value, (bool, int, float)) and str(schema.type) == "Tensor" else value
+        for value, schema in zip(arguments, operator._schema.arguments, strict=False)
+    )
     if keywords.get("pin_memory"):
         keywords["pin_memory"] = False
     before = [_layout(host) for _, host in pairs]
