@@ -17,7 +17,7 @@ FILE_NAME = re.compile(
     r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|ya?ml|toml|txt|png)|(?:conf|pose|engine|pose2d|pose3d|deploy|tests|docs)/[\w./-]*)`"
 )
 SMALL = [
-    f"dataset.{setting}" for setting in ("train_subjects=1", "validation_subjects=1", "frames=80", "num_cameras=1")
+    f"dataset.{setting}" for setting in ("train_subjects=1", "validation_subjects=1", "frames=320", "num_cameras=1")
 ]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
