@@ -78,7 +78,7 @@ class Mixture3D:
         self.prior, self.by_subject, self.parity = prior, by_subject, parity
         self.missing_joints, self.missing_in = missing_joints, missing_in
         self.monitor = f"best_of_{model.io.outputs['weights'][-1]}_mpjpe_mm"
-        self.limb_ends = [model.input_skeleton.index(name) for name in LIMB_ENDS]
+        self.limb_ends = torch.tensor([model.input_skeleton.index(name) for name in LIMB_ENDS])
         self.evaluated: tuple[Packed, MotionDataset] | None = None
         self.hidden: Tensor | None = None
 
@@ -86,13 +86,15 @@ class Mixture3D:
         self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
     ) -> WindowBatches | SequenceBatches:
         packed = pack_split(dataset, "train" if training else "validation", self.model, device)
+        self.limb_ends = self.limb_ends.to(device)
         if training:
             self.model.fit_statistics(packed.keypoints, packed.joints)
             return training_batches(packed, self.model, loading, device)
         self.evaluated = packed, dataset
         if self.missing_joints and self.missing_in != "train":
             generator = torch.Generator().manual_seed(loading.seed)
-            self.hidden = self._random_joints(torch.rand(len(packed), len(LIMB_ENDS), generator=generator)).to(device)
+            draws = torch.rand(len(packed), len(LIMB_ENDS), generator=generator)
+            self.hidden = self._random_joints(draws.to(device))
         return evaluation_batches(packed, self.model, loading, device)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -144,9 +146,8 @@ class Mixture3D:
     def _random_joints(self, draws: Tensor) -> Tensor:
         """(..., K) bool, true for the keypoints whose draws (..., 8) are the `missing_joints` largest."""
         chosen = draws.topk(self.missing_joints, dim=-1).indices
-        rows = torch.tensor(self.limb_ends, device=draws.device)[chosen]
         hidden = torch.zeros(*draws.shape[:-1], self.model.input_skeleton.num_joints, device=draws.device)
-        return hidden.scatter(-1, rows, 1.0).bool()
+        return hidden.scatter(-1, self.limb_ends[chosen], 1.0).bool()
 
     def _hide(self, keypoints: Tensor, hidden: Tensor) -> Tensor:
         """The keypoints (..., K, 2) with their mean where `hidden` (..., K): zero to the network."""
