@@ -17,13 +17,15 @@ class LossScaler:
 
     Attributes:
         overflows: () steps skipped so far, on the device.
+        asks_host: whether each step waits for the host; such a step cannot be captured.
     """
 
     def __init__(self, device: Device, loss_scale: float | str) -> None:
         self.fixed = None if loss_scale == "dynamic" else float(loss_scale)
         start = 2.0**16 if self.fixed is None else self.fixed
         # Saturating chips leave no infinity behind: the device's own scaler reads the hardware's status as well.
-        own = None if device.sees_overflow else device.module.amp.GradScaler
+        self.asks_host = not device.sees_overflow
+        own = device.module.amp.GradScaler if self.asks_host else None
         self.scaler = own(init_scale=start) if own else torch.amp.GradScaler(device.torch.type, init_scale=start)
         self.overflows = torch.zeros((), device=device.torch)
 
@@ -34,7 +36,7 @@ class LossScaler:
         """Divide the gradients by S and look for inf and nan, without waiting for the device."""
         self.scaler.unscale_(optimizer)
         for found in self.scaler._found_inf_per_device(optimizer).values():
-            self.overflows += found
+            self.overflows += found > 0
 
     def step(self, optimizer: Optimizer, capturing: bool) -> None:
         """Update unless a gradient overflowed.

@@ -77,7 +77,8 @@ class Arithmetic:
         self.scaler = LossScaler(device, loss_scale) if loss_scale is not None else None
         self.optimizer: Optimizer
         self.capturing = False  # true: decide everything on the device
-        self.obstacle: str | None = None  # why a step cannot be captured
+        asks = self.scaler is not None and self.scaler.asks_host
+        self.obstacle = "this chip's loss scaler asks the host" if asks else None  # why a step cannot be captured
 
     # Before training
 

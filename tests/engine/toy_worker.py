@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from engine import distributed
+from engine.checkpoint import to_cpu
+from engine.device import Npu
 from tests.engine.toy import ToyTask, make_trainer
 
 
@@ -28,19 +30,37 @@ class DiesAt(ToyTask):
         return super().loss(batch)
 
 
-def main(folder: Path, settings: dict[str, Any]) -> None:
-    resume, dies = settings.pop("resume", None), settings.pop("dies", None)
-    if settings.pop("stand_in", False):
-        from tests.npu_fake import fake_hccl
+def pretend(stand_in: str) -> Npu:
+    """An npu in pure Python ("fake"), or the real torch_npu over stand-in libraries ("stub")."""
+    from tests.npu_fake import hccl
 
-        fake_hccl.install()
+    if stand_in == "fake":
+        from tests.npu_fake import stand_in as fake
+        from tests.npu_fake.tensors import to_host
+
+        fake.install()
+    else:
+        from tests.npu_stub import kernels
+        from tests.npu_stub.kernels import to_host
+
+        kernels.install()
+    hccl.install(to_host)
+    return Npu(0, False, jit_compile=False, internal_format=False, hf32=True, hf32_evaluation=False)
+
+
+def main(folder: Path, settings: dict[str, Any]) -> None:
+    """Args: settings: of `make_trainer`, and `resume`, `dies` (a step), `npu` (which stand-in computes)."""
+    resume, dies = settings.pop("resume", None), settings.pop("dies", None)
+    stand_in = settings.pop("npu", None)
+    if stand_in:
+        settings["device"] = pretend(stand_in)
     task = ToyTask if dies is None else lambda net: DiesAt(net, dies)
     trainer = make_trainer(folder, task=task, **settings)
     with trainer.world:
         if resume:
             trainer.resume(Path(resume))
         best = trainer.fit()
-        state = trainer.arithmetic.model_state(trainer.model)
+        state = to_cpu(trainer.arithmetic.model_state(trainer.model))
         everyone = trainer.world.collect({"state": state, "best": best, "scores": trainer.scores})
         if trainer.world.rank == 0:
             torch.save(everyone, folder / "everyone.pt")

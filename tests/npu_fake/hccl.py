@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
-from tests.npu_fake.tensors import is_npu, to_host
+ToHost = Callable[[torch.Tensor], torch.Tensor]
 
 COLLECTIVES = (
     "allreduce", "broadcast", "allgather", "_allgather_base", "reduce_scatter", "_reduce_scatter_base", "reduce",
@@ -16,16 +17,18 @@ COLLECTIVES = (
 )  # fmt: skip
 
 
-def _host(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_host(item) for item in value]
-    return to_host(value) if is_npu(value) else value
-
-
 class Hccl(dist.ProcessGroup):
-    def __init__(self, gloo: Any, rank: int, size: int) -> None:
+    """Args: gloo: does the work. to_host: a CPU tensor over the bytes of an npu tensor."""
+
+    def __init__(self, gloo: Any, rank: int, size: int, to_host: ToHost) -> None:
         super().__init__(rank, size)
-        self.gloo = gloo
+        self.gloo, self.to_host = gloo, to_host
+
+    def down(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [self.down(item) for item in value]
+        is_npu = isinstance(value, torch.Tensor) and value.device.type == "npu"
+        return self.to_host(value) if is_npu else value
 
     def getBackendName(self) -> str:
         return "hccl"
@@ -36,7 +39,7 @@ class Hccl(dist.ProcessGroup):
 
 def _collective(name: str) -> Any:
     def call(self: Hccl, *arguments: Any) -> Any:
-        return getattr(self.gloo, name)(*map(_host, arguments))
+        return getattr(self.gloo, name)(*map(self.down, arguments))
 
     return call
 
@@ -45,12 +48,14 @@ for _name in COLLECTIVES:
     setattr(Hccl, _name, _collective(_name))
 
 
-def _create(store: Any, rank: int, size: int, timeout: Any) -> Hccl:
-    return Hccl(dist.ProcessGroupGloo(dist.PrefixStore("hccl", store), rank, size, timeout), rank, size)
+def install(to_host: ToHost) -> None:
+    """Let `hccl` mean this, also where torch_npu has registered its own."""
 
+    def create(store: Any, rank: int, size: int, timeout: Any) -> Hccl:
+        gloo = dist.ProcessGroupGloo(dist.PrefixStore("hccl", store), rank, size, timeout)
+        return Hccl(gloo, rank, size, to_host)
 
-def install() -> None:
-    dist.Backend.register_backend("hccl", _create, devices=["npu"])
-
-
-assert torch.distributed.is_available()
+    if "HCCL" in dist.Backend._plugins:
+        dist.Backend._plugins["HCCL"] = dist.Backend._BackendPlugin(create, False)
+    else:
+        dist.Backend.register_backend("hccl", create, devices=["npu"])

@@ -70,10 +70,12 @@ def test_a_run_moves_between_devices_and_precisions(tmp_path):
     assert back.step == 30
 
 
-def test_saturating_chips_get_the_scaler_that_sees_overflow(tmp_path, chip):
+def test_saturating_chips_get_the_scaler_that_sees_overflow(tmp_path, chip, caplog):
     chip("Ascend910A")
+    caplog.set_level("INFO")
     trainer = make_trainer(tmp_path, device=npu(), level="o2", loss_scale="dynamic", epochs=1)
     assert type(trainer.arithmetic.scaler.scaler) is torch.npu.amp.GradScaler
+    assert "trainer.capture: steps run eagerly (this chip's loss scaler asks the host)" in caplog.text
     trainer.fit()
     chip("Ascend910B3")
     resumed = make_trainer(tmp_path, device=npu(), level="o2", loss_scale="dynamic", epochs=2)
