@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from pose3d.model.videopose3d import VideoPose3D, from_published, to_published
@@ -256,3 +257,9 @@ def test_io_says_the_shapes_that_forward_takes_and_gives():
     assert model.io.outputs["joints"][2:] == (16, 3)
     assert model(torch.zeros(1, 28, 17, 3)).shape == (1, 2, 16, 3)
     assert np.prod(model.kernel_sizes) == model.receptive_field
+
+
+def test_the_recipe_leaves_the_data_to_the_dataset_so_that_another_one_can_be_chosen(repository):
+    """Its values would stay when dataset=cmu or an experiment takes the place of the embedded one."""
+    recipe = yaml.safe_load((repository / "conf/recipe/videopose3d.yaml").read_text())
+    assert "dataset" not in recipe
