@@ -9,6 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from engine import checkpoint
 from engine.distributed import World
@@ -78,3 +79,41 @@ def test_a_recipe_trains_lowers_its_loss_and_its_checkpoint_scores_the_same(reci
     batches = task.batches(instantiate(config.dataset), False, loading, torch.device("cpu"))
     _, scores = evaluate(task, batches, trainer.device, trainer.world)
     assert scores[task.monitor] == pytest.approx(best, rel=1e-6)
+
+
+def of_images(recipe: str) -> bool:
+    """Its fp16 convolutions take minutes on a CPU."""
+    return "train_images" in small(recipe).dataset
+
+
+def by_precision(*levels: str) -> list:
+    """Every recipe with every level; those that take minutes are marked."""
+    return [
+        pytest.param(recipe, level, marks=[pytest.mark.slow] if level in ("o1", "o2") and of_images(recipe) else [])
+        for recipe in RECIPES
+        for level in levels
+    ]
+
+
+def first_losses(trainer: Trainer, steps: int) -> list[float]:
+    """Of the first steps, each on the same batch, without dropout."""
+    trainer.model.train()
+    for module in trainer.model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    batch = next(iter(trainer.batches.epoch(0)))
+    found = []
+    for step in range(steps):
+        trainer.schedule.set_rate(trainer.optimizer, step, 0)
+        found.append(float((trainer.captured or trainer.train_step)(batch)[0]))
+    return found
+
+
+@pytest.mark.parametrize(("recipe", "level"), by_precision("bf16", "o1", "o2"))
+def test_every_precision_learns_what_fp32_learns(recipe, level, tmp_path):
+    reference = first_losses(make_trainer(small(recipe), tmp_path / "fp32"), 5)
+    # A fixed scale: the dynamic one begins so large that it skips the first steps.
+    scaled = ["precision.loss_scale=128"] if level in ("o1", "o2") else []
+    curve = first_losses(make_trainer(small(recipe, f"precision={level}", *scaled), tmp_path / level), 5)
+    scale = max(map(abs, reference))
+    assert curve == pytest.approx(reference, rel=0, abs=(0.05 if level == "bf16" else 0.02) * scale)

@@ -74,6 +74,7 @@ def test_processes_share_one_run(repository, tmp_path, alone, processes):
     assert (tmp_path / "last.pt").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_resumes_with_another_number_of_processes(repository, tmp_path, alone):
     folder, _ = alone
     run(repository, tmp_path, 2, net=PLAIN, max_steps=13)
@@ -108,6 +109,7 @@ def test_a_dead_process_ends_the_job_with_its_error(repository, tmp_path):
     assert (tmp_path / "last.pt").is_file(), "the epoch before it is kept"
 
 
+@pytest.mark.slow
 def test_linear_scaling_takes_more_samples_at_a_larger_rate(repository, tmp_path):
     run(repository, tmp_path, 2, net=PLAIN, linear_scaling=True, batch_size=4, learning_rate=0.005, epochs=1)
     trainer = make_trainer(tmp_path / "one", net=PLAIN, epochs=1)  # batch 8, rate 0.01

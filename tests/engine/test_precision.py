@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import re
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from engine import checkpoint
 from engine.loss_scale import LossScaler
 from engine.lowering import autocast, halve
 from engine.precision import Precision
@@ -246,3 +248,52 @@ def test_apex_from_the_package_index_is_not_apex(monkeypatch):
     monkeypatch.setitem(sys.modules, "apex", types.ModuleType("apex"))  # no apex.amp: another project
     with pytest.raises(ImportError, match=r"needs Ascend's apex with apex.amp.initialize; the import failed \(cannot"):
         Precision("o2", 128, "apex").resolve(cpu())
+
+
+class PretendedApex(types.ModuleType):
+    """apex.amp as far as its documentation tells: the model and the optimiser together, a context for the loss."""
+
+    def __init__(self) -> None:
+        super().__init__("apex.amp")
+        self.asked: dict = {}
+        self.scale = 128.0
+
+    def initialize(self, models, optimizers=None, *, opt_level=None, loss_scale=None, combine_grad=None):
+        self.asked = {"opt_level": opt_level, "loss_scale": loss_scale, "combine_grad": combine_grad}
+        return models, optimizers
+
+    @contextlib.contextmanager
+    def scale_loss(self, loss, optimizers):
+        yield loss * self.scale
+        for parameter in self.master_params(optimizers):
+            if parameter.grad is not None:
+                parameter.grad /= self.scale
+
+    def master_params(self, optimizer):
+        return (parameter for group in optimizer.param_groups for parameter in group["params"])
+
+    def state_dict(self, destination=None):
+        return {"loss_scaler0": {"loss_scale": self.scale, "unskipped": 7}}
+
+    def load_state_dict(self, state_dict):
+        self.scale = state_dict["loss_scaler0"]["loss_scale"]
+
+
+def test_apex_is_used_where_it_is_asked_for_and_present(tmp_path, monkeypatch):
+    apex, amp = types.ModuleType("apex"), PretendedApex()
+    apex.amp = amp  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, "apex", apex)
+    monkeypatch.setitem(sys.modules, "apex.amp", amp)
+    settings = {"level": "o2", "loss_scale": 128.0, "backend": "apex", "grad_clip_norm": 1.0}
+    trainer = make_trainer(tmp_path / "apex", **settings)
+    trainer.fit()
+    assert amp.asked == {"opt_level": "O2", "loss_scale": 128.0, "combine_grad": True}
+    assert checkpoint.load(tmp_path / "apex" / "last.pt")["scaler"] == amp.state_dict()
+    reference = make_trainer(tmp_path / "fp32", grad_clip_norm=1.0)
+    reference.fit()
+    assert trainer.best == pytest.approx(reference.best, rel=1e-3)
+    amp.scale = 1.0
+    resumed = make_trainer(tmp_path / "apex", epochs=4, **settings)
+    resumed.resume(tmp_path / "apex" / "last.pt")
+    assert amp.scale == 128.0
+    resumed.fit()

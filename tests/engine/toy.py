@@ -174,6 +174,7 @@ def make_trainer(
     device: Device | None = None,
     level: str = "fp32",
     loss_scale: float | str | None = None,
+    backend: str = "native",
     learning_rate: float = 1e-2,
     seed: int = 0,
     schedule: Schedule | None = None,
@@ -190,7 +191,7 @@ def make_trainer(
         data or ToyData(),
         partial(optimizer, lr=learning_rate) if optimizer is torch.optim.Adam else optimizer,
         schedule or Schedule(warmup_steps=0, batchnorm_momentum=[0.1, 0.01]),
-        Precision(level, loss_scale, "native"),  # pyright: ignore[reportArgumentType]
+        Precision(level, loss_scale, backend),  # pyright: ignore[reportArgumentType]
         device,
         world,
         run,

@@ -6,49 +6,21 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from torch import nn
 
 from engine import checkpoint
 from engine.evaluation import evaluate
 from engine.restore import build_task
 from engine.task import Loading
-from engine.trainer import Trainer
-from tests.test_recipes import RECIPES, make_trainer, small
+from tests.test_recipes import RECIPES, by_precision, first_losses, make_trainer, small
 
 STEPS = 6  # three run eagerly before the step is captured
 
 
-def of_images(recipe: str) -> bool:
-    return "train_images" in small(recipe).dataset
-
-
-def losses(trainer: Trainer) -> list[float]:
-    """Of the first steps, each on the same batch, without dropout: its random numbers are the device's own."""
-    trainer.model.train()
-    for module in trainer.model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    batch = next(iter(trainer.batches.epoch(0)))
-    found = []
-    for step in range(STEPS):
-        trainer.schedule.set_rate(trainer.optimizer, step, 0)
-        found.append(float((trainer.captured or trainer.train_step)(batch)[0]))
-    return found
-
-
-# fp16 convolutions of images take minutes on a CPU.
-CASES = [
-    pytest.param(recipe, precision, marks=[pytest.mark.slow] if precision != "fp32" and of_images(recipe) else [])
-    for recipe in RECIPES
-    for precision in ("fp32", "o1", "o2")
-]
-
-
-@pytest.mark.parametrize(("recipe", "precision"), CASES)
+@pytest.mark.parametrize(("recipe", "precision"), by_precision("fp32", "o1", "o2"))
 def test_a_recipe_learns_on_the_npu_what_it_learns_on_the_cpu(recipe, precision, tmp_path, strict):
-    on_cpu = losses(make_trainer(small(recipe, f"precision={precision}"), tmp_path / "cpu"))
+    on_cpu = first_losses(make_trainer(small(recipe, f"precision={precision}"), tmp_path / "cpu"), STEPS)
     trainer = make_trainer(small(recipe, f"precision={precision}", "device=npu"), tmp_path / "npu")
-    on_npu = losses(trainer)
+    on_npu = first_losses(trainer, STEPS)
     assert on_npu == pytest.approx(on_cpu, rel=5e-3 if precision == "fp32" else 3e-2)
     assert trainer.captured is not None
     assert trainer.captured.replay is not None, "the step waits for the host somewhere"
