@@ -100,9 +100,7 @@ def test_a_chip_streams_too(tmp_path, atc_on_path, ais_bench):
 
 def test_a_network_without_states_is_refused(tmp_path):
     model = lifting_task(videopose3d()).model
-    with pytest.raises(
-        ValueError, match=r"takes its states as inputs, this one .* takes keypoints. Export it"
-    ):
+    with pytest.raises(ValueError, match=r"takes its states as inputs, this one .* takes keypoints. Export it"):
         Stream(TorchSession(model))
     with pytest.raises(ValueError, match="streaming=true has no effect on Baseline3D"):
         export_onnx(lifting_task(baseline3d()), tmp_path / "x.onnx", OPTIONS, {}, None)
