@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from engine.device import Device
+from engine.distributed import World
+from engine.precision import Arithmetic
 from engine.task import Batch
 
 WARM_UP = 3  # steps that run eagerly first: they create gradients, optimiser state and workspaces
@@ -73,6 +75,21 @@ class CapturedStep:
             self.failed = True
             self.recover()
             log.warning("trainer.capture: steps run eagerly, they cannot be captured (%s).", first_line(error))
+
+
+def capture_step(
+    step: Step, optimizer: Optimizer, arithmetic: Arithmetic, device: Device, world: World
+) -> CapturedStep | None:
+    """The step to be captured where the device has graphs; None, with the reason in the log, where that cannot be."""
+    if not device.graph_class:
+        return None
+    reason = "several processes share the gradients" if world.size > 1 else arithmetic.obstacle
+    reason = reason or make_capturable(optimizer, device)
+    if reason:
+        log.info("trainer.capture: steps run eagerly (%s).", reason)
+        return None
+    arithmetic.capturing = True
+    return CapturedStep(step, device, arithmetic.recover)
 
 
 def make_capturable(optimizer: Optimizer, device: Device) -> str | None:

@@ -17,6 +17,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from engine.distributed import adopt_submitit
+
 CONF = Path(__file__).parents[1] / "conf"
 
 
@@ -34,6 +36,7 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
         @functools.wraps(function)
         def job(cfg: DictConfig) -> float:
             started.append(True)
+            adopt_submitit()
             return function(cfg)
 
         @functools.wraps(function)
@@ -72,7 +75,8 @@ def suggestions(config: str, overrides: list[str]) -> list[str]:
         for folder in CONF.rglob("*")
         if folder.is_dir()
     }
-    parsed = [override for override in _parse(overrides) if not override.is_add()]
+    ours = [override for override in _parse(overrides) if not override.key_or_group.startswith("hydra")]
+    parsed = [override for override in ours if not override.is_add()]
     lines, good = [], []
     for override in parsed:
         options = groups.get(override.key_or_group)
@@ -88,7 +92,7 @@ def suggestions(config: str, overrides: list[str]) -> list[str]:
     keys = _keys(config, good) or _keys(config, [])
     for override in parsed:
         key = override.key_or_group
-        if key in groups or key in keys or key.startswith("hydra"):
+        if key in groups or key in keys:
             continue
         parent, _, name = key.rpartition(".")
         # Within its own section, or the section's name would make everything in it look near.

@@ -106,6 +106,16 @@ class World:
         return boxes or []
 
 
+def adopt_submitit() -> None:
+    """Where submitit started this process as one of several tasks, describe them as torchrun would."""
+    if "SUBMITIT_EXECUTOR" not in os.environ or "RANK" in os.environ:
+        return
+    from submitit.helpers import TorchDistributedEnvironment
+
+    # Devices are chosen by LOCAL_RANK among all of the host's.
+    TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+
+
 def _let_go(count: int = 8, patience: float = 10.0) -> None:
     """Wait until gloo's threads have let go of every tensor.
 

@@ -20,10 +20,13 @@ def evaluate(task: Task, batches: Batches, device: Device, world: World) -> tupl
     metrics = task.metrics()
     progress = tqdm(batches.epoch(0), total=len(batches), desc="evaluate", leave=False, disable=_quiet(world))
     with torch.no_grad(), device.exact():
+        seen = False
         for batch in progress:
             metrics.update(task.predict(batch), batch)
+            seen = True
         if world.size > 1:
-            parts = world.collect(to_cpu(metrics.state()))
+            # With fewer batches than processes some have nothing to hand in.
+            parts = [part for part in world.collect(to_cpu(metrics.state()) if seen else {}) if part]
             if parts:
                 metrics.load({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
         scores = metrics.compute() if world.rank == 0 else {}

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from engine import checkpoint
-from engine.capture import CapturedStep, make_capturable
+from engine.capture import capture_step
 from engine.device import Device
 from engine.distributed import World
 from engine.divergence import check_losses, check_overflows, check_weights
@@ -120,7 +120,9 @@ class Trainer:
                 group["lr"] *= world.size
         self.arithmetic.bind(self.model, self.optimizer)
         self.loss = world.wrap(_Loss(task))
-        self.captured = self._capture() if capture == "auto" else None
+        self.captured = None
+        if capture == "auto":
+            self.captured = capture_step(self.train_step, self.optimizer, self.arithmetic, device, world)
 
         self.steps = min(epochs * len(self.batches), max_steps or math.inf)
         self.step, self.epoch, self.batch = 0, 0, 0  # done so far; `batch` within the epoch
@@ -278,18 +280,6 @@ class Trainer:
             if picks is not None:
                 return ({"picks": pick} for pick in picks)
         return self.batches.epoch(self.epoch, start=self.batch)
-
-    def _capture(self) -> CapturedStep | None:
-        """The step as a graph where the device has graphs; says why not where something else is in the way."""
-        if not self.device.graph_class:
-            return None
-        reason = "several processes share the gradients" if self.world.size > 1 else self.arithmetic.obstacle
-        reason = reason or make_capturable(self.optimizer, self.device)
-        if reason:
-            log.info("trainer.capture: steps run eagerly (%s).", reason)
-            return None
-        self.arithmetic.capturing = True
-        return CapturedStep(self.train_step, self.device, self.arithmetic.recover)
 
     def _bar(self) -> tqdm:
         quiet = True if self.world.rank else None  # None: hidden where there is no terminal

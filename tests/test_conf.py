@@ -144,6 +144,14 @@ def test_debug_shrinks_what_stands_above_and_the_command_line_wins():
     assert composed("train", "debug=smoke", "trainer.max_steps=9").trainer.max_steps == 9
 
 
+def test_slurm_is_ready():
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    cfg = compose("train", ["hydra/launcher=slurm", "hydra.launcher.partition=gpu"], return_hydra_config=True)
+    launcher = cfg.hydra.launcher
+    assert (launcher.nodes, launcher.tasks_per_node, launcher.partition) == (1, 8, "gpu")
+    assert launcher._target_.endswith("SlurmLauncher")
+
+
 def test_misspelt_keys_and_options_are_refused():
     with pytest.raises(HydraException, match=r"Could not override 'trainer\.epohcs'"):
         compose("train", ["trainer.epohcs=3"])

@@ -117,3 +117,24 @@ def test_every_precision_learns_what_fp32_learns(recipe, level, tmp_path):
     curve = first_losses(make_trainer(small(recipe, f"precision={level}", *scaled), tmp_path / level), 5)
     scale = max(map(abs, reference))
     assert curve == pytest.approx(reference, rel=0, abs=(0.05 if level == "bf16" else 0.02) * scale)
+
+
+@pytest.mark.parametrize(
+    "device", [pytest.param("cuda", marks=pytest.mark.cuda), pytest.param("npu", marks=pytest.mark.npu)]
+)
+@pytest.mark.parametrize(("recipe", "level"), by_precision("fp32", "o1", "o2"))
+@pytest.mark.parametrize("capture", ["never", "auto"])
+def test_real_hardware_learns_what_the_cpu_learns(recipe, level, capture, device, tmp_path):
+    """`pytest -m cuda`, `pytest -m npu`. Rounding differs from device to device, so do losses after a few steps."""
+    scaled = ["precision.loss_scale=128"] if level != "fp32" else []
+    reference = first_losses(make_trainer(small(recipe), tmp_path / "cpu"), 6)
+    exact = {"cuda": ["device.tf32=false"], "npu": ["device.hf32=false"]}[device]
+    cfg = small(recipe, f"precision={level}", *scaled, f"device={device}", *exact, f"trainer.capture={capture}")
+    trainer = make_trainer(cfg, tmp_path / device)
+    curve = first_losses(trainer, 6)
+    scale = max(map(abs, reference))
+    assert curve == pytest.approx(reference, rel=0, abs=(0.01 if level == "fp32" else 0.05) * scale)
+    if capture == "auto":
+        assert trainer.captured is not None
+        assert not trainer.captured.failed
+    trainer.device.close()

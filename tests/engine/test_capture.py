@@ -10,7 +10,7 @@ import torch
 
 from engine import capture
 from engine.capture import WARM_UP, CapturedStep
-from engine.device import Cpu, Cuda
+from engine.device import Cpu, Cuda, Npu
 from tests.engine.toy import ToyBatches, ToyTask, make_trainer
 
 
@@ -156,13 +156,21 @@ def test_an_interrupted_captured_run_goes_on_where_it_was(tmp_path, graphs):
     assert all(torch.equal(weights(whole)[name], value) for name, value in weights(resumed).items())
 
 
-@pytest.mark.cuda
-@pytest.mark.parametrize(("level", "scale"), [("fp32", None), ("bf16", None), ("o1", "dynamic"), ("o2", "dynamic")])
-def test_on_cuda_a_captured_run_equals_an_eager_one(tmp_path, level, scale):
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(
+            lambda: Cuda(None, False, tf32=False, tf32_evaluation=False, benchmark=False), marks=pytest.mark.cuda
+        ),
+        pytest.param(lambda: Npu(None, False, False, False, hf32=False, hf32_evaluation=False), marks=pytest.mark.npu),
+    ],
+    ids=["cuda", "npu"],
+)
+@pytest.mark.parametrize(("level", "scale"), [("fp32", None), ("o1", "dynamic"), ("o2", "dynamic")])
+def test_on_real_hardware_a_captured_run_equals_an_eager_one(tmp_path, make, level, scale):
     for mode in ("never", "auto"):
-        device = Cuda(None, False, tf32=False, tf32_evaluation=False, benchmark=False)
         trainer = make_trainer(
-            tmp_path / mode, device=device, capture=mode, level=level, loss_scale=scale, grad_clip_norm=1.0
+            tmp_path / mode, device=make(), capture=mode, level=level, loss_scale=scale, grad_clip_norm=1.0
         )
         trainer.fit()
     assert trainer.captured is not None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
@@ -129,3 +131,28 @@ def test_evaluating_what_was_never_trained_names_the_command(run, tmp_path):
     output = run("evaluate.py", "device=cpu", fails=True)
     assert "No trained baseline3d found: looked for runs/baseline3d/*/last.pt" in output
     assert "`python train.py model=baseline3d`" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "processes"),
+    [
+        (("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 1),
+        (("hydra/launcher=submitit_local", "hydra.launcher.tasks_per_node=2", "hydra.launcher.timeout_min=5"), 2),
+    ],
+    ids=["joblib", "submitit"],
+)
+def test_sweeps_run_through_launchers(repository, tmp_path, launcher, processes):
+    """submitit's two tasks share the gradients of one run."""
+    done = subprocess.run(
+        [sys.executable, str(repository / "train.py"), "-m", "seed=0,1", *SMALL, "hydra.sweep.dir=sweep", *launcher],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "written to sweep/sweep.csv" in done.stdout
+    for job in "01":
+        environment = json.loads((tmp_path / "sweep" / job / "environment.json").read_text())
+        assert environment["processes"] == processes

@@ -20,7 +20,7 @@ def job(folder: Path, number: int, overrides: list[str], score: float) -> None:
 
 def test_jobs_that_differ_in_their_seed_share_a_row_with_mean_and_spread(tmp_path):
     for number, (width, seed, score) in enumerate([(64, 0, 40.0), (64, 1, 42.0), (64, 2, 44.0), (128, 0, 39.0)]):
-        job(tmp_path, number, [f"model.width={width}", f"seed={seed}"], score)
+        job(tmp_path, number, ["device=cpu", f"model.width={width}", f"seed={seed}"], score)
     (tmp_path / "4").mkdir()  # a job that failed
     assert table(tmp_path) == [
         {"overrides": "model.width=64", "jobs": 3, "mpjpe_mm mean": 42.0, "mpjpe_mm spread": pytest.approx(2.0)},
@@ -29,10 +29,14 @@ def test_jobs_that_differ_in_their_seed_share_a_row_with_mean_and_spread(tmp_pat
 
 
 def test_the_table_is_printed_and_written_as_csv(tmp_path, capsys):
-    job(tmp_path, 0, ["seed=0"], 40.0)
-    job(tmp_path, 1, ["seed=1"], 41.0)
+    job(tmp_path, 0, ["debug=smoke", "seed=0"], 40.0)
+    job(tmp_path, 1, ["debug=smoke", "seed=1"], 41.0)
     SweepTable().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
-    assert "(defaults)     2          40.50             0.71" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "overrides  jobs  mpjpe_mm",
+        "---------  ----  ------------",
+        "all           2  40.50 ± 0.71",
+    ]
     with (tmp_path / "sweep.csv").open() as file:
         assert next(csv.DictReader(file))["mpjpe_mm mean"] == "40.5"
 

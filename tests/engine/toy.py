@@ -100,6 +100,8 @@ class ToyBatches:
         together = self.loading.batch_size * self.loading.world_size
         for batch in range(start, len(self)):
             rows = order[batch * together : (batch + 1) * together][self.loading.rank :: self.loading.world_size]
+            if not len(rows):
+                continue
             rows = rows.to(self.inputs.device)
             yield {"inputs": self.inputs[rows], "targets": self.targets[rows], "index": rows}
 
@@ -114,8 +116,7 @@ class ToyMetrics:
         self.error.append((prediction["outputs"] - batch["targets"]).abs().mean(dim=1))
 
     def state(self) -> dict[str, Tensor]:
-        index = torch.cat(self.index) if self.index else torch.zeros(0, dtype=torch.long)
-        return {"index": index, "error": torch.cat(self.error) if self.error else torch.zeros(0)}
+        return {"index": torch.cat(self.index), "error": torch.cat(self.error)}
 
     def load(self, state: dict[str, Tensor]) -> None:
         self.index, self.error = [state["index"]], [state["error"]]

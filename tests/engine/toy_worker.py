@@ -13,7 +13,7 @@ import torch
 from engine import distributed
 from engine.checkpoint import to_cpu
 from engine.device import Npu
-from tests.engine.toy import ToyTask, make_trainer
+from tests.engine.toy import ToyData, ToyTask, make_trainer
 
 
 class DiesAt(ToyTask):
@@ -49,13 +49,15 @@ def pretend(stand_in: str) -> Npu:
 
 
 def main(folder: Path, settings: dict[str, Any]) -> None:
-    """Args: settings: of `make_trainer`, and `resume`, `dies` (a step), `npu` (which stand-in computes)."""
+    """Args: settings: of `make_trainer`, and `resume`, `dies` (a step), `npu` (which stand-in computes),
+    `validation` (so many samples).
+    """
     resume, dies = settings.pop("resume", None), settings.pop("dies", None)
-    stand_in = settings.pop("npu", None)
+    stand_in, validation = settings.pop("npu", None), settings.pop("validation", 20)
     if stand_in:
         settings["device"] = pretend(stand_in)
     task = ToyTask if dies is None else lambda net: DiesAt(net, dies)
-    trainer = make_trainer(folder, task=task, **settings)
+    trainer = make_trainer(folder, task=task, data=ToyData(validation=validation), **settings)
     with trainer.world:
         if resume:
             trainer.resume(Path(resume))
