@@ -6,6 +6,7 @@ import numpy as np
 
 from pose.camera import Camera, project
 from pose.skeleton import H36M_17
+from pose3d.missing_joints import NONE
 from pose3d.sequence import PoseSequence, Split
 
 WIDTH = 1000
@@ -24,6 +25,7 @@ class RandomMotion:
     keypoint_source = "exact projection"
     actions = ("Walking",)
     notes = ()
+    missing_joints = NONE
 
     def __init__(self, sequences: int, frames: int, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)

@@ -10,6 +10,7 @@ import numpy as np
 from pose.camera import Camera, world_to_camera
 from pose.shapes import check_shape
 from pose.skeleton import Skeleton
+from pose3d.missing_joints import MissingJoints
 
 Split = Literal["train", "validation"]
 
@@ -86,11 +87,13 @@ class MotionDataset(Protocol):
         keypoint_source: where the 2D comes from, as printed with every number: "ground truth", ...
         actions: the table's rows, in the order they are printed.
         notes: departures a reader of a number must know ("S9 without Greeting"), may be empty.
+        missing_joints: keypoints to hide from the model.
     """
 
     name: str
     keypoint_source: str
     actions: tuple[str, ...]
     notes: tuple[str, ...]
+    missing_joints: MissingJoints
 
     def sequences(self, split: Split) -> list[PoseSequence]: ...

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from pose3d.lifter import Lifter
+from pose3d.missing_joints import Hide
 from pose3d.packed import JointFrame, Packed, pack
 from pose3d.sequence import MotionDataset, Split
 from pose3d.subset import subset
@@ -21,8 +23,13 @@ def pack_split(
     joint_frame: JointFrame = "camera",
     share: float = 1.0,
 ) -> Packed:
-    """The sequences of a split, or a `share` of each, in the model's skeletons and keypoint frame."""
-    return pack(
+    """The sequences of a split, or a `share` of each, in the model's skeletons and keypoint frame.
+
+    Keypoints that `dataset.missing_joints` hides in the test are hidden here, the same in every run; those hidden in
+    training are drawn anew for every batch, which is the task's to do.
+    """
+    dataset.missing_joints.check(model)
+    packed = pack(
         subset(dataset.sequences(split), share),
         input_skeleton=model.input_skeleton,
         output_skeleton=model.output_skeleton,
@@ -31,6 +38,10 @@ def pack_split(
         joint_frame=joint_frame,
         device=device,
     )
+    if split == "train":
+        return packed
+    hide = Hide(dataset.missing_joints.in_test, model, packed.device)
+    return replace(packed, keypoints=hide(packed.keypoints, torch.Generator().manual_seed(0)))
 
 
 def training_batches(
@@ -75,4 +86,9 @@ def evaluation_batches(packed: Packed, model: Lifter, loading: Any, device: torc
 
 def conditions(dataset: MotionDataset) -> dict[str, Any]:
     """What a dataset contributes to the protocol that is printed with every number."""
-    return {"dataset": dataset.name, "keypoints": dataset.keypoint_source, "notes": "; ".join(dataset.notes)}
+    return {
+        "dataset": dataset.name,
+        "keypoints": dataset.keypoint_source,
+        "missing_joints": str(dataset.missing_joints),
+        "notes": "; ".join(dataset.notes),
+    }

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from pose.camera import Camera
 from pose.skeleton import COCO_17
 from pose3d.cache import cached_sequences
 from pose3d.files import read_bytes, require_file, require_folder
+from pose3d.missing_joints import MissingJoints
 from pose3d.npz import motion_array
 from pose3d.pinhole import rodrigues, straightened
 from pose3d.plain_pickle import load_plain
@@ -45,6 +46,7 @@ class AIST:
         frame_step: keep every n-th frame.
         allow_missing: go on without sequences whose files are not there.
         cache: folder for parsed motion; None to parse every time.
+        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
     """
 
     name = "aist"
@@ -60,7 +62,10 @@ class AIST:
         frame_step: int,
         allow_missing: bool,
         cache: str | None,
+        missing_joints: int,
+        missing_in: Literal["train", "test", "both"],
     ) -> None:
+        self.missing_joints = MissingJoints(missing_joints, missing_in)
         for key, chosen, possible in (("views", views, VIEWS), ("actions", actions or (), GENRES.values())):
             wrong = [value for value in chosen if value not in possible]
             if wrong:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from pose3d.amc import read_amc, read_asf
 from pose3d.bvh import read_bvh
 from pose3d.cache import cached_sequences
 from pose3d.files import require_folder
+from pose3d.missing_joints import MissingJoints
 from pose3d.sequence import PoseSequence, Split
 from pose3d.virtual_cameras import sample_cameras
 
@@ -36,6 +38,7 @@ class CMU:
         seed: of the cameras; those of a take depend on (seed, take) only.
         allow_missing: go on without subjects that are not in the folder.
         cache: folder for parsed motion; None to parse every time.
+        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
     """
 
     name = "cmu"
@@ -55,7 +58,10 @@ class CMU:
         seed: int,
         allow_missing: bool,
         cache: str | None,
+        missing_joints: int,
+        missing_in: Literal["train", "test", "both"],
     ) -> None:
+        self.missing_joints = MissingJoints(missing_joints, missing_in)
         if form not in ("bvh", "amc"):
             raise ValueError(f"dataset.form={form} must be bvh or amc.")
         self.root, self.form = require_folder(root, f"CMU motion capture, e.g. 02/02_01.{form}"), form

@@ -6,6 +6,7 @@ import tarfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from pose3d.cache import cached_sequences
 from pose3d.cdf import MAX_BYTES, read_cdf
 from pose3d.files import read_bytes, require_folder
 from pose3d.h36m_cameras import published_cameras, read_metadata
+from pose3d.missing_joints import MissingJoints
 from pose3d.sequence import PoseSequence, Split
 
 # Within `root`, with the subject's folder in front: the release, and how h36m-fetch unpacks it.
@@ -32,6 +34,7 @@ class H36MCDF:
             table where it is not there.
         train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see `pose3d.h36m.Selection`.
         cache: folder for parsed motion; None to parse every time.
+        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
     """
 
     name = "h36m_cdf"
@@ -48,7 +51,10 @@ class H36MCDF:
         allow_missing: bool,
         leave_out: Sequence[str],
         cache: str | None,
+        missing_joints: int,
+        missing_in: Literal["train", "test", "both"],
     ) -> None:
+        self.missing_joints = MissingJoints(missing_joints, missing_in)
         self.selection = h36m.Selection.checked(
             train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from pose3d.cache import cached_sequences
 from pose3d.files import require_folder
 from pose3d.h5 import open_h5, read_array
 from pose3d.h36m_cameras import published_cameras, read_cameras_h5
+from pose3d.missing_joints import MissingJoints
 from pose3d.sequence import PoseSequence, Split
 
 SOURCES = {
@@ -32,6 +34,7 @@ class H36MH5:
         keypoints: "gt" for projections of the 3D, or the name of a folder of detections in `SOURCES`.
         train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see `pose3d.h36m.Selection`.
         cache: folder for parsed motion; None to parse every time.
+        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
     """
 
     name = "h36m_h5"
@@ -47,7 +50,10 @@ class H36MH5:
         allow_missing: bool,
         leave_out: Sequence[str],
         cache: str | None,
+        missing_joints: int,
+        missing_in: Literal["train", "test", "both"],
     ) -> None:
+        self.missing_joints = MissingJoints(missing_joints, missing_in)
         if keypoints not in SOURCES:
             raise ValueError(f"dataset.keypoints={keypoints} is not one of {', '.join(SOURCES)}.")
         self.selection = h36m.Selection.checked(

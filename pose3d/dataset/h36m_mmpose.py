@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from pose3d import h36m
 from pose3d.cache import cached_sequences
 from pose3d.files import require_file, require_folder
 from pose3d.h36m_cameras import CAMERA_IDS, SIZES, published_cameras
+from pose3d.missing_joints import MissingJoints
 from pose3d.npz import MAX_BYTES, motion_array, read_npz
 from pose3d.plain_pickle import load_plain
 from pose3d.sequence import PoseSequence, Split
@@ -33,6 +35,7 @@ class H36MMMPose:
         train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see
             `pose3d.h36m.Selection`; S1, S5, S6, S7, S8 are in the one file and S9, S11 in the other.
         cache: folder for parsed motion; None to parse every time.
+        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
     """
 
     name = "h36m_mmpose"
@@ -49,7 +52,10 @@ class H36MMMPose:
         allow_missing: bool,
         leave_out: Sequence[str],
         cache: str | None,
+        missing_joints: int,
+        missing_in: Literal["train", "test", "both"],
     ) -> None:
+        self.missing_joints = MissingJoints(missing_joints, missing_in)
         self.selection = h36m.Selection.checked(
             train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from pose3d import h36m
 from pose3d.cache import cached_sequences
 from pose3d.files import require_file, require_folder
 from pose3d.h36m_cameras import published_cameras
+from pose3d.missing_joints import MissingJoints
 from pose3d.npz import MAX_BYTES, motion_array
 from pose3d.sequence import PoseSequence, Split
 from pose3d.videopose3d_files import read_detections, read_positions, views_of
@@ -28,6 +30,7 @@ class H36MNPZ:
             "gt" for projections of the 3D, whether data_2d_h36m_gt.npz is there or not.
         train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see `pose3d.h36m.Selection`.
         cache: folder for parsed motion; None to parse every time.
+        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
     """
 
     name = "h36m_npz"
@@ -43,7 +46,10 @@ class H36MNPZ:
         allow_missing: bool,
         leave_out: Sequence[str],
         cache: str | None,
+        missing_joints: int,
+        missing_in: Literal["train", "test", "both"],
     ) -> None:
+        self.missing_joints = MissingJoints(missing_joints, missing_in)
         self.selection = h36m.Selection.checked(
             train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out
         )

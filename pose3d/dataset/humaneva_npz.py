@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from pose.camera import Camera
 from pose.skeleton import HUMANEVA_15, Skeleton
 from pose3d.cache import cached_sequences
 from pose3d.files import require_file, require_folder
+from pose3d.missing_joints import MissingJoints
 from pose3d.npz import MAX_BYTES, motion_array
 from pose3d.pinhole import fit_pinhole, quaternion_rotation
 from pose3d.sequence import PoseSequence, Split
@@ -46,6 +47,7 @@ class HumanEvaNPZ:
         actions: what names of takes start with, e.g. "Walk" of "Walking 1 chunk0"; None for all.
         frame_step: keep every n-th frame.
         cache: folder for parsed motion; None to parse every time.
+        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
     """
 
     name = "humaneva_npz"
@@ -59,7 +61,10 @@ class HumanEvaNPZ:
         actions: Sequence[str] | None,
         frame_step: int,
         cache: str | None,
+        missing_joints: int,
+        missing_in: Literal["train", "test", "both"],
     ) -> None:
+        self.missing_joints = MissingJoints(missing_joints, missing_in)
         self.subjects: dict[Split, tuple[str, ...]] = {
             "train": tuple(train_subjects),
             "validation": tuple(validation_subjects),

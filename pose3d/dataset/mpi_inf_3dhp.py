@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from pose3d.cache import cached_sequences
 from pose3d.files import require_folder
 from pose3d.h5 import open_h5, read_array
 from pose3d.mat5 import read_mat5
+from pose3d.missing_joints import MissingJoints
 from pose3d.npz import motion_array, read_npz
 from pose3d.pinhole import fit_pinhole
 from pose3d.sequence import PoseSequence, Split
@@ -44,6 +45,7 @@ class MPIINF3DHP:
         cameras: of training, 0 to 13; lifters use the eight at chest height.
         frame_step: keep every n-th frame.
         cache: folder for parsed motion; None to parse every time.
+        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
     """
 
     name = "mpi_inf_3dhp"
@@ -59,7 +61,10 @@ class MPIINF3DHP:
         cameras: Sequence[int],
         frame_step: int,
         cache: str | None,
+        missing_joints: int,
+        missing_in: Literal["train", "test", "both"],
     ) -> None:
+        self.missing_joints = MissingJoints(missing_joints, missing_in)
         people = tuple(dict.fromkeys(subject for subject, _ in TRAIN))
         for key, chosen, possible in (
             ("annotation", (annotation,), ("univ_annot3", "annot3")),

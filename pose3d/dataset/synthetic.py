@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, replace
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from pose.skeleton import H36M_17
 from pose3d.actions import ACTIONS
 from pose3d.body import Body, draw_body
 from pose3d.detector_noise import DetectorNoise
+from pose3d.missing_joints import MissingJoints
 from pose3d.performance import record
 from pose3d.sequence import PoseSequence, Split
 from pose3d.virtual_cameras import H36M_RANGES, sample_cameras
@@ -39,6 +41,7 @@ class Synthetic:
         proportion_spread: standard deviation of a segment's share of stature, as a fraction of it.
         camera_distance, camera_height, camera_roll, focal: ranges (low, high), see `CameraRanges`.
         jitter, outliers, swaps, missing: see `DetectorNoise`; all zero leaves the keypoints exact.
+        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
     """
 
     def __init__(
@@ -61,7 +64,10 @@ class Synthetic:
         outliers: float,
         swaps: float,
         missing: float,
+        missing_joints: int,
+        missing_in: Literal["train", "test", "both"],
     ) -> None:
+        self.missing_joints = MissingJoints(missing_joints, missing_in)
         counts = {
             "train_subjects": train_subjects,
             "validation_subjects": validation_subjects,

@@ -11,6 +11,7 @@ from pose.metrics import mpjpe
 from pose.skeleton import mirror
 from pose3d.errors import PoseErrors
 from pose3d.lifter import Lifter
+from pose3d.missing_joints import Hide
 from pose3d.packed import JointFrame, Packed, mirror_keypoints
 from pose3d.sequence import MotionDataset
 from pose3d.splits import conditions, evaluation_batches, pack_split, training_batches
@@ -77,6 +78,7 @@ class Lifting3D:
         self.joint_frame: JointFrame = joint_frame
         self.flip_augment, self.flip_test = flip_augment, flip_test
         self.by_subject, self.parity = by_subject, parity
+        self.hide: Hide | None = None
         self.evaluated: tuple[Packed, MotionDataset] | None = None
 
     def batches(
@@ -88,10 +90,12 @@ class Lifting3D:
             return evaluation_batches(packed, self.model, loading, device)
         packed = pack_split(dataset, "train", self.model, device, self.joint_frame, self.subset)
         self.model.fit_statistics(packed.keypoints, packed.joints)
+        self.hide = Hide(dataset.missing_joints.in_training, self.model, device)
         return training_batches(packed, self.model, loading, device, stride=self.stride, flip=self.flip_augment)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        predicted, target = self.model(batch["keypoints"]).float(), batch["joints"]
+        keypoints = self.hide(batch["keypoints"]) if self.hide else batch["keypoints"]
+        predicted, target = self.model(keypoints).float(), batch["joints"]
         if self.loss_name == "mpjpe":
             loss = mpjpe(predicted, target).mean()
         else:

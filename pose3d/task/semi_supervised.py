@@ -92,6 +92,7 @@ class SemiSupervised:
         self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
     ) -> LabelledAndUnlabelled | SequenceBatches:
         """Windows with and without labels for training, whole sequences for evaluation."""
+        dataset.missing_joints.check(self.lifter)
         if not training:
             packed = self._pack(dataset.sequences("validation"), device)
             self.evaluated = packed, dataset

@@ -8,6 +8,7 @@ import numpy as np
 
 from pose.camera import Camera, world_to_camera
 from pose.skeleton import H36M_17, Skeleton
+from pose3d.missing_joints import NONE, MissingJoints
 from pose3d.sequence import PoseSequence
 
 
@@ -62,12 +63,15 @@ def sequence(
     )
 
 
-def dataset(*sequences: PoseSequence, actions: tuple[str, ...] | None = None) -> SimpleNamespace:
+def dataset(
+    *sequences: PoseSequence, actions: tuple[str, ...] | None = None, missing_joints: MissingJoints = NONE
+) -> SimpleNamespace:
     """A MotionDataset that gives the same sequences for both splits."""
     return SimpleNamespace(
         name="random",
         keypoint_source="ground truth",
         actions=actions or tuple(dict.fromkeys(s.action for s in sequences)),
         notes=("made up",),
+        missing_joints=missing_joints,
         sequences=lambda split: list(sequences),
     )

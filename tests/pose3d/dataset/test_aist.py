@@ -14,7 +14,7 @@ DISTORTION = [-0.1, 0.05, 0.001, -0.0005, 0.0]
 
 
 def read(root, views=("c01", "c09"), actions=None, frame_step=1, missing=False, validation="pose_val"):
-    return AIST(str(root), views, "pose_train", validation, actions, frame_step, missing, None)
+    return AIST(str(root), views, "pose_train", validation, actions, frame_step, missing, None, 0, "both")
 
 
 def cameras() -> list[dict]:

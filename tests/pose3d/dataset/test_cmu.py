@@ -20,6 +20,8 @@ def read(root, train=None, validation=("02",), **changes):
         "seed": 0,
         "allow_missing": False,
         "cache": None,
+        "missing_joints": 0,
+        "missing_in": "both",
     }
     return CMU(str(root), train_subjects=train, validation_subjects=validation, **{**settings, **changes})
 

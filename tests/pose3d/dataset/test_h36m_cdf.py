@@ -27,7 +27,7 @@ def read(
     leave_out=(),
     cache=None,
 ):
-    return H36MCDF(str(root), metadata, train, validation, actions, frame_step, missing, leave_out, cache)
+    return H36MCDF(str(root), metadata, train, validation, actions, frame_step, missing, leave_out, cache, 0, "both")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_the_sequences_are_the_files_seen_by_four_cameras(release):
 
 def test_cdf_and_h5_agree_to_float_precision(release, tmp_path):
     write_h5_release(tmp_path, published_cameras(), SUBJECTS, ACTIONS)
-    h5 = H36MH5(str(tmp_path), "gt", ("S1",), ("S9",), ACTIONS, 1, False, (), None)
+    h5 = H36MH5(str(tmp_path), "gt", ("S1",), ("S9",), ACTIONS, 1, False, (), None, 0, "both")
     for split in ("train", "validation"):
         for a, b in zip(read(release).sequences(split), h5.sequences(split), strict=True):
             assert a.name == b.name

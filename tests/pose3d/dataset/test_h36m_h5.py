@@ -15,7 +15,7 @@ REARRANGED = [6, 2, 1, 0, 3, 4, 5, 7, 8, 9, 13, 14, 15, 12, 11, 10]
 
 
 def read(root, keypoints="gt", train=("S1",), validation=("S11",), frame_step=1, missing=False, actions=ACTIONS):
-    return H36MH5(str(root), keypoints, train, validation, actions, frame_step, missing, (), None)
+    return H36MH5(str(root), keypoints, train, validation, actions, frame_step, missing, (), None, 0, "both")
 
 
 def detection_path(root, subject, take, camera, folder="StackedHourglass"):

@@ -14,7 +14,7 @@ SUBJECTS, ACTIONS = ("S1", "S9"), ("Directions", "Photo")
 
 
 def read(root, cameras=None, frame_step=1, missing=False, cache=None):
-    return H36MMMPose(str(root), cameras, ("S1",), ("S9",), ACTIONS, frame_step, missing, (), cache)
+    return H36MMMPose(str(root), cameras, ("S1",), ("S9",), ACTIONS, frame_step, missing, (), cache, 0, "both")
 
 
 def rows(subject: str, every: int = 1) -> dict[str, np.ndarray]:
@@ -73,7 +73,7 @@ def root(tmp_path):
 def test_mmpose_and_cdf_agree_to_float_precision(root, tmp_path_factory):
     release = tmp_path_factory.mktemp("h36m")
     write_release(release, SUBJECTS, ACTIONS)
-    cdf = H36MCDF(str(release), None, ("S1",), ("S9",), ACTIONS, 1, False, (), None)
+    cdf = H36MCDF(str(release), None, ("S1",), ("S9",), ACTIONS, 1, False, (), None, 0, "both")
     dataset = read(root)
     for split in ("train", "validation"):
         for a, b in zip(cdf.sequences(split), dataset.sequences(split), strict=True):

@@ -12,7 +12,7 @@ SUBJECTS, ACTIONS = ("S1", "S11"), ("Directions", "Walking")
 def read(
     root, keypoints="gt", frame_step=1, missing=False, actions=ACTIONS, validation=("S11",), leave_out=(), cache=None
 ):
-    return H36MNPZ(str(root), keypoints, ("S1",), validation, actions, frame_step, missing, leave_out, cache)
+    return H36MNPZ(str(root), keypoints, ("S1",), validation, actions, frame_step, missing, leave_out, cache, 0, "both")
 
 
 def positions() -> dict:
@@ -56,7 +56,7 @@ def root(tmp_path):
 def test_npz_and_cdf_agree_to_float_precision(root, tmp_path_factory):
     release = tmp_path_factory.mktemp("h36m")
     write_release(release, SUBJECTS, ACTIONS)
-    cdf = H36MCDF(str(release), None, ("S1",), ("S11",), ACTIONS, 1, False, (), None)
+    cdf = H36MCDF(str(release), None, ("S1",), ("S11",), ACTIONS, 1, False, (), None, 0, "both")
     for a, b in zip(cdf.sequences("train"), read(root).sequences("train"), strict=True):
         assert a.name == b.name
         np.testing.assert_allclose(a.joints, b.joints, atol=5e-7)

@@ -11,7 +11,7 @@ FOCAL, CENTRE = 770.0, (310.0, 250.0)
 
 
 def read(root, keypoints="gt", train=("Train/S1",), validation=("Validate/S2",), actions=("Walk", "Jog"), frame_step=1):
-    return HumanEvaNPZ(str(root), keypoints, train, validation, actions, frame_step, None)
+    return HumanEvaNPZ(str(root), keypoints, train, validation, actions, frame_step, None, 0, "both")
 
 
 def motion(seed: int) -> np.ndarray:

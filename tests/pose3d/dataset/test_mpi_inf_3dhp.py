@@ -14,7 +14,7 @@ VALID = np.array([0, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0, 1])
 
 
 def read(root, annotation="univ_annot3", train=("S1",), validation=("TS1", "TS6"), cameras=(0, 8), frame_step=1):
-    return MPIINF3DHP(str(root), annotation, train, validation, cameras, frame_step, None)
+    return MPIINF3DHP(str(root), annotation, train, validation, cameras, frame_step, None, 0, "both")
 
 
 def motion(seed: int, joints: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -4,17 +4,17 @@ import pytest
 import torch
 
 from pose.shapes import IO
+from pose3d.missing_joints import MissingJoints
 from pose3d.model.baseline3d import Baseline3D
 from pose3d.model.gmh_mdn import GMHMDN
-from pose3d.task.mixture3d import LIMB_ENDS, Mixture3D
+from pose3d.task.mixture3d import Mixture3D
 from tests.pose3d.random_motion import camera, dataset, sequence
 
 CPU = torch.device("cpu")
 LOADING = SimpleNamespace(batch_size=16, seed=0, rank=0, world_size=1, drop_last=True)
 OPTIONS = {
     "prior": 2.0,
-    "missing_joints": 0,
-    "missing_in": "both",
+    "flip_augment": False,
     "select": "likely",
     "by_subject": False,
     "parity": None,
@@ -112,46 +112,26 @@ def test_the_monitor_names_the_number_of_hypotheses():
     assert task.monitor in evaluate(task).compute()
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_missing_joints_are_at_their_mean_distinct_and_only_limb_ends(count):
-    task = mixture(missing_joints=count)
-    batch = next(iter(task.batches(DATA, True, LOADING, CPU).epoch(0)))
-    seen = []
-    task.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
-    torch.manual_seed(3)
-    task.loss(batch)
-    hidden = (seen[0] != batch["keypoints"]).any(-1)
-    assert (hidden.sum(-1) == count).all()
-    mean = task.model.keypoint_statistics.mean
-    torch.testing.assert_close(seen[0][hidden], mean.expand_as(seen[0])[hidden])
-    assert len(task.limb_ends) == 8
-    assert sorted(task.limb_ends.tolist()) == [2, 3, 5, 6, 11, 12, 14, 15]
-    names = task.model.input_skeleton.joints
-    touched = {names[i] for i in hidden.flatten(0, 1).any(0).nonzero().flatten().tolist()}
-    assert touched <= set(LIMB_ENDS)
-    assert len(touched) > count
-
-
 @pytest.mark.parametrize(
     ("where", "train", "test"), [("train", True, False), ("test", False, True), ("both", True, True)]
 )
 def test_joints_go_missing_where_they_are_asked_to(where, train, test):
-    task = mixture(missing_joints=2, missing_in=where)
-    seen = []
+    task, seen = mixture(), []
+    data = dataset(*DATA.sequences("train"), missing_joints=MissingJoints(2, where))
     task.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
-    batch = next(iter(task.batches(DATA, True, LOADING, CPU).epoch(0)))
+    batch = next(iter(task.batches(data, True, LOADING, CPU).epoch(0)))
     task.loss(batch)
-    assert torch.equal(seen[-1], batch["keypoints"]) != train
-    batch = next(iter(task.batches(DATA, False, LOADING, CPU).epoch(0)))
-    task.predict(batch)
-    assert torch.equal(seen[-1], batch["keypoints"]) != test
-    task.predict(batch)
-    assert torch.equal(seen[-1], seen[-2])  # the same joints every time it is scored
+    whole = next(iter(mixture().batches(DATA, True, LOADING, CPU).epoch(0)))
+    assert torch.equal(seen[-1], whole["keypoints"]) != train
+    task.predict(next(iter(task.batches(data, False, LOADING, CPU).epoch(0))))
+    whole = next(iter(mixture().batches(DATA, False, LOADING, CPU).epoch(0)))
+    assert torch.equal(seen[-1], whole["keypoints"]) != test
+    assert task.metrics().conditions["missing_joints"] == f"2 of every frame ({where})"
 
 
-def test_missing_joints_are_told_with_the_scores():
-    assert evaluate(mixture(missing_joints=1)).protocol()["missing_joints"] == "1 (both)"
-    assert evaluate(mixture()).protocol()["missing_joints"] == 0
+def test_mirrored_samples_double_the_training_set():
+    assert len(mixture(flip_augment=True).batches(DATA, True, LOADING, CPU)) == 20
+    assert len(mixture().batches(DATA, True, LOADING, CPU)) == 10
 
 
 def test_parity_with_the_seed_drops_the_rest_of_64_and_says_how_the_epoch_was_chosen():
@@ -171,8 +151,6 @@ def test_multiview_is_a_column_where_it_is_asked_for():
     ("options", "message"),
     [
         ({"prior": -1.0}, "task.prior must be null or a positive concentration, got -1.0"),
-        ({"missing_joints": 3}, "task.missing_joints must be 0, 1 or 2, got 3"),
-        ({"missing_in": "validation"}, "task.missing_in must be train, test or both, got 'validation'"),
         ({"select": "best"}, "task.select must be likely or multiview, got 'best'"),
         ({"parity": "paper"}, "parity must be null or seed, got 'paper'"),
     ],
