@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from engine import checkpoint
+from engine.averaging import Average
 from engine.capture import capture_step
 from engine.device import Device
 from engine.distributed import World
@@ -56,6 +58,7 @@ class Trainer:
         save_every: steps between checkpoints inside an epoch; null saves at the end of each epoch alone.
         log_every: steps between lines of metrics.jsonl.
         grad_clip_norm: largest norm of the gradient, null clips nothing.
+        ema: score and save the weights' moving average with this decay; null has none.
         linear_scaling: with N processes take N times batch_size and N times the learning rate (Goyal et al. 2017).
         sync_batchnorm: statistics over the batches of all processes.
         capture: "auto" replays the step as a graph of the device where it has graphs; "never" does not.
@@ -84,6 +87,7 @@ class Trainer:
         save_every: int | None,
         log_every: int,
         grad_clip_norm: float | None,
+        ema: float | None,
         linear_scaling: bool,
         sync_batchnorm: bool,
         capture: Literal["auto", "never"],
@@ -119,6 +123,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] *= world.size
         self.arithmetic.bind(self.model, self.optimizer)
+        self.average = Average(ema, self.model, self.arithmetic) if ema is not None else None
         self.loss = world.wrap(_Loss(task))
         self.captured = None
         if capture == "auto":
@@ -168,6 +173,8 @@ class Trainer:
             self.rate = self.schedule.set_rate(self.optimizer, self.step, self.epoch)
             self.pending.append(step(batch))
             self.step, self.batch = self.step + 1, self.batch + 1
+            if self.average:
+                self.average.update(self.step)
             if self.step % self.log_every == 0:
                 self.report(bar)
                 if self.world.largest(max(interrupted, default=0)):
@@ -220,7 +227,8 @@ class Trainer:
 
     def score(self) -> bool:
         """Evaluate; true where `task.monitor` is the best so far."""
-        _, self.scores = evaluate(self.task, self.validation, self.device, self.world)
+        with self.average.in_place() if self.average else nullcontext():
+            _, self.scores = evaluate(self.task, self.validation, self.device, self.world)
         value = self.scores[self.task.monitor]
         better = self.best is None or (value > self.best if self.task.higher_is_better else value < self.best)
         if better:
@@ -235,10 +243,12 @@ class Trainer:
         """Write last.pt, and best.pt where this is the best; never weights that are not finite."""
         weights = self.arithmetic.model_state(self.model)
         check_weights(weights, self.step, self.run.folder / LAST)
+        # "model" is what was scored and gets used; the weights behind an average serve to go on training.
+        models = {"model": self.average.weights, "trained": weights} if self.average else {"model": weights}
         generators = self.world.collect(self.rng)
         self.run.save(
             {
-                "model": weights,
+                **models,
                 "optimizer": self.optimizer.state_dict()["state"],
                 "scaler": self.arithmetic.state_dict(),
                 "rng": generators,
@@ -260,7 +270,9 @@ class Trainer:
                 f"{path} was written inside an epoch, at batch {state['batch']} of {state['batch_size']} samples; "
                 f"it can only go on with trainer.batch_size={state['batch_size']}, got {self.batch_size}."
             )
-        self.arithmetic.load_model_state(self.model, state["model"], str(path))
+        self.arithmetic.load_model_state(self.model, state.get("trained", state["model"]), str(path))
+        if self.average:
+            self.average.load(state["model"])
         groups = self.optimizer.state_dict()["param_groups"]  # learning rate and so on are the configuration's
         self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
         self.arithmetic.load_state_dict(state["scaler"])

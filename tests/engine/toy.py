@@ -30,6 +30,7 @@ SETTINGS: dict[str, Any] = {
     "save_every": None,
     "log_every": 5,
     "grad_clip_norm": None,
+    "ema": None,
     "linear_scaling": False,
     "sync_batchnorm": False,
     "capture": "auto",
