@@ -9,31 +9,13 @@ python -m benchmarks eval --peer-dir ~/peers      against checkouts of 3d_pose_b
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
-import pkgutil
 import sys
-import types
 from pathlib import Path
 
-from engine.device import Cpu, Cuda, Device, Npu  # first: it imports torch safely
+from engine.device import Cpu, Cuda, Npu
 
-import torch  # isort: skip
-from hydra.utils import instantiate
-
-from benchmarks import cases, report
-from benchmarks.harness import Row, Settings, WrongResult
-from benchmarks.training import compose
-
-
-def choices() -> list[str]:
-    """What can be measured, as typed."""
-    return [module.name.replace("_", "-") for module in pkgutil.iter_modules(cases.__path__)]
-
-
-def case(name: str) -> types.ModuleType:
-    """The module behind a choice."""
-    return importlib.import_module(f"benchmarks.cases.{name.replace('-', '_')}")
+from benchmarks import report  # isort: skip
+from benchmarks.measuring import choices, measure, settled
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -72,14 +54,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     """Measure and print; 1 where a result is wrong or, with --check, a ratio too small."""
     options = parse(arguments)
-    torch.set_num_threads(1 if options.cpu_time else options.threads or os.cpu_count() or 1)
-    tf32 = [f"device.tf32={options.precision == 'tf32'}"] if options.device == "cuda" else []
-    device: Device
-    with instantiate(compose([f"device={options.device}", *tf32]).device) as device:
-        settings = Settings(
-            device, options.precision, torch.get_num_threads(), options.cpu_time, options.quick, options.peer_dir
-        )
-        results, problems = measure(options.what or choices(), settings)
+    with settled(options) as settings:
+        results, problems = measure(options, settings)
     if options.json:
         report.write_json(options.json, results, settings)
     if options.set_thresholds:
@@ -88,23 +64,6 @@ def main(arguments: list[str]) -> int:
         problems += report.failures(results, settings)
     print(*problems, sep="\n", file=sys.stderr)
     return 1 if problems else 0
-
-
-def measure(what: list[str], settings: Settings) -> tuple[dict[str, list[Row]], list[str]]:
-    """The rows of each choice, printed as they come, and the results that were wrong."""
-    print(report.title(settings))
-    results: dict[str, list[Row]] = {}
-    problems = []
-    for name in what:
-        rows = results[name] = []
-        print(report.header(name), flush=True)
-        try:
-            for row in case(name).run(settings):
-                rows.append(row)
-                print(report.line(row), flush=True)
-        except WrongResult as error:
-            problems.append(f"{name}: {error}")
-    return results, problems
 
 
 if __name__ == "__main__":

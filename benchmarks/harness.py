@@ -7,9 +7,10 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.apart import Peer, Requests
 from engine.device import Device
 
 MAX_FOREIGN_LOAD = 0.08  # of all cores; a sample taken while others use more is measured again
@@ -27,6 +28,7 @@ class Settings:
             other processes, so the ratios can be checked anywhere. On the CPU only.
         quick: fewer rounds and smaller data, to see that everything runs.
         peers: a folder with checkouts of the real peers; None compares with the small references in `naive`.
+        partner: the peer's process; in that process, what is asked of it; None times both sides in this one.
     """
 
     device: Device
@@ -35,6 +37,7 @@ class Settings:
     cpu_time: bool
     quick: bool
     peers: Path | None
+    partner: Peer | Requests | None = field(default=None, compare=False)
 
     @property
     def rounds(self) -> int:
@@ -86,6 +89,7 @@ class Comparison:
         difference: runs both on the same input and says how far apart the results are.
         tolerance: the largest difference that is rounding.
         floor: seconds that the hardware's ceilings allow, where there is a model of it.
+        peer_is_ours: the peer is another path of ours, so it runs in our process.
     """
 
     name: str
@@ -95,6 +99,7 @@ class Comparison:
     difference: Callable[[], float]
     tolerance: float
     floor: float | None = None
+    peer_is_ours: bool = False
 
 
 class WrongResult(ValueError):
@@ -107,25 +112,37 @@ def compare(comparison: Comparison, settings: Settings) -> Row:
     Raises:
         WrongResult: before anything is timed.
     """
+    if isinstance(settings.partner, Requests):
+        if not comparison.peer_is_ours:
+            settings.partner.serve(comparison.name, lambda: _Sampler(comparison.peer, settings).sample)
+        return Row(comparison.name, comparison.peer_name, Spread.of([0.0]))
     difference = comparison.difference()
     if not difference <= comparison.tolerance:
         raise WrongResult(
             f"'{comparison.name}' differs from {comparison.peer_name} by {difference:.3g}, "
             f"more than rounding ({comparison.tolerance:.3g}); its speed means nothing."
         )
-    sides = {side: _Sampler(call, settings) for side, call in (("ours", comparison.ours), ("peer", comparison.peer))}
+    apart = None if comparison.peer_is_ours else settings.partner
+    sides = {"ours": _Sampler(comparison.ours, settings).sample}
+    if apart:
+        apart.start(comparison.name)
+        sides["peer"] = apart.sample
+    else:
+        sides["peer"] = _Sampler(comparison.peer, settings).sample
     samples: dict[str, list[float]] = {side: [] for side in sides}
     disturbed = 0
     while len(samples["ours"]) < settings.rounds:
-        load = _ForeignLoad()
+        load = _ForeignLoad(apart)
         order = list(sides) if len(samples["ours"]) % 2 == 0 else list(reversed(sides))
-        times = {side: sides[side].sample() for side in order}
+        times = {side: sides[side]() for side in order}
         # Processor time does not see other processes; the clock does, up to a point where waiting is futile.
         if not settings.cpu_time and load.share() > MAX_FOREIGN_LOAD and disturbed < 2 * settings.rounds:
             disturbed += 1
             continue
         for side, seconds in times.items():
             samples[side].append(seconds)
+    if apart:
+        apart.finish()
     ratios = [peer / ours for ours, peer in zip(samples["ours"], samples["peer"], strict=True)]
     return Row(
         comparison.name,
@@ -142,6 +159,8 @@ def compare(comparison: Comparison, settings: Settings) -> Row:
 
 def time_alone(call: Callable[[], object], settings: Settings) -> Spread:
     """Seconds a call."""
+    if isinstance(settings.partner, Requests):
+        return Spread.of([1.0])  # our process has measured it, and the floors are only printed there
     sampler = _Sampler(call, settings)
     return Spread.of([sampler.sample() for _ in range(settings.rounds)])
 
@@ -170,14 +189,18 @@ class _Sampler:
 
 
 class _ForeignLoad:
-    """What other processes used of the machine since this was made."""
+    """What processes other than this one and the peer's used of the machine since this was made."""
 
-    def __init__(self) -> None:
-        self.busy, self.own, self.start = _busy_seconds(), _own_seconds(), time.perf_counter()
+    def __init__(self, peer: Peer | None = None) -> None:
+        self.peer = peer
+        self.busy, self.own, self.start = _busy_seconds(), self._ours(), time.perf_counter()
 
     def share(self) -> float:
-        foreign = (_busy_seconds() - self.busy) - (_own_seconds() - self.own)
+        foreign = (_busy_seconds() - self.busy) - (self._ours() - self.own)
         return foreign / (time.perf_counter() - self.start) / (os.cpu_count() or 1)
+
+    def _ours(self) -> float:
+        return _own_seconds() + (self.peer.busy if self.peer else 0.0)
 
 
 def _own_seconds() -> float:

@@ -40,6 +40,7 @@ def run(settings: Settings) -> Iterator[Row]:
             difference=lambda: _likelihood_difference(several),
             tolerance=1e-4,
             floor=ceilings(settings).floor(flops, adam_bytes(several.model)),
+            peer_is_ours=True,
         ),
         settings,
     )

@@ -7,11 +7,11 @@ from hydra.utils import instantiate
 from scipy.spatial.transform import Rotation
 
 from benchmarks import naive, peers
-from benchmarks.__main__ import case, choices
 from benchmarks.cases import chunks, mlp
 from benchmarks.cases import eval as evaluation
 from benchmarks.ceilings import Ceilings
 from benchmarks.harness import Settings
+from benchmarks.measuring import case, choices
 from benchmarks.training import compose, linear_training_flops
 
 

@@ -73,7 +73,7 @@ def test_json_says_how_it_was_measured(tmp_path):
 
 
 def test_shipped_thresholds_are_ratios_of_measured_choices():
-    from benchmarks.__main__ import choices
+    from benchmarks.measuring import choices
 
     shipped = report.read_thresholds()
     assert shipped
