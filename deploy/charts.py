@@ -121,6 +121,38 @@ def draw_curves(charts: Sequence[Curves], heading: str, note: str) -> Figure:
     return figure
 
 
+def draw_coverage(expected: np.ndarray, observed: np.ndarray, heading: str, note: str) -> Figure:
+    """Observed against expected coverage, (n,) each in 0..1; the diagonal is what an honest forecast gives."""
+    lines = _wrap(note, 6.6)
+    above = 0.85 + 0.19 * len(lines)
+    figure = new_figure(6.6, above + 5.9)
+    height = figure.get_figheight()
+    axes = figure.add_axes((0.11, 0.6 / height, 0.85, 5.2 / height))
+    x, y = expected * 100, observed * 100
+    axes.fill_between(x, x, y, color=PALE, linewidth=0)
+    axes.plot((0, 100), (0, 100), color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot(x, y, color=LEFT, linewidth=2.2, solid_capstyle="round")
+    for share in (50, 90):
+        there = float(np.interp(share, x, y))
+        axes.plot(share, there, "o", color=LEFT, markersize=5)
+        text = f"densest {share} %: {there:.0f} % of the truths"
+        axes.annotate(
+            text, (share, there), (-8, 6), textcoords="offset points", ha="right", fontsize=9.5, color=INK
+        )  # fmt: skip
+    gap = float(np.abs(y - x).mean())
+    text = f"below the diagonal: surer than right\nmean gap {gap:.1f} points"
+    axes.text(98, 3, text, ha="right", fontsize=9.5, color=QUIET, linespacing=1.4)
+    axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+    axes.set_xlabel("part of the mixture's mass, densest first [%]", color=QUIET)
+    axes.set_ylabel("truths inside [%]", color=QUIET)
+    axes.grid(color=FAINT, linewidth=0.7)
+    axes.set_axisbelow(True)
+    _quieten(axes)
+    axes.tick_params(labelcolor=QUIET)
+    _headline(figure, heading, lines)
+    return figure
+
+
 def _quieten(axes: Axes) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")

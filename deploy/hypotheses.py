@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from deploy.charts import draw_bars
+from deploy.charts import draw_bars, draw_coverage
 from deploy.draw import GHOST, INK, PAPER, QUIET, View, draw_bones, new_figure, save_figure
 from pose.camera import project_points
 from pose.metrics import mpjpe
@@ -102,6 +102,13 @@ def error_by_count(metrics: MixtureErrors) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(1, means.shape[1] + 1), rows.mean(0).numpy()
 
 
+def draw_calibration(metrics: MixtureErrors, note: str) -> Figure:
+    """The share of truths in the densest part of the mixture's mass, for every size of that part."""
+    expected = torch.linspace(0, 1, 101)
+    observed = metrics.calibration(expected)
+    return draw_coverage(expected.numpy(), observed.numpy(), "Is the mixture as sure as it may be?", note)
+
+
 def guess_of(metrics: MixtureErrors, position: int) -> Guess:
     """The scored frame at `position`, hypotheses by falling weight."""
     state, packed = metrics.frames(), metrics.packed
@@ -129,13 +136,14 @@ def guess_of(metrics: MixtureErrors, position: int) -> Guess:
 
 
 def draw_hypotheses(metrics: MixtureErrors, positions: Sequence[int], folder: Path, note: str) -> list[Path]:
-    """Write `hypotheses.png`, the scored frames at `positions`, and `error_by_count.png`."""
+    """Write `hypotheses.png`, the scored frames at `positions`, `error_by_count.png` and `calibration.png`."""
     guesses = [guess_of(metrics, int(position)) for position in positions]
     skeletons = metrics.packed.input_skeleton, metrics.packed.output_skeleton
     heading = f"{len(guesses[0].weights)} hypotheses for one picture; grey: the truth"
     return [
         save_figure(draw_guesses(guesses, *skeletons, heading), folder / "hypotheses.png"),
         save_figure(draw_count(metrics, note), folder / "error_by_count.png"),
+        save_figure(draw_calibration(metrics, note), folder / "calibration.png"),
     ]
 
 

@@ -50,7 +50,7 @@ class MixtureErrors(FrameErrors):
         return state | {"joints": likely if self.select == "likely" else self._agreed(state)}
 
     def frame_scores(self, predicted: Frames, truth: Tensor) -> Frames:
-        means, sigmas, weights = predicted["means"], predicted["sigmas"], predicted["weights"]
+        means, weights = predicted["means"], predicted["weights"]
         each = truth.unsqueeze(1).expand_as(means)
         best = f"best_of_{means.shape[1]}"
         scores = {
@@ -61,26 +61,41 @@ class MixtureErrors(FrameErrors):
         }
         if self.select == "multiview":
             scores["multiview_mpjpe_mm"] = mpjpe(predicted["joints"], truth) * 1000
-        # Both sides less the same mean, so only the scale is needed.
-        target = (truth[:, self.rows_scored] / self.scale).flatten(1)
-        centres = (means[:, :, self.rows_scored] / self.scale).flatten(2)
-        scores["nll_nats"] = -log_density(target, centres, sigmas, weights)
-        some = slice(None, None, self.calibrated_every)
-        above = self._mass_above(target[some], centres[some], sigmas[some], weights[some])
+        scores["nll_nats"] = -log_density(*self._standardised(predicted, truth))
+        above = self._mass_above(predicted, truth)
         for percent in (50, 90):
-            covered = torch.full((len(truth),), torch.nan)
-            covered[some] = (above <= percent / 100).float() * 100
-            scores[f"coverage{percent}_percent"] = covered
+            scores[f"coverage{percent}_percent"] = (above <= percent / 100).float().where(~above.isnan(), above) * 100
         return scores
 
-    def _mass_above(self, target: Tensor, means: Tensor, sigmas: Tensor, weights: Tensor) -> Tensor:
+    def _standardised(self, predicted: Frames, truth: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Truth (n, D), means (n, M, D), sigmas and weights. Means and truth lack the same offset: it cancels."""
+        means = predicted["means"][:, :, self.rows_scored] / self.scale
+        truth = truth[:, self.rows_scored] / self.scale
+        return truth.flatten(1), means.flatten(2), predicted["sigmas"], predicted["weights"]
+
+    def _mass_above(self, predicted: Frames, truth: Tensor) -> Tensor:
+        """(n,) the mass where the density is higher than at the truth, NaN for frames that calibration leaves out."""
         generator = torch.Generator().manual_seed(0)
-        above = []
-        for start in range(0, len(target), FRAMES_PER_NOISE):
-            part = slice(start, start + FRAMES_PER_NOISE)
+        above = torch.full((len(truth),), torch.nan)
+        some = torch.arange(0, len(truth), self.calibrated_every)
+        mixture = [part[some].split(FRAMES_PER_NOISE) for part in self._standardised(predicted, truth)]
+        for rows, *part in zip(some.split(FRAMES_PER_NOISE), *mixture, strict=True):
+            target, means, sigmas, weights = part
             noise = torch.randn(NOISE_SAMPLES, target.shape[-1], generator=generator)
-            above.append(mass_above(target[part], means[part], sigmas[part], weights[part], noise))
-        return torch.cat(above)
+            above[rows] = mass_above(target, means, sigmas, weights, noise)
+        return above
+
+    def calibration(self, shares: Tensor) -> Tensor:
+        """(n,) the share of truths in the densest `shares` (n,) of the mass: `shares` itself, were the model honest.
+
+        Averaged over the frames of an action, then over actions, as the table is.
+        """
+        state = self.frames()
+        index = state["index"]
+        above = self._mass_above(state, self.packed.joints.cpu()[index])
+        action = self.group(index, 1, self.actions)
+        rows = [above[(action == i) & ~above.isnan()] for i in action.unique()]
+        return torch.stack([(row[:, None] <= shares).float().mean(0) for row in rows if len(row)]).mean(0)
 
     # Several cameras
 

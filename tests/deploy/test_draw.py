@@ -10,7 +10,7 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 
-from deploy.charts import Curves, draw_bars, draw_curves
+from deploy.charts import Curves, draw_bars, draw_coverage, draw_curves
 from deploy.draw import (
     LEFT,
     RIGHT,
@@ -115,6 +115,15 @@ def test_curves_keep_their_points() -> None:
     (axes,) = figure.axes
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), losses)
     assert axes.get_yscale() == "log"
+
+
+def test_coverage_is_drawn_against_the_diagonal_and_its_gap_is_told() -> None:
+    expected = np.linspace(0, 1, 11)
+    axes = draw_coverage(expected, expected**2, "Coverage", "note").axes[0]
+    assert [tuple(line.get_ydata()) for line in axes.lines[:2]] == [(0, 100), tuple(expected**2 * 100)]
+    texts = [text.get_text() for text in axes.texts]
+    assert "densest 90 %: 81 % of the truths" in texts
+    assert any("mean gap 15.0 points" in text for text in texts)
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,9 +74,9 @@ def test_more_hypotheses_never_cost_and_the_last_is_best_of_all(metrics: Mixture
     assert errors[-1] == pytest.approx(metrics.compute()["best_of_3_mpjpe_mm"])
 
 
-def test_both_pictures_are_written(metrics: MixtureErrors, tmp_path: Path) -> None:
+def test_the_pictures_are_written(metrics: MixtureErrors, tmp_path: Path) -> None:
     paths = hypotheses.draw_hypotheses(metrics, [0, 5], tmp_path, "made up")
-    assert [path.name for path in paths] == ["hypotheses.png", "error_by_count.png"]
+    assert [path.name for path in paths] == ["hypotheses.png", "error_by_count.png", "calibration.png"]
     assert all(path.stat().st_size > 5000 for path in paths)
 
 

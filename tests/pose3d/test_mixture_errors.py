@@ -86,7 +86,14 @@ def test_coverage_is_what_it_claims_for_an_honest_mixture_and_not_for_a_boastful
     rows = torch.arange(len(packed))
     truth = means[rows, chosen] + sigmas[rows, chosen][:, None, None] * 0.25 * torch.randn(len(packed), 17, 3)
     packed.joints[:, 1:] = truth[:, 1:]
-    honest = scored(packed, (means, sigmas, weights)).compute()
+    errors = scored(packed, (means, sigmas, weights))
+    honest = errors.compute()
+    observed = errors.calibration(torch.tensor([0.0, 0.2, 0.5, 0.9, 1.0]))
+    assert [float(observed[i]) * 100 for i in (2, 3)] == pytest.approx(
+        [honest["coverage50_percent"], honest["coverage90_percent"]], abs=1e-3
+    )
+    assert abs(float(observed[1]) - 0.2) < 0.05
+    assert float(observed[4]) == 1
     assert abs(honest["coverage50_percent"] - 50) < 5
     assert abs(honest["coverage90_percent"] - 90) < 4
     boastful = scored(packed, (means, 0.6 * sigmas, weights)).compute()
