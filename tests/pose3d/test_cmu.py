@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pose.skeleton import H36M_17
+from pose.skeleton import CMU_21, H36M_17, convert
 from pose3d import cmu
 from pose3d.bvh import forward_kinematics, read_bvh
 from pose3d.cmu import ACTIONS, action_of, joints_of_bvh, read_index, resample, whole_pieces
@@ -38,6 +38,34 @@ def test_the_hip_is_the_middle_of_the_hip_joints(take):
     joints = joints_of_bvh(take)
     middle = joints[:, [H36M_17.index("left_hip"), H36M_17.index("right_hip")]].mean(1)
     np.testing.assert_allclose(joints[:, HIP], middle, atol=1e-12)
+
+
+def test_points_of_the_figure_give_the_same_joints_but_for_neck_and_head(take):
+    # For CMU_21 in its order; the eyes only have to be there.
+    limbs = {
+        "hip": "Thigh",
+        "knee": "Shin",
+        "foot": "Foot",
+        "collar": "Collar",
+        "shoulder": "Shldr",
+        "elbow": "ForeArm",
+        "wrist": "Hand",
+    }
+    middle = {"abdomen": "abdomen", "chest": "chest", "thorax": "neck", "upper_neck": "head"}
+    middle |= {"left_eye": "head", "right_eye": "head"}
+    names = []
+    for joint in CMU_21.joints[1:]:
+        side, _, name = joint.partition("_")
+        names.append(middle[joint] if joint in middle else side[0] + limbs[name])
+    points, _ = forward_kinematics(take, list(dict.fromkeys(names)))
+    points = points[cmu.REST_FRAMES :, [list(dict.fromkeys(names)).index(name) for name in names]] / 100
+    hip = points[:, [CMU_21.index("left_hip") - 1, CMU_21.index("right_hip") - 1]].mean(1, keepdims=True)
+    points = np.concatenate([hip, points], 1)
+    upright = np.stack([points[..., 0], -points[..., 2], points[..., 1]], -1)
+    converted, ours = convert(upright, CMU_21, H36M_17), joints_of_bvh(take)
+    same = [i for i, name in enumerate(H36M_17.joints) if name not in ("neck", "head")]
+    moved = (ours - converted)[:, same]
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[0, 0] * [0, 0, 1], moved.shape), atol=1e-12)
 
 
 def test_bones_that_turn_as_one_keep_their_length(take):
