@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from pose3d.capture_weights import load_capture_weights
 from pose3d.field_lifting import lift_perspective
 from pose3d.field_loss import field_error, heatmap_error
 from pose3d.fields import draw_fields, draw_heatmaps, enlarge, limb_vectors
+from pose3d.kept_images import KeptImages
 from pose3d.region_masks import RegionMasks
 from pose3d.scenes import ASSUMED_FOCAL, Company, Scenes
 
@@ -40,6 +42,7 @@ class OrientationFields:
         size: side of the square crops, a multiple of 8 [px].
         padding: a crop reaches this much farther than the person.
         reduced_decode, unreadable: see `pose2d.crops.CropRules`.
+        keep_images: megabytes of images that stay in memory, in each process that reads them; 0 reads every time.
         shuffle: "person", or "image": people of an image stay together, so that it is decoded once an epoch.
         augment: the settings of `pose2d.augment.Augmentation`, or None for none.
         people: whose crops are trained on: "all", or "main", the original's choice.
@@ -68,6 +71,7 @@ class OrientationFields:
         padding: float,
         reduced_decode: bool,
         unreadable: str,
+        keep_images: float,
         shuffle: str,
         augment: Mapping[str, Any] | None,
         people: str,
@@ -108,6 +112,9 @@ class OrientationFields:
         self.model, self.layout = model, BODY
         self.monitor, self.higher_is_better = metric, metric == "ap"
         self.weights = weights
+        if keep_images < 0:
+            raise ValueError(f"task.keep_images must be a number of megabytes from 0 on, got {keep_images}.")
+        self.keep_images = keep_images
         self.rules = CropRules((size, size), padding, False, reduced_decode, unreadable)
         self.shuffle = shuffle
         self.augmentation = None if augment is None else Augmentation(**augment)
@@ -140,6 +147,8 @@ class OrientationFields:
         else:
             shown = whole_images(everyone)
             own = np.full(len(shown), -1)
+        if self.keep_images:
+            shown = replace(shown, images=KeptImages(shown.images, self.keep_images))
         rules = self.rules if training else CropRules(self.rules.size, 1.0, False, True, self.rules.unreadable)
         masks = RegionMasks(shown, self.mask if training else "none", rules.size, self.stride)
         company = Company(masks, shown.image, own, everyone)

@@ -65,7 +65,7 @@ def test_boxes_and_areas_are_those_of_the_rendered_figure(people):
     areas = {(a["image_id"], i): a["area"] for i, a in enumerate(people.truth["coco"]["annotations"])}
     compared = 0
     for index in range(12):
-        lens, crowd = people.images.scene(index)
+        lens, crowd = people.images.stage.scene(index)
         for person in crowd:
             rows = [r for r in range(len(people)) if np.allclose(people.truth["joints"][r], person.joints)]
             if not rows:
@@ -85,7 +85,7 @@ def test_boxes_and_areas_are_those_of_the_rendered_figure(people):
 
 def test_keypoints_are_projections_of_the_joints_in_3d(people):
     for row in range(len(people)):
-        lens, _ = people.images.scene(int(people.image[row]))
+        lens, _ = people.images.stage.scene(int(people.image[row]))
         points = lens.project(coco_keypoints(people.truth["joints"][row]))
         labelled = people.visibility[row] > 0
         np.testing.assert_allclose(points[labelled], people.keypoints[row][labelled], atol=1e-6)
