@@ -5,13 +5,13 @@ Importing this module imports torch safely, so entry scripts and tests import it
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 # Read when torch loads its OpenMP runtime. Spinning barriers beside another busy process turn a 40 ms step into 600 ms.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -19,7 +19,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 AUTOLOAD = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 
 
-def import_ascend() -> str | None:
+class Absence(NamedTuple):
+    """Why a device cannot be used, and what to do about it."""
+
+    cause: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.remedy}"
+
+
+def import_ascend() -> Absence | None:
     """Import torch, then torch_npu where it is installed; return why torch_npu cannot be used, None if it can.
 
     Where torch_npu is installed without CANN, a plain `import torch` raises, because torch loads its back-ends
@@ -31,21 +41,24 @@ def import_ascend() -> str | None:
         import torch
 
         # The tests' stand-in registers itself without the package.
-        return None if hasattr(torch, "npu") else "torch_npu is not installed"
+        absent = Absence("torch_npu is not installed", "pip install 'anypose[npu]'")
+        return None if hasattr(torch, "npu") else absent
     before = os.environ.get(AUTOLOAD)
     os.environ[AUTOLOAD] = "0"
     try:
         import torch
 
         if before == "0":
-            return f"{AUTOLOAD}=0 is set"
+            return Absence(f"{AUTOLOAD}=0 is set", "unset it")
         import torch_npu  # noqa: F401  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:
         if "torch" not in sys.modules:
             raise
-        return f"torch_npu cannot be loaded ({str(error).split(':')[0]} not found)"
-    except RuntimeError as error:
-        return f"torch_npu cannot be loaded ({str(error).splitlines()[0]})"
+        library, _, trouble = str(error).partition(": ")
+        if trouble.startswith("cannot open shared object"):
+            return Absence(f"torch_npu cannot be loaded ({library} not found)", "source CANN's set_env.sh")
+        why = str(error).splitlines()[0]
+        return Absence(f"torch_npu cannot be loaded ({why})", f"it must be the one for torch {torch.__version__}")
     finally:
         # torch_npu changes the variable itself and restores it only on success.
         if before is None:
@@ -59,6 +72,8 @@ ASCEND_PROBLEM = import_ascend()
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+
+from engine.memory import keep_freed_memory  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +90,6 @@ class Device:
     """
 
     type = "cpu"
-    advice = ""
     default_precision = ("fp32", "the reference on every device")
     fused_optimizer = True
     graph_class = ""  # in `module`; empty where the device has no graphs
@@ -83,7 +97,7 @@ class Device:
     def __init__(self, index: int | None, deterministic: bool) -> None:
         problem = self.problem()
         if problem:
-            raise ValueError(f"device={self.type} was asked for, but {problem}.\n  {self.advice}")
+            raise ValueError(f"device={self.type} was asked for, but {problem}, or run with device=cpu.")
         count = self.module.device_count()
         self.index = int(os.environ.get("LOCAL_RANK", 0)) if index is None else index
         if self.type == "cpu":
@@ -102,7 +116,7 @@ class Device:
         torch.use_deterministic_algorithms(deterministic)
 
     @classmethod
-    def problem(cls) -> str | None:
+    def problem(cls) -> Absence | None:
         """Why this device cannot be used here; None if it can."""
         return None
 
@@ -172,7 +186,7 @@ class Cpu(Device):
 
     def __init__(self, index: int | None, deterministic: bool, keep_memory: bool) -> None:
         super().__init__(index, deterministic)
-        if keep_memory and not _keep_memory():
+        if keep_memory and not keep_freed_memory():
             log.info("device.keep_memory has no effect: this C library has no mallopt.")
 
 
@@ -183,7 +197,6 @@ class Cuda(Device):
     """
 
     type = "cuda"
-    advice = "Install a CUDA build of torch and check `nvidia-smi`, or run with device=cpu."
     default_precision = ("fp32", "with TF32 in training; precision=bf16 is faster on convolutional models")
     graph_class = "CUDAGraph"
 
@@ -197,10 +210,10 @@ class Cuda(Device):
         self._allow(tf32)
 
     @classmethod
-    def problem(cls) -> str | None:
+    def problem(cls) -> Absence | None:
         if torch.version.cuda is None and torch.version.hip is None:
-            return f"this torch ({torch.__version__}) is built without CUDA"
-        return None if torch.cuda.is_available() else "torch finds no CUDA device"
+            return Absence(f"this torch ({torch.__version__}) is built without CUDA", "install a CUDA build of torch")
+        return None if torch.cuda.is_available() else Absence("torch finds no CUDA device", "check `nvidia-smi`")
 
     @property
     def supports_bf16(self) -> bool:
@@ -236,7 +249,6 @@ class Npu(Device):
     """
 
     type = "npu"
-    advice = "Source CANN's set_env.sh first, or run with device=cpu."
     default_precision = ("o2", "the chip's matrix unit computes in fp16; pose networks lack bf16 kernels for conv1d")
     # torch_npu warns that the fused Adam may run on the host with some CANN releases.
     fused_optimizer = False
@@ -258,10 +270,12 @@ class Npu(Device):
         self._allow(hf32)
 
     @classmethod
-    def problem(cls) -> str | None:
+    def problem(cls) -> Absence | None:
         if ASCEND_PROBLEM and not hasattr(torch, "npu"):
             return ASCEND_PROBLEM
-        return None if torch.get_device_module("npu").is_available() else "torch_npu finds no Ascend device"
+        if torch.get_device_module("npu").is_available():
+            return None
+        return Absence("torch_npu finds no Ascend device", "check `npu-smi info`")
 
     @property
     def supports_bf16(self) -> bool:
@@ -304,16 +318,5 @@ def auto(index: int | None, deterministic: bool, **choices: dict) -> Device:
             device.reason = "; ".join(problems) or "the first choice"
             log.info("device=auto takes %s (%s).", device, device.reason)
             return device
-        problems.append(f"no {kind.type}: {problem}")
+        problems.append(f"no {kind.type}: {problem.cause}")
     raise AssertionError("the CPU is always there")
-
-
-def _keep_memory() -> bool:
-    """Blocks of 4 MB and more are mapped and faulted in anew by every step unless glibc is told to keep them."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    trim_threshold, mmap_threshold = -1, -3
-    # Older glibc refuses thresholds above 32 MiB.
-    kept = mallopt(mmap_threshold, 1 << 30) or mallopt(mmap_threshold, 1 << 25)
-    return bool(kept and mallopt(trim_threshold, 2**31 - 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -13,33 +14,44 @@ import torch
 from hydra.utils import instantiate
 
 from engine import device as device_module
-from engine.device import Cpu, Cuda, Npu, auto
+from engine.device import Absence, Cpu, Cuda, Npu, auto
 from tests.engine.toy import cpu
 
 NPU = {"jit_compile": False, "internal_format": False, "hf32": True, "hf32_evaluation": False}
+WITHOUT_CANN = Absence("torch_npu cannot be loaded (libhccl.so not found)", "source CANN's set_env.sh")
 CUDA = {"tf32": True, "tf32_evaluation": False, "benchmark": True}
 
 
 @pytest.fixture
 def without_npu(monkeypatch):
     """Also on a machine that has one."""
-    monkeypatch.setattr(device_module, "ASCEND_PROBLEM", "torch_npu cannot be loaded (libhccl.so not found)")
+    monkeypatch.setattr(device_module, "ASCEND_PROBLEM", WITHOUT_CANN)
     if hasattr(torch, "npu"):
         monkeypatch.delattr(torch, "npu")
 
 
 def test_an_absent_npu_is_an_error_with_the_cause(without_npu):
     expected = (
-        "device=npu was asked for, but torch_npu cannot be loaded (libhccl.so not found).\n"
-        "  Source CANN's set_env.sh first, or run with device=cpu."
+        "device=npu was asked for, but torch_npu cannot be loaded (libhccl.so not found): source CANN's set_env.sh, "
+        "or run with device=cpu."
     )
     with pytest.raises(ValueError, match=re.escape(expected)):
         Npu(None, False, **NPU)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("torch_npu") is not None, reason="torch_npu is installed")
+def test_where_torch_npu_is_not_installed_the_error_says_how_to_get_it_and_nothing_of_cann():
+    expected = (
+        "device=npu was asked for, but torch_npu is not installed: pip install 'anypose[npu]', or run with device=cpu."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        Npu(None, False, **NPU)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
 def test_an_absent_cuda_device_is_an_error_with_the_cause():
-    with pytest.raises(ValueError, match=r"device=cuda was asked for, but .*(without CUDA|finds no CUDA device)\.\n"):
+    causes = r"(is built without CUDA: install a CUDA build of torch|finds no CUDA device: check `nvidia-smi`)"
+    with pytest.raises(ValueError, match=f"^device=cuda was asked for, but .*{causes}, or run with device=cpu.$"):
         Cuda(None, False, **CUDA)
 
 
@@ -120,7 +132,7 @@ import os, sys
 import engine
 from engine import device
 import torch
-print(repr(device.ASCEND_PROBLEM), os.environ.get("TORCH_DEVICE_BACKEND_AUTOLOAD"), torch.ones(2).sum().item())
+print(device.ASCEND_PROBLEM, os.environ.get("TORCH_DEVICE_BACKEND_AUTOLOAD"), torch.ones(2).sum().item())
 """
 
 
@@ -157,18 +169,19 @@ def test_torch_imports_beside_a_torch_npu_without_cann(tmp_path, repository):
         [sys.executable, "-c", "import torch"], env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True
     )
     assert broken.returncode != 0, "without the guard a plain import raises"
-    assert run(tmp_path, repository) == "'torch_npu cannot be loaded (libhccl.so not found)' None 2.0"
+    assert run(tmp_path, repository) == f"{WITHOUT_CANN} None 2.0"
 
 
 def test_a_torch_npu_for_another_torch_is_named(tmp_path, repository):
     fake_package(tmp_path, "raise RuntimeError('torch 2.7.1 is needed\\nmore lines')\n")
-    assert run(tmp_path, repository) == "'torch_npu cannot be loaded (torch 2.7.1 is needed)' None 2.0"
+    expected = f"torch_npu cannot be loaded (torch 2.7.1 is needed): it must be the one for torch {torch.__version__}"
+    assert run(tmp_path, repository) == f"{expected} None 2.0"
 
 
 def test_autoload_switched_off_by_the_user_is_honoured(tmp_path, repository):
     fake_package(tmp_path, "raise AssertionError('must not be imported')\n")
     found = run(tmp_path, repository, TORCH_DEVICE_BACKEND_AUTOLOAD="0")
-    assert found == "'TORCH_DEVICE_BACKEND_AUTOLOAD=0 is set' 0 2.0"
+    assert found == "TORCH_DEVICE_BACKEND_AUTOLOAD=0 is set: unset it 0 2.0"
 
 
 @pytest.mark.cuda
