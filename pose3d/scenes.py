@@ -53,7 +53,8 @@ class Scenes:
     A batch is that of `crops` ("image", "to_image", "index", "mask", "members"), and of its members: "keypoints"
     (B, P, J, 2) [crop px]; "labelled" (B, P, J) bool; "directions" (B, P, L, 3) unit vectors in the crop's axes;
     "spatial" (B, P) bool, whether their z is known; "boxes" (B, P, 4) left, top, right, bottom [image px], of no extent
-    for nobody. "lens" (B, 3) is the focal length and the centre of the image [image px].
+    for nobody. "lens" (B, 3) is the focal length and the centre of the image [image px], "source" (B,) the number of
+    the dataset it is from, where several are mixed.
 
     Args:
         crops: makes the pixels; its `extra` is a `Company` of `people`.
@@ -74,6 +75,7 @@ class Scenes:
         self.directions = table(np.nan_to_num(offsets / np.maximum(lengths, 1e-9)))
         self.keypoints, self.labelled = table(targets.keypoints), table(targets.labelled)
         self.spatial, self.boxes = table(targets.spatial), table(people.box_xyxy)
+        self.sources = table(sources_of(people))
         self.lenses, self.image_of_row = table(lenses_of(people)), table(np.asarray(crops.people.image))
         self.first, self.second = table(np.array(first)), table(np.array(second))
         self.flip_joints, self.flip_limbs = table(np.array(BODY.flip_joints)), table(np.array(BODY.flip_limbs))
@@ -84,7 +86,8 @@ class Scenes:
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         for batch in self.crops.epoch(number, start):
             images = self.image_of_row[batch["index"]]
-            yield batch | self.annotations(batch["members"], batch["to_image"]) | {"lens": self.lenses[images]}
+            known = {"lens": self.lenses[images], "source": self.sources[images]}
+            yield batch | self.annotations(batch["members"], batch["to_image"]) | known
 
     def annotations(self, members: Tensor, to_image: Tensor) -> Batch:
         """What is known of (B, P) members of crops cut out by (B, 2, 3) matrices from crop to image pixels."""
@@ -128,6 +131,11 @@ def lenses_of(people: People) -> np.ndarray:
     assumed = np.stack([ASSUMED_FOCAL * np.maximum(height, width), (width - 1) / 2, (height - 1) / 2], axis=1)
     known = people.truth.get("lenses")
     return assumed if known is None else np.where(np.isnan(known), assumed, known)
+
+
+def sources_of(people: People) -> np.ndarray:
+    """(I,) number of the dataset that each image is from; 0 where all are from one."""
+    return np.asarray(people.truth.get("sources", np.zeros(len(people.image_ids), np.int64)))
 
 
 def _members(image: np.ndarray, images: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""dataset=mixed_people: photographs with 2D keypoints and rendered people with exact 3D, shuffled together."""
+"""dataset=mixed_people: people known in 2D, mostly photographs, and people known in 3D, shuffled together."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class MixedPeople:
 def join(first: People, second: People) -> People:
     """One table of both; images and annotations of the second get numbers after those of the first.
 
-    "joints" and "lenses" are NaN where only the other has them.
+    "joints" and "lenses" are NaN where only the other has them; "sources" (I,) tells the two apart.
     """
     images, annotations = int(first.image_ids.max()), _last_annotation(first)
 
@@ -96,6 +96,7 @@ def join(first: People, second: People) -> People:
             "coco": coco | {"categories": first.truth["coco"]["categories"]},
             "joints": known("joints", (len(first), len(second)), (17, 3)),
             "lenses": known("lenses", (len(first.image_ids), len(second.image_ids)), (3,)),
+            "sources": np.repeat([0, 1], [len(first.image_ids), len(second.image_ids)]),
         },
     )
 

@@ -62,7 +62,7 @@ class RenderedMotion:
     """A PeopleDataset of any motion dataset.
 
     Args:
-        motion: where the motion comes from; its skeleton must have Human3.6M's 17 joints, or what they derive from.
+        motion: where the motion comes from; its skeleton must have a nose or eyes, which tell where a head looks.
         seed: of clothes, light and framing.
         train_images, validation_images: at most; never more than there are frames.
         height, width: of an image [px], multiples of 8.

@@ -25,7 +25,7 @@ from pose3d.field_loss import field_error, heatmap_error
 from pose3d.fields import draw_fields, draw_heatmaps, enlarge, limb_vectors
 from pose3d.kept_images import KeptImages
 from pose3d.region_masks import RegionMasks
-from pose3d.scenes import ASSUMED_FOCAL, Company, Scenes
+from pose3d.scenes import ASSUMED_FOCAL, Company, Scenes, sources_of
 
 Batch = dict[str, Tensor]
 # The network reads grey levels / 255 - 0.5.
@@ -48,7 +48,7 @@ class OrientationFields:
         people: whose crops are trained on: "all", or "main", the original's choice.
         alone: only a crop's own person is a target, and others' boxes are masked, as in the original.
         visible_only: labelled but hidden keypoints do not count, as in the original.
-        channels: which heatmaps and fields a sample teaches: "dataset", all that its kind of data can label; or
+        channels: which heatmaps and fields a sample teaches: "dataset", all that its dataset labels; or
             "person", those labelled for its own person, as in the original.
         mask: "miss", "all" or "none", see `pose3d.region_masks`.
         resolution: where losses are taken: "maps", an eighth of the crop, or "crop", after TF1's bicubic enlargement.
@@ -127,7 +127,7 @@ class OrientationFields:
         self.peak_threshold, self.min_joints, self.most_people = peak_threshold, min_joints, most_people
         self.pixel_sigma, self.limb_sigma = pixel_sigma, limb_sigma
         self.evaluator, self.results = evaluator, results
-        self.known: Tensor | None = None  # (2, J) joints that flat and spatial training data can label
+        self.known: Tensor | None = None  # (N, J) joints that each of N training datasets can label
         self.evaluated: tuple[People, Targets, dict[str, Any], Crops] | None = None
 
     def batches(self, dataset: PeopleDataset, training: bool, loading: Any, device: torch.device) -> Scenes:
@@ -138,7 +138,8 @@ class OrientationFields:
             shown, own = crops_of(everyone, rows, targets), rows
             if self.weights is not None:
                 load_capture_weights(self.model, self.weights)
-            kinds = [targets.labelled[targets.spatial == kind].any(axis=0) for kind in (False, True)]
+            source = sources_of(everyone)[everyone.image]
+            kinds = [targets.labelled[source == kind].any(axis=0) for kind in range(source.max() + 1)]
             self.known = torch.from_numpy(np.stack(kinds)).to(device)
             if targets.spatial.any():
                 first, second = (list(side) for side in zip(*self.layout.limbs, strict=True))
@@ -181,7 +182,7 @@ class OrientationFields:
             joints = labelled[:, 0]
         else:
             assert self.known is not None
-            joints = torch.where(spatial[:, None], self.known[1], self.known[0])
+            joints = self.known[batch["source"]]
         mask = batch["mask"]
         if self.alone:
             mask = mask * _outside(batch["boxes"][:, 1:], batch["to_image"], size, self.stride)

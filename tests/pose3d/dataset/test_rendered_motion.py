@@ -1,6 +1,8 @@
 """Human3.6M's official files in, pictures of dressed figures with its joints and cameras out."""
 
 import dataclasses
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,9 +94,8 @@ def test_the_figures_are_drawn_where_their_joints_are(motion):
 
 
 def test_human36m_s_3d_and_photographs_train_in_one_batch(motion):
-    flat = type("Flat", (), {"name": "flat", "notes": (), "skeleton": two_people().skeleton})()
-    flat.people = lambda split: two_people()
-    dataset = MixedPeople(flat, render(motion), "spatial")
+    flat: Any = SimpleNamespace(name="flat", notes=(), skeleton=two_people().skeleton, people=lambda split: two_people())
+    dataset: Any = MixedPeople(flat, render(motion), "spatial")
     task = make_task(size=64)
     batch = next(iter(task.batches(dataset, True, Loading(16, seed=0), torch.device("cpu")).epoch(0)))
     spatial = task.targets(batch)["spatial"]

@@ -1,0 +1,233 @@
+"""dataset=mpi_inf_3dhp_images: MPI-INF-3DHP's frames with its annotations, real people whose 3D is known.
+
+The training set comes as videos; their frames must lie in files, e.g. by
+`ffmpeg -i S1/Seq1/imageSequence/video_0.avi -q:v 2 S1/Seq1/imageFrames/video_0/frame_%06d.jpg`. Frames without a file
+are left out, so a part of them will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pose.skeleton import H36M_17, MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert, get_skeleton
+from pose2d.image import ImageFiles
+from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
+from pose3d.files import require_folder
+from pose3d.h5 import open_h5, read_array
+from pose3d.mat5 import read_mat5
+from pose3d.npz import motion_array
+from pose3d.pinhole import fit_pinhole
+
+# COCO's limbs are 3DHP's of the same name; its face has no counterpart.
+_COCO = get_skeleton("coco_17")
+_SHARED = [name for name in _COCO.joints if name in MPI_INF_3DHP_17.joints]
+_TO_COCO = [_COCO.joints.index(name) for name in _SHARED]
+_FROM_3DHP = [MPI_INF_3DHP_17.joints.index(name) for name in _SHARED]
+AIR = 0.1  # a box reaches this share of its longer side beyond the joints
+
+
+class View(NamedTuple):
+    """One camera's frames.
+
+    Attributes:
+        keypoints: (T, 17, 2) [px], skeleton mpi_inf_3dhp_17.
+        joints: (T, 17, 3) camera frame [m].
+        valid: (T,) bool.
+        files: (T,) of the frames' images, relative to the dataset's folder.
+        size: width and height [px].
+    """
+
+    keypoints: np.ndarray
+    joints: np.ndarray
+    valid: np.ndarray
+    files: list[str]
+    size: tuple[int, int]
+
+
+class MPIINF3DHPImages:
+    """A PeopleDataset: one person an image, 12 of COCO's keypoints and the head top labelled, all known in 3D.
+
+    Args:
+        root: folder of S1/Seq1/annot.mat, ... and TS1/annot_data.mat, ... (there or in `mpi_inf_3dhp_test_set`).
+        annotation: "annot3", the people's own size, as lifting needs; or "univ_annot3", scaled to one height.
+        train_subjects: of S1 to S8, each with Seq1 and Seq2.
+        validation_subjects: of TS1 to TS6.
+        cameras: of training, 0 to 13.
+        frame_step: keep every n-th frame.
+        train_files, validation_files: where a frame's image is, from `root` or the test set's folder on; the fields are
+            subject, sequence, camera and frame, which counts from 1.
+    """
+
+    name = "mpi_inf_3dhp_images"
+
+    def __init__(
+        self,
+        root: str,
+        annotation: str,
+        train_subjects: Sequence[str],
+        validation_subjects: Sequence[str],
+        cameras: Sequence[int],
+        frame_step: int,
+        train_files: str,
+        validation_files: str,
+    ) -> None:
+        if annotation not in ("annot3", "univ_annot3"):
+            raise ValueError(f"dataset.annotation must be annot3 or univ_annot3, got {annotation}.")
+        if frame_step < 1:
+            raise ValueError(f"dataset.frame_step must be at least 1, got {frame_step}.")
+        self.root = require_folder(root, "S1/Seq1/annot.mat, ... and TS1/annot_data.mat, ...")
+        self.test_folder = "mpi_inf_3dhp_test_set/" if (self.root / "mpi_inf_3dhp_test_set").is_dir() else ""
+        self.annotation, self.cameras, self.frame_step = annotation, tuple(cameras), frame_step
+        self.subjects = {"train": tuple(train_subjects), "validation": tuple(validation_subjects)}
+        self.files = {"train": train_files, "validation": validation_files}
+        self.skeleton = _COCO
+        self.notes: tuple[str, ...] = (f"{annotation}, lenses fitted to 2D and 3D, no keypoints of the face",)
+
+    def people(self, split: Split) -> People:
+        """Everyone in the frames that have a file."""
+        views = self._test_views() if split == "validation" else self._train_views()
+        parts = [part for view in views if (part := self._chosen(view))]
+        if not parts:
+            pattern = self.files[split]
+            raise FileNotFoundError(
+                f"{self.root} has no image of a {split} frame like {self._example(split)}. Extract the videos' frames, "
+                f"or say with dataset.{split}_files where they are (now {pattern})."
+            )
+        return _table(self.root, parts)
+
+    def _example(self, split: Split) -> str:
+        subject = self.subjects[split][0]
+        return self._file(split, subject, "Seq1", self.cameras[0], 1)
+
+    def _file(self, split: Split, subject: str, sequence: str, camera: int, frame: int) -> str:
+        file = self.files[split].format(subject=subject, sequence=sequence, camera=camera, frame=frame)
+        return f"{self.test_folder}{file}" if split == "validation" else file
+
+    def _train_views(self) -> Iterator[View]:
+        for subject in self.subjects["train"]:
+            for sequence in ("Seq1", "Seq2"):
+                path = self.root / subject / sequence / "annot.mat"
+                cells = read_mat5(path, ["annot2", self.annotation])
+                for camera in self.cameras:
+                    arrays = []
+                    for name, size in (("annot2", 2), (self.annotation, 3)):
+                        where = f"{path}, {name}, camera {camera}"
+                        if cells[name].dtype != object or cells[name].size <= camera:
+                            raise ValueError(
+                                f"{where}: there must be a cell for each camera, found {cells[name].shape}."
+                            )
+                        array = motion_array(cells[name].ravel()[camera], ("T", 28 * size), where).astype(np.float64)
+                        arrays.append(convert(array.reshape(-1, 28, size), MPI_INF_3DHP_28, MPI_INF_3DHP_17))
+                    keypoints, joints = arrays
+                    count = min(len(keypoints), len(joints))
+                    files = [self._file("train", subject, sequence, camera, frame + 1) for frame in range(count)]
+                    valid = np.ones(count, bool)
+                    yield View(keypoints[:count], joints[:count] / 1000, valid, files, (2048, 2048))
+
+    def _test_views(self) -> Iterator[View]:
+        for subject in self.subjects["validation"]:
+            path = self.root / f"{self.test_folder}{subject}" / "annot_data.mat"
+            with open_h5(path) as file:
+                names = ("annot2", self.annotation, "valid_frame")
+                found = [read_array(file, name, path, finite=False).squeeze() for name in names]
+            keypoints = motion_array(found[0], ("T", 17, 2), f"{path}, annot2").astype(np.float64)
+            valid = found[2] > 0
+            if not len(keypoints) == len(found[1]) == len(valid):
+                raise ValueError(
+                    f"{path}: 2D, 3D and valid flags must be of one length, found "
+                    f"{len(keypoints)}, {len(found[1])} and {len(valid)} frames."
+                )
+            joints = motion_array(np.where(valid[:, None, None], found[1], 1.0), ("T", 17, 3), f"{path}, 3D") / 1000
+            files = [self._file("validation", subject, "", 0, frame + 1) for frame in range(len(valid))]
+            size = (1920, 1080) if subject in ("TS5", "TS6") else (2048, 2048)
+            yield View(keypoints, joints.astype(np.float64), valid, files, size)
+
+    def _chosen(self, view: View) -> dict[str, Any] | None:
+        """What the table needs of a view's frames that are valid and have a file; None where there are none."""
+        folders = {str(Path(file).parent) for file in view.files}
+        there = {
+            f"{folder}/{path.name}"
+            for folder in folders
+            if (self.root / folder).is_dir()
+            for path in (self.root / folder).iterdir()
+        }
+        readable = view.valid & np.array([file in there for file in view.files])
+        readable[np.arange(len(readable)) % self.frame_step != 0] = False
+        rows = np.flatnonzero(readable)
+        if not len(rows):
+            return None
+        camera = fit_pinhole(
+            view.files[0], view.joints[view.valid].reshape(-1, 3), view.keypoints[view.valid].reshape(-1, 2), view.size
+        )
+        return {
+            "files": [view.files[row] for row in rows],
+            "keypoints": view.keypoints[rows],
+            "joints": view.joints[rows],
+            "lens": np.tile([camera.focal.mean(), *camera.centre], (len(rows), 1)),
+            "size": np.tile(view.size[::-1], (len(rows), 1)),
+        }
+
+
+def _table(root: Path, parts: list[dict[str, Any]]) -> People:
+    seen, joints, lenses, sizes = (
+        np.concatenate([part[name] for part in parts]) for name in ("keypoints", "joints", "lens", "size")
+    )
+    count = len(seen)
+    keypoints, visibility = np.zeros((count, 17, 2)), np.zeros((count, 17), np.int64)
+    keypoints[:, _TO_COCO] = seen[:, _FROM_3DHP]
+    inside = (keypoints >= 0).all(-1) & (keypoints < sizes[:, None, ::-1]).all(-1)
+    visibility[:, _TO_COCO] = np.where(inside, 2, 0)[:, _TO_COCO]
+    air = AIR * np.ptp(seen, axis=1).max(axis=-1, keepdims=True)
+    low = np.maximum(seen.min(axis=1) - air, 0)
+    high = np.minimum(seen.max(axis=1) + air, sizes[:, ::-1] - 1)
+    extent = np.maximum(high - low, 1)
+    annotations = [
+        {
+            "id": row + 1, "image_id": row + 1, "category_id": 1, "iscrowd": 0,
+            "num_keypoints": int((visibility[row] > 0).sum()),
+            "keypoints": np.column_stack([keypoints[row], visibility[row]]).round(2).ravel().tolist(),
+            "bbox": [*low[row].tolist(), *extent[row].tolist()],
+            "area": float(extent[row].prod() / 2),  # a person fills about half of the box
+        }
+        for row in range(count)
+    ]  # fmt: skip
+    files = [file for part in parts for file in part["files"]]
+    listed = [
+        {"id": row + 1, "file_name": files[row], "height": int(sizes[row, 0]), "width": int(sizes[row, 1])}
+        for row in range(count)
+    ]
+    return People(
+        images=ImageFiles(root, files),
+        image_ids=np.arange(1, count + 1),
+        image_sizes=sizes.astype(np.int64),
+        image=np.arange(count),
+        ids=np.arange(1, count + 1),
+        box_xyxy=np.concatenate([low, low + extent], axis=1),
+        box_scores=np.ones(count),
+        keypoints=keypoints,
+        visibility=visibility,
+        skeleton=_COCO,
+        sigmas=np.array(COCO_SIGMAS),
+        upper=COCO_UPPER,
+        box_source="ground truth",
+        truth={
+            "coco": {"images": listed, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]},
+            "joints": _h36m(joints),
+            "lenses": lenses,
+        },
+    )
+
+
+def _h36m(joints: np.ndarray) -> np.ndarray:
+    """(P, 17, 3) of 3DHP in the order of h36m_17, the head's top as its head.
+
+    3DHP has no point of the face: the middle between throat and head stands in for it, and nobody is taught it.
+    """
+    at = {name: joints[:, row] for row, name in enumerate(MPI_INF_3DHP_17.joints)}
+    at["neck"] = (at["thorax"] + at["head"]) / 2
+    at["head"] = at["head_top"]
+    return np.stack([at[name] for name in H36M_17.joints], axis=1)
