@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from deploy.session import Arrays, Session
-from deploy.streaming import Stream
+from deploy.streaming import SessionFrames, Stream
 from engine.task import Loading, Task
 
 
@@ -61,7 +61,7 @@ def measure_stream(reference: Session, session: Session, frames: np.ndarray, dat
         frames: (T, K, C).
         data, unit: see `Parity`.
     """
-    stream = Stream(session)
+    stream = Stream(SessionFrames(session))
     found = stream.run(frames)
     padded = np.pad(frames, ((stream.past, stream.latency), (0, 0), (0, 0)), mode="edge")
     ((name, wanted),) = reference.run({reference.inputs[0].name: padded[None]}).items()

@@ -166,11 +166,16 @@ class OmSession:
         self.session.free_resource()
 
 
-def open_checkpoint(path: Path, device: str = "cpu") -> TorchSession:
-    """The model of a checkpoint, in the form that is fastest on whole sequences."""
+def load_model(path: Path) -> nn.Module:
+    """The trained model of a checkpoint."""
     state = checkpoint.load(path)
     config = OmegaConf.create(state["config"])
-    model = build_task(cast("DictConfig", config), state, path).model
+    return build_task(cast("DictConfig", config), state, path).model
+
+
+def open_checkpoint(path: Path, device: str = "cpu") -> TorchSession:
+    """The model of a checkpoint, in the form that is fastest on whole sequences."""
+    model = load_model(path)
     stream = getattr(model, "streaming", None)
     network = BlockwiseForm(stream(fast=torch.device(device).type == "cpu")) if stream else model
     return TorchSession(network, device)

@@ -1,6 +1,6 @@
 """Frames one by one, as a camera gives them: each pose as soon as the network can know it.
 
-    stream = Stream(open_session("videopose3d_stream.onnx"))      # python export.py model=videopose3d streaming=true
+    stream = open_stream("runs/videopose3d/.../last.pt")           # or videopose3d.onnx, exported with streaming=true
     for keypoints in camera:                                       # (17, 2) on the screen
         joints = stream.push(keypoints)                            # (17, 3) [m], or None for the first few
 
@@ -11,14 +11,47 @@ gives the answers still due. The poses are those of the whole sequence at once, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-from deploy.session import Session
+from deploy.session import Session, load_model, open_session
 
 
-class Stream:
+class Frames(Protocol):
+    """A network that keeps its own activations: `pose3d.frame_by_frame.FrameByFrame`, or `SessionFrames`."""
+
+    receptive_field: int
+    causal: bool
+    keypoint_shape: tuple[int, int]
+
+    def reset(self, people: int) -> None:
+        """Forget all frames; the next ones are of so many people."""
+        ...
+
+    def step(self, keypoints: np.ndarray) -> np.ndarray:
+        """(B, K, C) -> (B, J, 3)."""
+        ...
+
+
+def open_stream(path: str | Path, device: str = "cpu") -> Stream:
+    """A stream through a file written with streaming=true, or on the CPU through the model of a checkpoint."""
+    path = Path(path)
+    if path.suffix != ".pt":
+        return Stream(SessionFrames(open_session(path, device)))
+    model = load_model(path)
+    make = getattr(model, "frame_by_frame", None)
+    if make is None or device != "cpu":
+        raise ValueError(
+            f"{path} holds {type(model).__name__}, and device={device} was asked for. A checkpoint is streamed on the "
+            "CPU alone, and it must be of a network over time, such as VideoPose3D. For other devices export it with "
+            "streaming=true."
+        )
+    return Stream(make())
+
+
+class SessionFrames:
     """A network with explicit states, and its states.
 
     Args:
@@ -34,14 +67,33 @@ class Stream:
             )
         self.session = session
         self.keypoints, *self.state_ports = session.inputs
-        field, causal = int(facts["receptive_field"]), bool(facts["causal"])
-        self.past = field - 1 if causal else (field - 1) // 2
+        _, _, K, C = (size or 0 for size in self.keypoints.shape)
+        self.keypoint_shape = K, C
+        self.receptive_field, self.causal = int(facts["receptive_field"]), bool(facts["causal"])
+
+    def reset(self, people: int) -> None:
+        shapes = [(people, *(size or 0 for size in port.shape[1:])) for port in self.state_ports]
+        self.states = [np.zeros(shape, np.float32) for shape in shapes]
+
+    def step(self, keypoints: np.ndarray) -> np.ndarray:
+        feeds: dict[str, Any] = {self.keypoints.name: keypoints[:, None]}
+        feeds |= {port.name: state for port, state in zip(self.state_ports, self.states, strict=True)}
+        joints, *self.states = self.session.run(feeds).values()
+        return joints[:, 0]
+
+
+class Stream:
+    """Poses for the frames of one sequence after the other."""
+
+    def __init__(self, network: Frames) -> None:
+        self.network = network
+        field = network.receptive_field
+        self.past = field - 1 if network.causal else (field - 1) // 2
         self.latency = field - 1 - self.past  # frames between a frame and its pose
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: the next frame is the first of another sequence."""
-        self.states: list[np.ndarray] | None = None
         self.last: np.ndarray | None = None
         self.count = 0
 
@@ -54,16 +106,22 @@ class Stream:
         Returns:
             (J, 3) or (B, J, 3) joints [m] of the frame `latency` before this one; None for the first `latency` frames.
         """
-        single = np.ndim(keypoints) == len(self.keypoints.shape) - 2
+        single = np.ndim(keypoints) == 2
         frame = np.asarray(keypoints, np.float32)[None] if single else np.asarray(keypoints, np.float32)
+        people = len(frame) if self.last is None else len(self.last)
+        if frame.shape != (people, *self.network.keypoint_shape):
+            K, C = self.network.keypoint_shape
+            raise ValueError(
+                f"Frame {self.count} must be ({people}, {K}, {C}): {people} people of {K} keypoints with {C} values, "
+                f"got an array of shape {np.shape(keypoints)}."
+            )
         if not np.isfinite(frame).all():
             raise ValueError(f"Frame {self.count} has keypoints that are NaN or infinite. Fill gaps before lifting.")
-        if self.states is None:
-            shapes = [(len(frame), *(size or 0 for size in port.shape[1:])) for port in self.state_ports]
-            self.states = [np.zeros(shape, np.float32) for shape in shapes]
+        if self.last is None:
+            self.network.reset(people)
             for _ in range(self.past):  # the first frame, repeated into the past
-                self._step(frame)
-        joints = self._step(frame)
+                self.network.step(frame)
+        joints = self.network.step(frame)
         self.last = frame
         self.count += 1
         if self.count <= self.latency:
@@ -75,7 +133,7 @@ class Stream:
         if self.last is None:
             return
         for number in range(self.latency):
-            joints = self._step(self.last)
+            joints = self.network.step(self.last)
             if self.count + number >= self.latency:
                 yield joints
         self.reset()
@@ -85,10 +143,3 @@ class Stream:
         self.reset()
         poses = [self.push(frame) for frame in keypoints]
         return np.stack([pose for pose in poses if pose is not None] + [pose[0] for pose in self.finish()])
-
-    def _step(self, frame: np.ndarray) -> np.ndarray:
-        assert self.states is not None
-        feeds: dict[str, Any] = {self.keypoints.name: frame[:, None]}
-        feeds |= {port.name: state for port, state in zip(self.state_ports, self.states, strict=True)}
-        joints, *self.states = self.session.run(feeds).values()
-        return joints[:, 0]

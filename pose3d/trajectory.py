@@ -21,7 +21,7 @@ ROOT = Skeleton("root", ("hip",), (-1,), (), ())
 class PoseAndTrajectory(nn.ModuleDict):
     """Two networks on the same keypoints: "pose" gives the joints, "trajectory" the root's place.
 
-    The same attributes as a `Lifter`, so that it exports, streams and evaluates like one.
+    The same attributes as a `Lifter`, so that it exports and evaluates like one.
     """
 
     def __init__(self, pose: Lifter, trajectory: Lifter) -> None:

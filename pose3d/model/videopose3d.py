@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pose.shapes import IO
 from pose.skeleton import Skeleton, get_skeleton
 from pose3d.dropout import Dropout
+from pose3d.frame_by_frame import FrameByFrame
 from pose3d.lifter import Lifter
 from pose3d.rectified import norm_relu_dropout
 from pose3d.streaming_form import ProductForm, StreamingForm
@@ -163,6 +164,10 @@ class VideoPose3D(Lifter):
         form = StreamingForm(self.folded(), self.io, self.causal, fast)
         form.export_names, form.export_sizes = self.export_names, {"B": 1, "T": 1}
         return form
+
+    def frame_by_frame(self) -> FrameByFrame:
+        """The same function for frames that come one by one, on the CPU."""
+        return FrameByFrame(self.folded(), self.causal, (self.input_skeleton.num_joints, self.keypoint_channels))
 
 
 def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
