@@ -133,8 +133,13 @@ def main_people(people: People) -> np.ndarray:
     """Rows of the people the original makes crops of, by its rules.
 
     Five keypoints and more, more than three of them visible, an area from 32^2 px on, and a centre not within 0.3 of
-    the longer side of the box of one already chosen in the same image.
+    the longer side of the box of one already chosen in the same image. Where the annotations say who is "main", as the
+    original's own file does, only the keypoints that are visible still matter.
     """
+    listed = {entry["id"]: entry["main"] for entry in people.truth["coco"]["annotations"] if "main" in entry}
+    if listed:
+        main = np.array([listed.get(number, False) for number in people.ids.tolist()])
+        return np.flatnonzero(main & ((people.visibility == 2).sum(axis=1) > 3))
     areas = {annotation["id"]: annotation["area"] for annotation in people.truth["coco"]["annotations"]}
     area = np.array([areas[number] for number in people.ids.tolist()])
     enough = ((people.visibility > 0).sum(axis=1) >= 5) & ((people.visibility == 2).sum(axis=1) > 3) & (area >= 32**2)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose2d.image import cv2
+from pose2d.image import Images, cv2
 from pose2d.people import People
 
 
@@ -19,7 +19,7 @@ class RegionMasks:
 
     Args:
         people: the rows that crops are made of; `people.truth["coco"]` holds the annotations, without it every mask is
-            1.
+            1; `people.truth["masks"]` holds finished masks, which are then taken instead.
         kind: "miss" leaves out people without keypoints, crowds and what is not in the image; "all" keeps only the
             silhouettes of people (what the Ascend port of the original seems to read); "none" trusts everything.
         size: (H, W) of the crops [px].
@@ -33,7 +33,10 @@ class RegionMasks:
         self.image, self.image_sizes = people.image, people.image_sizes
         self.cells = (size[0] // stride, size[1] // stride)
         row_of = {image_id: row for row, image_id in enumerate(people.image_ids.tolist())}
+        self.files: Images | None = people.truth.get("masks")
         self.regions: dict[int, list[dict[str, Any]]] = {}
+        if self.files is not None:
+            return
         for annotation in people.truth.get("coco", {"annotations": []})["annotations"] if kind != "none" else []:
             unlabelled = annotation["iscrowd"] or annotation["num_keypoints"] == 0
             if kind == "all" and "segmentation" not in annotation:
@@ -57,10 +60,20 @@ class RegionMasks:
     def _trusted(self, image: int) -> np.ndarray:
         """(H, W) float32 in image coordinates."""
         height, width = self.image_sizes[image].tolist()
+        if self.files is not None:
+            return finished_mask(self.files, image, height, width)
         covered = np.zeros((height, width), np.float32)
         for annotation in self.regions.get(image, ()):
             np.maximum(covered, silhouette(annotation, height, width), out=covered)
         return covered if self.kind == "all" else 1 - covered
+
+
+def finished_mask(files: Images, image: int, height: int, width: int) -> np.ndarray:
+    """(height, width) float32, 1 where the mask image is not black, as the original reads it."""
+    pixels = files.read(image)
+    if pixels.shape[:2] != (height, width):
+        raise ValueError(f"{files.name(image)} has {pixels.shape[0]}x{pixels.shape[1]} px, its image {height}x{width}.")
+    return np.asarray(pixels.max(axis=2) > 0, dtype=np.float32)
 
 
 def silhouette(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:

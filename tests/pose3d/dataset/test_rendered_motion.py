@@ -94,7 +94,7 @@ def test_the_figures_are_drawn_where_their_joints_are(motion):
 
 
 def test_human36m_s_3d_and_photographs_train_in_one_batch(motion):
-    flat: Any = SimpleNamespace(name="flat", notes=(), skeleton=two_people().skeleton, people=lambda split: two_people())
+    flat: Any = SimpleNamespace(name="flat", notes=(), skeleton=two_people().skeleton, people=lambda _: two_people())
     dataset: Any = MixedPeople(flat, render(motion), "spatial")
     task = make_task(size=64)
     batch = next(iter(task.batches(dataset, True, Loading(16, seed=0), torch.device("cpu")).epoch(0)))
