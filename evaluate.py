@@ -10,7 +10,7 @@ from engine.device import Device
 from engine.distributed import World
 from engine.evaluation import evaluate
 from engine.restore import build_task, choose_model, restore
-from engine.results import report, write_predictions
+from engine.results import describe_weights, report, write_predictions
 from engine.task import Loading
 
 
@@ -35,7 +35,16 @@ def main(cfg: DictConfig) -> float:
         metrics, scores = evaluate(task, batches, device, world)
         if world.rank == 0:
             folder = Path(cfg.output or path.parent)
-            print(report(metrics, folder, where, path, OmegaConf.to_container(config, resolve=True)))
+            print(
+                report(
+                    metrics,
+                    folder,
+                    where,
+                    path,
+                    describe_weights(state, path),
+                    OmegaConf.to_container(config, resolve=True),
+                )
+            )
             if cfg.predictions:
                 write_predictions(Path(cfg.predictions), metrics)
             if cfg.pictures or cfg.frames:

@@ -12,7 +12,7 @@ from engine.trainer import Trainer
 
 @command("train")
 def main(cfg: DictConfig) -> float:
-    """Train the model that the configuration names; return the best score, for sweeps."""
+    """Train the model that the configuration names; return the last score, for sweeps."""
     device: Device
     with instantiate(cfg.device) as device, World(device) as world, Run.open(cfg, world.rank == 0) as run:
         device.seed(cfg.seed)  # before the weights are drawn
@@ -31,12 +31,12 @@ def main(cfg: DictConfig) -> float:
         checkpoint = world.broadcast(find_resume(cfg.resume, run.model))
         if checkpoint:
             trainer.resume(checkpoint)
-        best = trainer.fit()
+        score = trainer.fit()
         if cfg.pictures and world.rank == 0:
             from deploy.pictures import draw_training
 
             draw_training(run.folder)
-        return best
+        return score
 
 
 if __name__ == "__main__":

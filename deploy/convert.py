@@ -27,7 +27,7 @@ from torch import Tensor
 from deploy.metadata import sha256
 from engine import checkpoint
 from engine.command import CONF
-from engine.run import BEST, RUNS, write_json
+from engine.run import LAST, RUNS, write_json
 from pose3d.model.videopose3d import from_published
 
 # (keypoints, joints) of the files that are handed around.
@@ -112,7 +112,7 @@ def _number(name: str) -> int:
 
 
 def convert(file: Path, output: Path, keypoints: str, joints: str, causal: bool) -> dict[str, Any]:
-    """Write `output`/best.pt.
+    """Write `output`/last.pt.
 
     Args:
         file: the .bin.
@@ -152,7 +152,7 @@ def convert(file: Path, output: Path, keypoints: str, joints: str, causal: bool)
     output.mkdir(parents=True, exist_ok=True)
     choices = {"model": "videopose3d"}
     container = OmegaConf.to_container(config, resolve=False)
-    checkpoint.save(output / BEST, {"model": model.state_dict(), "config": container, "choices": choices})
+    checkpoint.save(output / LAST, {"model": model.state_dict(), "config": container, "choices": choices})
     write_json(output / "environment.json", {"converted_from": str(file), "sha256": sha256(file), "choices": choices})
     return dict(config.model)
 
@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = given.output or RUNS / "videopose3d" / given.file.stem
     settings = convert(given.file, output, keypoints, given.joints or known[1], given.causal)
     print(
-        f"{output / BEST}: {keypoints} keypoints, {', '.join(f'{k} {settings[k]}' for k in ('kernel_sizes', 'causal'))}"
+        f"{output / LAST}: {keypoints} keypoints, {', '.join(f'{k} {settings[k]}' for k in ('kernel_sizes', 'causal'))}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Commands: Hydra around a function, with the nearest names where a key or an option is misspelt."""
+"""Commands: Hydra around a function; what goes wrong is told in sentences, with the nearest names for typos."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 import functools
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from engine.distributed import adopt_submitit
 
-CONF = Path(__file__).parents[1] / "conf"
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) -> Callable:
@@ -47,20 +50,49 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
                 sys.argv += prepare(overrides)
             if int(os.environ.get("RANK", 0)):
                 sys.argv += ["hydra.run.dir=.", "hydra/job_logging=silent"]  # only rank 0 writes
-            failed = False
+            whole = os.environ.get(FULL_ERROR)
+            os.environ[FULL_ERROR] = "1"  # Hydra hands the exception on as it is, rather than printing it
             try:
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
-            except SystemExit as stop:
-                failed = stop.code == 1 and not started
-                if not failed:
+            except Exception as error:
+                sentence = None if whole == "1" else explanation(error, [] if started else suggestions(name, overrides))
+                if sentence is None:
                     raise
-            if failed:  # Hydra has printed what is wrong; outside the handler, or its traceback comes along
-                print(*suggestions(name, overrides), sep="\n", file=sys.stderr)
-                sys.exit(1)
+                print(sentence, file=sys.stderr)
+            else:
+                return
+            finally:
+                os.environ.pop(FULL_ERROR) if whole is None else os.environ.update({FULL_ERROR: whole})
+            sys.exit(1)  # outside the handler, or the traceback comes along
 
         return entry
 
     return decorate
+
+
+def explanation(error: Exception, hints: list[str]) -> str | None:
+    """What the user can act on, as sentences; None where only a traceback helps.
+
+    What this project raises with a message, and what Hydra says of a command line, is meant for the user. What a
+    library raises was not foreseen.
+
+    Args:
+        error: what ended the command.
+        hints: `suggestions` for a command line that does not compose; they say it better than Hydra.
+    """
+    if hints:
+        return "\n".join(hints)
+    cause: BaseException = error
+    while isinstance(cause, InstantiationException) and cause.__cause__:
+        cause = cause.__cause__
+    if isinstance(cause, HydraException):
+        return f"{cause}\n{cause.__cause__}" if cause.__cause__ else str(cause)
+    *_, (frame, _) = traceback.walk_tb(cause.__traceback__)
+    file = Path(frame.f_code.co_filename)
+    ours = file.is_relative_to(ROOT) and "site-packages" not in file.parts
+    if not (ours and isinstance(cause, (ValueError, OSError, ImportError, RuntimeError, FloatingPointError))):
+        return None
+    return f"{cause}\n({type(cause).__name__}; {FULL_ERROR}=1 shows where it was raised.)"
 
 
 def suggestions(config: str, overrides: list[str]) -> list[str]:

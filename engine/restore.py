@@ -23,7 +23,7 @@ PROTOCOLS = ("experiment", "recipe")  # bring a dataset and a task
 def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
     """The configuration to work with, the checkpoint, and its path, for a command with model=, run=, checkpoint=."""
     hydra = HydraConfig.get()
-    path = find_checkpoint(hydra.runtime.choices["model"], cfg.run, cfg.checkpoint)
+    path = find_checkpoint(hydra.runtime.choices["model"], cfg.run, cfg.checkpoint, cfg.parity)
     state = checkpoint.load(path)
     groups = set(hydra.runtime.choices)
     return overlay(state["config"], cfg, list(hydra.overrides.task), groups, str(path)), state, path

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.run import command, commit, environment, write_json
+from engine.run import BEST, command, commit, environment, write_json
 from engine.task import Metrics
 
 
@@ -28,19 +28,23 @@ def format_table(rows: list[dict[str, Any]]) -> str:
 
 def format_protocol(protocol: dict[str, Any]) -> str:
     """What the scores were measured under, one line each."""
-    return "\n".join(f"{name}: {_words(value)}" for name, value in protocol.items())
+    return "\n".join(f"{name}: {_words(value)}" for name, value in protocol.items() if value != "")
 
 
 def markdown_row(protocol: dict[str, Any], scores: dict[str, float], device: str) -> str:
     """A row for RESULTS.md: what was measured, how, where, by which command and commit."""
     numbers = ", ".join(f"{name} {value:.2f}" for name, value in list(scores.items())[:6])
-    how = "; ".join(f"{name}: {_words(value)}" for name, value in protocol.items())
+    how = "; ".join(f"{name}: {_words(value)}" for name, value in protocol.items() if value != "")
     return f"| `{command()}` | {commit()} | {device} | {numbers} | {how} |"
 
 
-def report(metrics: Metrics, folder: Path, device: str, checkpoint: Path, config: dict[str, Any]) -> str:
-    """Write results.json, results.csv and results.md into `folder`; return what to print."""
-    rows, protocol, scores = metrics.rows(), metrics.protocol(), metrics.compute()
+def report(metrics: Metrics, folder: Path, device: str, checkpoint: Path, weights: str, config: dict[str, Any]) -> str:
+    """Write results.json, results.csv and results.md into `folder`; return what to print.
+
+    Args:
+        weights: which ones were scored, in words.
+    """
+    rows, protocol, scores = metrics.rows(), metrics.protocol() | {"weights": weights}, metrics.compute()
     folder.mkdir(parents=True, exist_ok=True)
     row = markdown_row(protocol, scores, device)
     write_json(
@@ -58,6 +62,18 @@ def report(metrics: Metrics, folder: Path, device: str, checkpoint: Path, config
     write_csv(folder / "results.csv", rows)
     (folder / "results.md").write_text(row + "\n")
     return "\n".join([format_protocol(protocol), "", format_table(rows)])
+
+
+def describe_weights(state: dict[str, Any], path: Path) -> str:
+    """Where the scored weights come from; a choice made on what is scored is named as one.
+
+    Args:
+        state: the checkpoint.
+        path: its file.
+    """
+    if path.name == BEST and "epoch" in state:
+        return f"{path}, the best of the run (epoch {state['epoch']}) by this very score, which flatters"
+    return f"{path}, after epoch {state['epoch']}, step {state['step']}" if "epoch" in state else str(path)
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -163,8 +163,11 @@ def latest(model: str, holding: str = LAST) -> Path | None:
     return max(mine, key=lambda file: file.stat().st_mtime).parent if mine else None
 
 
-def find_checkpoint(model: str, run: str | None = None, file: str | None = None) -> Path:
-    """The checkpoint that `checkpoint=`, `run=` or else `model=` names: the best of a run where it kept one.
+def find_checkpoint(model: str, run: str | None = None, file: str | None = None, parity: str | None = None) -> Path:
+    """The checkpoint that `checkpoint=`, `run=` or else `model=` names.
+
+    Of a run it is the last: the best was chosen on the subjects that get scored, which flatters. The seeds quote the
+    best all the same, so parity="seed" takes that.
 
     Raises:
         FileNotFoundError: saying what was looked for, and which command makes one.
@@ -183,7 +186,7 @@ def find_checkpoint(model: str, run: str | None = None, file: str | None = None)
                 f"No trained {model} found: looked for {RUNS}/{model}/*/{LAST} in {Path.cwd()}. "
                 f"Train one with `{command}`, or choose with run=FOLDER or checkpoint=FILE."
             )
-    for name in (BEST, LAST):
+    for name in (BEST, LAST) if parity == "seed" else (LAST, BEST):
         if (folder / name).is_file():
             return folder / name
     there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"

@@ -24,6 +24,7 @@ from engine.distributed import World
 from engine.divergence import check_losses, check_overflows, check_weights
 from engine.evaluation import evaluate
 from engine.interruptions import interruptions, leave
+from engine.limits import check_counts
 from engine.precision import Precision
 from engine.run import LAST, Run
 from engine.schedule import Schedule
@@ -93,6 +94,10 @@ class Trainer:
         capture: Literal["auto", "never"],
         tensorboard: bool,
     ) -> None:
+        check_counts(epochs=epochs, batch_size=batch_size, evaluate_every=evaluate_every, log_every=log_every)
+        check_counts(
+            max_steps=1 if max_steps is None else max_steps, save_every=1 if save_every is None else save_every
+        )
         self.task, self.device, self.world, self.run = task, device, world, run
         self.schedule, self.seed, self.epochs = schedule, seed, epochs
         self.evaluate_every, self.save_every, self.log_every = evaluate_every, save_every, log_every
@@ -139,7 +144,7 @@ class Trainer:
         self.pending: list[Tensor] = []  # loss and terms since the last report, on the device
 
     def fit(self) -> float:
-        """Train to the end and return the best value of `task.monitor`."""
+        """Train to the end and return `task.monitor` after the last step."""
         with interruptions() as interrupted, self._bar() as bar:
             while self.step < self.steps:
                 signal = self.train_epoch(bar, interrupted)
@@ -152,8 +157,8 @@ class Trainer:
                 last = self.step >= self.steps
                 improved = (last or (ended and self.epoch % self.evaluate_every == 0)) and self.score()
                 self.save(best=improved)
-        assert self.best is not None, "the last step is always followed by an evaluation"
-        return self.best
+        self.run.finish(self.scores)
+        return self.scores[self.task.monitor]
 
     def train_epoch(self, bar: tqdm, interrupted: list[int]) -> int:
         """Train to the end of the epoch, the last step, or an interruption; return the signal of the latter, or 0.
@@ -233,7 +238,6 @@ class Trainer:
         better = self.best is None or (value > self.best if self.task.higher_is_better else value < self.best)
         if better:
             self.best = value
-            self.run.finish(self.scores)
         self.run.record({"split": "validation", "step": self.step, "epoch": self.epoch, **self.scores})
         shown = ", ".join(f"{name} {value:.2f}" for name, value in list(self.scores.items())[:4])
         log.info("epoch %d, step %d: %s%s", self.epoch, self.step, shown, " (best)" if better else "")

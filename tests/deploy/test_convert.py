@@ -38,10 +38,10 @@ def test_a_published_file_gives_the_same_outputs(tmp_path, archive, channels):
     settings = convert(tmp_path / "net.bin", tmp_path / "run", "h36m_17", "h36m_17", causal=True)
     assert (settings["kernel_sizes"], settings["channels"], settings["keypoint_channels"]) == ([3, 3, 3], 16, channels)
     keypoints = torch.randn(1, 40, 17, channels)
-    (found,) = open_session(tmp_path / "run" / "best.pt").run({"keypoints": keypoints.numpy()}).values()
+    (found,) = open_session(tmp_path / "run" / "last.pt").run({"keypoints": keypoints.numpy()}).values()
     with torch.no_grad():
         np.testing.assert_allclose(found, model(keypoints), atol=2e-6)
-    assert checkpoint.load(tmp_path / "run" / "best.pt")["choices"] == {"model": "videopose3d"}
+    assert checkpoint.load(tmp_path / "run" / "last.pt")["choices"] == {"model": "videopose3d"}
 
 
 def test_the_ascend_port_s_file_loads_too(tmp_path):
@@ -52,7 +52,7 @@ def test_the_ascend_port_s_file_loads_too(tmp_path):
     }
     torch.save({"model_pos": ported}, tmp_path / "model_best.bin")
     convert(tmp_path / "model_best.bin", tmp_path / "run", "h36m_17", "h36m_17", causal=False)
-    state = checkpoint.load(tmp_path / "run" / "best.pt")["model"]
+    state = checkpoint.load(tmp_path / "run" / "last.pt")["model"]
     assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
 
 
@@ -121,8 +121,8 @@ def test_the_command_knows_published_files_and_asks_about_others(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     torch.save(published(videopose3d()), tmp_path / "pretrained_h36m_detectron_coco.bin")
     main(["pretrained_h36m_detectron_coco.bin"])
-    assert "best.pt: coco_17 keypoints, kernel_sizes [3, 3, 3], causal False" in capsys.readouterr().out
-    assert (tmp_path / "runs/videopose3d/pretrained_h36m_detectron_coco/best.pt").is_file()
+    assert "last.pt: coco_17 keypoints, kernel_sizes [3, 3, 3], causal False" in capsys.readouterr().out
+    assert (tmp_path / "runs/videopose3d/pretrained_h36m_detectron_coco/last.pt").is_file()
     os.rename("pretrained_h36m_detectron_coco.bin", "mine.bin")
     with pytest.raises(SystemExit):
         main(["mine.bin"])

@@ -75,7 +75,7 @@ def test_auto_prefers_npu_then_cuda(monkeypatch):
     for kind, problem in ((Npu, None), (Cuda, None), (Cpu, None)):
         pretend(kind, problem)
     auto(None, False, npu={"_target_": "x", "hf32": True}, cuda={"tf32": True}, cpu={})
-    monkeypatch.setattr(Npu, "problem", classmethod(lambda cls: "none"))
+    monkeypatch.setattr(Npu, "problem", classmethod(lambda cls: Absence("none", "buy one")))
     auto(None, False, npu={"hf32": True}, cuda={"tf32": True}, cpu={})
     assert built == [(Npu, {"hf32": True}), (Cuda, {"tf32": True})]
 

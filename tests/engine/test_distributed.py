@@ -15,15 +15,18 @@ import torch
 
 from tests.engine.toy import make_trainer
 
+TOY = "tests.engine.toy_worker"
 PLAIN = {"dropout": 0.0, "batch_norm": False}  # both depend on which process sees a sample
 
 
-def torchrun(repository: Path, folder: Path, processes: int, **settings: Any) -> subprocess.CompletedProcess[str]:
+def torchrun(
+    repository: Path, folder: Path, processes: int, module: str, argument: str
+) -> subprocess.CompletedProcess[str]:
     folder.mkdir(parents=True, exist_ok=True)
     return subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)),
-            *("-m", "tests.engine.toy_worker", str(folder), json.dumps(settings)),
+            *("-m", module, str(folder), argument),
         ],
         cwd=repository,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -35,7 +38,7 @@ def torchrun(repository: Path, folder: Path, processes: int, **settings: Any) ->
 
 def run(repository: Path, folder: Path, processes: int, **settings: Any) -> list[dict[str, Any]]:
     """What every process ended with."""
-    done = torchrun(repository, folder, processes, **settings)
+    done = torchrun(repository, folder, processes, TOY, json.dumps(settings))
     assert done.returncode == 0, done.stdout + done.stderr
     return torch.load(folder / "everyone.pt", weights_only=True)
 
@@ -102,7 +105,7 @@ def test_o2_is_shared_too(repository, tmp_path, alone):
 
 def test_a_dead_process_ends_the_job_with_its_error(repository, tmp_path):
     begun = time.monotonic()
-    done = torchrun(repository, tmp_path, 2, net=PLAIN, dies=13)
+    done = torchrun(repository, tmp_path, 2, TOY, json.dumps({"net": PLAIN, "dies": 13}))
     assert done.returncode != 0
     assert "rank 1 has lost its data" in done.stderr
     assert time.monotonic() - begun < 120, "the other process must not wait for it"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.results import format_table, markdown_row, report, write_predictions
+from engine.results import describe_weights, format_protocol, format_table, markdown_row, report, write_predictions
 from tests.engine.toy import ToyMetrics
 
 ROWS = [
@@ -42,8 +42,9 @@ def test_a_row_for_the_results_says_command_commit_device_number_and_protocol():
 
 
 def test_results_are_written_for_people_and_programs(tmp_path):
-    text = report(scored(), tmp_path / "new", "cpu", Path("runs/a/best.pt"), {"seed": 0})
+    text = report(scored(), tmp_path / "new", "cpu", Path("runs/a/best.pt"), "best.pt, epoch 3", {"seed": 0})
     assert "dataset: toy" in text
+    assert "weights: best.pt, epoch 3" in text
     assert "375.00" in text
     results = json.loads((tmp_path / "new" / "results.json").read_text())
     assert results["scores"] == {"error_mm": 375.0, "frames": 2.0}
@@ -54,6 +55,17 @@ def test_results_are_written_for_people_and_programs(tmp_path):
     with (tmp_path / "new" / "results.csv").open() as file:
         assert list(csv.DictReader(file)) == [{"action": "All", "error_mm": "375.0", "frames": "2.0"}]
     assert "error_mm 375.00" in (tmp_path / "new" / "results.md").read_text()
+
+
+def test_what_a_protocol_leaves_empty_is_not_printed():
+    assert format_protocol({"notes": "", "flip_test": False}) == "flip_test: no"
+
+
+def test_a_checkpoint_chosen_by_what_is_scored_is_called_that():
+    state = {"epoch": 3, "step": 90}
+    assert describe_weights(state, Path("a/last.pt")) == "a/last.pt, after epoch 3, step 90"
+    assert describe_weights(state, Path("a/best.pt")).endswith("(epoch 3) by this very score, which flatters")
+    assert describe_weights({}, Path("a/converted.pt")) == "a/converted.pt"
 
 
 def test_predictions_go_to_the_file_that_was_named(tmp_path):

@@ -47,8 +47,9 @@ def test_the_best_checkpoint_is_taken_where_there_is_one():
     make_run("runs/a/1", "a", 0, "last.pt")
     assert find_checkpoint("a") == Path("runs/a/1/last.pt")
     save(Path("runs/a/1/best.pt"), STATE)
-    assert find_checkpoint("a") == Path("runs/a/1/best.pt")
-    assert find_checkpoint("b", run="runs/a/1") == Path("runs/a/1/best.pt")
+    assert find_checkpoint("a") == Path("runs/a/1/last.pt")
+    assert find_checkpoint("b", run="runs/a/1") == Path("runs/a/1/last.pt")
+    assert find_checkpoint("a", parity="seed") == Path("runs/a/1/best.pt")
     assert find_checkpoint("b", file="runs/a/1/last.pt") == Path("runs/a/1/last.pt")
 
 
