@@ -41,8 +41,7 @@ def import_ascend() -> Absence | None:
         import torch
 
         # The tests' stand-in registers itself without the package.
-        absent = Absence("torch_npu is not installed", "pip install 'anypose[npu]'")
-        return None if hasattr(torch, "npu") else absent
+        return None if hasattr(torch, "npu") else Absence("torch_npu is not installed", "pip install 'anypose[npu]'")
     before = os.environ.get(AUTOLOAD)
     os.environ[AUTOLOAD] = "0"
     try:
@@ -57,8 +56,8 @@ def import_ascend() -> Absence | None:
         library, _, trouble = str(error).partition(": ")
         if trouble.startswith("cannot open shared object"):
             return Absence(f"torch_npu cannot be loaded ({library} not found)", "source CANN's set_env.sh")
-        why = str(error).splitlines()[0]
-        return Absence(f"torch_npu cannot be loaded ({why})", f"it must be the one for torch {torch.__version__}")
+        remedy = f"it must be the one for torch {torch.__version__}"
+        return Absence(f"torch_npu cannot be loaded ({str(error).splitlines()[0]})", remedy)
     finally:
         # torch_npu changes the variable itself and restores it only on success.
         if before is None:
@@ -273,9 +272,8 @@ class Npu(Device):
     def problem(cls) -> Absence | None:
         if ASCEND_PROBLEM and not hasattr(torch, "npu"):
             return ASCEND_PROBLEM
-        if torch.get_device_module("npu").is_available():
-            return None
-        return Absence("torch_npu finds no Ascend device", "check `npu-smi info`")
+        found = torch.get_device_module("npu").is_available()
+        return None if found else Absence("torch_npu finds no Ascend device", "check `npu-smi info`")
 
     @property
     def supports_bf16(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import logging
 import os
 import sys
@@ -23,6 +25,7 @@ BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl", "npu": "cpu:gloo,npu:hc
 TIMEOUT = timedelta(minutes=30)  # rank 0 may score alone for that long
 
 log = logging.getLogger(__name__)
+_runs = itertools.count()  # in this process
 
 
 class World:
@@ -39,7 +42,10 @@ class World:
         self.size = int(os.environ.get("WORLD_SIZE", 1))
         self.rank = int(os.environ.get("RANK", 0))
         if self.size > 1:
-            dist.init_process_group(BACKENDS[device.torch.type], timeout=TIMEOUT)
+            # Under a name of its own, or the second run of a sweep would find the addresses of the first.
+            store = dist.PrefixStore(f"run {next(_runs)}", _meeting_place())
+            backends = BACKENDS[device.torch.type]
+            dist.init_process_group(backends, store=store, rank=self.rank, world_size=self.size, timeout=TIMEOUT)
             log.info("%d processes share the gradients.", self.size)
 
     def __enter__(self) -> World:
@@ -73,6 +79,12 @@ class World:
         if self.device.torch.type == "cpu":
             raise ValueError("trainer.sync_batchnorm=true needs device=cuda or device=npu; torch has no form for cpu.")
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Rank 0's buffers everywhere: each process has BatchNorm statistics with its own last batch in them."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over processes of a CPU tensor."""
@@ -114,6 +126,13 @@ def adopt_submitit() -> None:
 
     # Devices are chosen by LOCAL_RANK among all of the host's.
     TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+
+
+@functools.cache
+def _meeting_place() -> dist.Store:
+    """Where the processes find each other, as torchrun's environment says."""
+    store, _, _ = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    return store
 
 
 def _let_go(count: int = 8, patience: float = 10.0) -> None:

@@ -17,6 +17,7 @@ def evaluate(task: Task, batches: Batches, device: Device, world: World) -> tupl
     Runs without TF32 or HF32 unless the device's settings ask for them.
     """
     task.model.eval()
+    world.share_buffers(task.model)
     metrics = task.metrics()
     progress = tqdm(batches.epoch(0), total=len(batches), desc="evaluate", leave=False, disable=_quiet(world))
     with torch.no_grad(), device.exact():

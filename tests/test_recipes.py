@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -34,7 +34,7 @@ def small(model: str, *overrides: str) -> DictConfig:
     for key, value in SMALL.items():
         if isinstance(OmegaConf.select(cfg, key), int):
             OmegaConf.update(cfg, key, value)
-    cfg.trainer.batch_size = min(cfg.trainer.batch_size, 8)
+    cfg.trainer.batch_size = min(cfg.trainer.batch_size, 4 if "train_images" in cfg.dataset else 8)
     cfg.trainer.max_steps = 2
     return cfg
 
@@ -43,6 +43,7 @@ def make_trainer(cfg: DictConfig, folder: Path) -> Trainer:
     device = instantiate(cfg.device)
     device.seed(cfg.seed)
     config = OmegaConf.to_container(cfg, resolve=False)
+    world = World(device)
     return Trainer(
         task=instantiate(cfg.task, model=instantiate(cfg.model)),
         dataset=instantiate(cfg.dataset),
@@ -50,11 +51,21 @@ def make_trainer(cfg: DictConfig, folder: Path) -> Trainer:
         schedule=instantiate(cfg.schedule),
         precision=instantiate(cfg.precision),
         device=device,
-        world=World(device),
-        run=Run(folder, config, {"model": "x"}, [], writes=True),  # pyright: ignore[reportArgumentType]
+        world=world,
+        run=Run(folder, config, {"model": "x"}, [], writes=world.rank == 0),  # pyright: ignore[reportArgumentType]
         seed=cfg.seed,
         **cfg.trainer,
     )
+
+
+def score(state: dict[str, Any], batch_size: int = 8) -> dict[str, float]:
+    """What a checkpoint scores on the CPU."""
+    config: Any = OmegaConf.create(state["config"])
+    task = build_task(config, state, Path("the checkpoint"))
+    loading = Loading(batch_size, config.seed, drop_last=False)
+    device = instantiate(OmegaConf.load(CONF / "device" / "cpu.yaml"))
+    batches = task.batches(instantiate(config.dataset), False, loading, device.torch)
+    return evaluate(task, batches, device, World(device))[1]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -73,12 +84,7 @@ def test_a_recipe_trains_lowers_its_loss_and_its_checkpoint_scores_the_same(reci
 
     best = trainer.fit()
     state = checkpoint.load(tmp_path / "best.pt")
-    config = OmegaConf.create(state["config"])
-    task = build_task(config, state, tmp_path / "best.pt")  # pyright: ignore[reportArgumentType]
-    loading = Loading(cfg.trainer.evaluation_batch_size or cfg.trainer.batch_size, cfg.seed, drop_last=False)
-    batches = task.batches(instantiate(config.dataset), False, loading, torch.device("cpu"))
-    _, scores = evaluate(task, batches, trainer.device, trainer.world)
-    assert scores[task.monitor] == pytest.approx(best, rel=1e-6)
+    assert score(state, cfg.trainer.batch_size)[trainer.task.monitor] == pytest.approx(best, rel=1e-6)
 
 
 def of_images(recipe: str) -> bool:

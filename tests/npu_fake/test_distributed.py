@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.engine.test_distributed import PLAIN, losses, run
+from engine import checkpoint
+from tests.engine.test_distributed import PLAIN, losses, run, torchrun
 from tests.engine.toy import make_trainer
+from tests.test_recipes import RECIPES
+from tests.test_recipes import score as score_recipe
 
 
 def test_processes_on_npus_share_one_run(repository, tmp_path):
@@ -17,3 +20,15 @@ def test_processes_on_npus_share_one_run(repository, tmp_path):
         assert torch.equal(value.cpu(), everyone[1]["state"][name].cpu()), f"{name} differs between processes"
     assert losses(tmp_path / "shared") == pytest.approx(losses(tmp_path / "alone"), rel=2e-2)
     assert everyone[0]["scores"]["frames"] == 20
+
+
+def test_every_recipe_shares_a_run_and_its_checkpoint_scores_the_same_on_the_cpu(repository, tmp_path):
+    done = torchrun(repository, tmp_path, 2, "tests.recipe_worker", "fake")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for recipe in RECIPES:
+        one, other = torch.load(tmp_path / f"{recipe}.pt", weights_only=True)
+        for name, value in one["state"].items():
+            assert torch.equal(value, other["state"][name]), f"{name} of {recipe} differs between processes"
+        assert one["scores"] == other["scores"]
+        state = checkpoint.load(tmp_path / recipe / "last.pt")
+        assert score_recipe(state) == pytest.approx(one["scores"], rel=1e-3), recipe

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from engine import checkpoint
-from engine.evaluation import evaluate
-from engine.restore import build_task
-from engine.task import Loading
-from tests.test_recipes import RECIPES, by_precision, first_losses, make_trainer, small
+from tests.test_recipes import RECIPES, by_precision, first_losses, make_trainer, score, small
 
 STEPS = 6  # three run eagerly before the step is captured
 
@@ -27,15 +21,15 @@ def test_a_recipe_learns_on_the_npu_what_it_learns_on_the_cpu(recipe, precision,
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_trains_and_scores_on_the_npu_and_its_checkpoint_opens_on_the_cpu(recipe, tmp_path, strict):
+def test_a_recipe_trains_scores_and_resumes_on_the_npu_and_its_checkpoint_opens_on_the_cpu(recipe, tmp_path, strict):
     cfg = small(recipe, "device=npu")
     trainer = make_trainer(cfg, tmp_path)
     best = trainer.fit()
     state = checkpoint.load(tmp_path / "best.pt")
-    config = OmegaConf.create(state["config"])
-    task = build_task(config, state, tmp_path / "best.pt")  # pyright: ignore[reportArgumentType]
-    loading = Loading(cfg.trainer.batch_size, cfg.seed, drop_last=False)
-    batches = task.batches(instantiate(config.dataset), False, loading, torch.device("cpu"))
-    device = make_trainer(small(recipe), tmp_path / "cpu").device
-    _, scores = evaluate(task, batches, device, trainer.world)
-    assert scores[task.monitor] == pytest.approx(best, rel=1e-3)
+    assert score(state, cfg.trainer.batch_size)[trainer.task.monitor] == pytest.approx(best, rel=1e-3)
+    resumed = make_trainer(cfg, tmp_path)
+    resumed.resume(tmp_path / "last.pt")
+    resumed.steps = 3
+    resumed.fit()
+    assert resumed.step == 3
+    assert {parameter.device.type for parameter in resumed.model.parameters()} == {"npu"}
