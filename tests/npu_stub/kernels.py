@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from engine.lowering import cast
 from tests.npu_fake.autocast import aten
 from tests.npu_fake.tensors import MIXED, RENAMED
 
@@ -73,7 +74,7 @@ def compute(operator: Any, *arguments: Any, **keywords: Any) -> Any:
     if keywords.get("pin_memory"):
         keywords["pin_memory"] = False
     before = [_layout(host) for _, host in pairs]
-    output = RENAMES.get(name, operator)(*arguments, **keywords)
+    output = _products_in_fp32(name, RENAMES.get(name, operator), arguments, keywords)
     known = {id(host): tensor for tensor, host in pairs}
     for (tensor, host), layout in zip(pairs, before, strict=True):  # resized or re-pointed in place
         now = _layout(host)
@@ -96,6 +97,25 @@ def compute(operator: Any, *arguments: Any, **keywords: Any) -> Any:
         return to_npu(value)
 
     return pytree.tree_map(up, output)
+
+
+# Their sums are fp32 on a chip's matrix unit, too; in fp16 a host takes minutes for a convolution.
+PRODUCTS = {
+    f"aten::{name}"
+    for name in (
+        "convolution_overrideable", "convolution_backward_overrideable", "convolution", "convolution_backward",
+        "mm", "addmm", "bmm", "baddbmm", "matmul", "matmul_backward", "linear",
+    )
+}  # fmt: skip
+
+
+def _products_in_fp32(name: str, function: Callable[..., Any], arguments: Any, keywords: Any) -> Any:
+    """fp16 operands of a matrix product are multiplied in fp32, and the result is rounded to fp16."""
+    tensors = [leaf for leaf in pytree.tree_leaves((arguments, keywords)) if isinstance(leaf, Tensor)]
+    if name not in PRODUCTS or "out" in keywords or not any(tensor.dtype == torch.float16 for tensor in tensors):
+        return function(*arguments, **keywords)
+    arguments, keywords = cast((arguments, keywords), torch.float32)
+    return cast(function(*arguments, **keywords), torch.float16)
 
 
 def _layout(host: Tensor) -> tuple[tuple, tuple, int, int]:
