@@ -13,6 +13,8 @@ from torch import Tensor
 
 from pose2d.image import cv2
 
+_WHOLE = 4  # an image up to so many times as large as the crop is not worth cutting up
+
 
 def fit_aspect(size: np.ndarray, aspect: float, padding: float) -> np.ndarray:
     """(P, 2) widths and heights, the short side grown to `aspect` = width / height, then both by `padding`."""
@@ -113,12 +115,27 @@ def needed_window(
     return left, top, max(right, left), max(bottom, top)
 
 
-def warp_one(image: np.ndarray, to_image: np.ndarray, crop_size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 crop by OpenCV: bilinear, black outside. What `warp` must agree with."""
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+def warp_one(
+    image: np.ndarray, to_image: np.ndarray, crop_size: tuple[int, int], out: np.ndarray | None = None
+) -> np.ndarray:
+    """(H, W, 3) uint8 crop by OpenCV, in `out` where given: bilinear, black outside. What `warp` must agree with."""
+    height, width = crop_size
+    if image.shape[0] * image.shape[1] > _WHOLE * height * width:
+        left, top, right, bottom = needed_window(to_image, crop_size, (image.shape[0], image.shape[1]))
+        image, to_image = image[top:bottom, left:right], to_image - [[0, 0, left], [0, 0, top]]
     if image.size == 0:
-        return np.zeros((*crop_size, 3), np.uint8)
-    return cv2.warpAffine(image, to_image, crop_size[::-1], flags=flags, borderMode=cv2.BORDER_CONSTANT)
+        crop = np.empty((height, width, 3), np.uint8) if out is None else out
+        crop.fill(0)
+        return crop
+    # Pixels of four bytes are warped in half the time, and what was just copied is still in the processor's cache.
+    wide = cv2.warpAffine(
+        cv2.cvtColor(image, cv2.COLOR_RGB2RGBA),
+        to_image,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+    )
+    return cv2.cvtColor(wide, cv2.COLOR_RGBA2RGB, dst=out)
 
 
 def warp(windows: Windows, crop_size: tuple[int, int]) -> Tensor:

@@ -41,6 +41,11 @@ class CropCache:
         side = np.maximum(np.ceil(np.linalg.norm(extent, axis=1) * widest).astype(np.int64), size)
         self.side = side
         self.corner = np.floor(centre - (side[:, None] - 1) / 2).astype(np.int64)
+        scale = size / side
+        shift = scale[:, None] * (0.5 - self.corner) - 0.5
+        self.to_patch = np.zeros((len(people), 2, 3))
+        self.to_patch[:, 0, 0] = self.to_patch[:, 1, 1] = scale
+        self.to_patch[:, :, 2] = shift
         key = hashlib.sha256(repr((size, len(people))).encode())
         for column in (self.side, self.corner, people.image):
             key.update(np.ascontiguousarray(column).tobytes())
@@ -68,13 +73,11 @@ class CropCache:
                 file.truncate(math.prod(shape))  # zeros, which take no room until they are written
         return np.memmap(path, np.uint8, "r+", shape=shape)
 
-    def patch(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+    def patch(self, row: int) -> np.ndarray:
         if not self.done[row]:
             self.pixels[row] = self._make(row)
             self.done[row] = 1
-        scale = self.size / self.side[row]
-        shift = scale * (0.5 - self.corner[row]) - 0.5
-        return self.pixels[row], np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+        return self.pixels[row]
 
     def _make(self, row: int) -> np.ndarray:
         image = self.people.images.read(int(self.people.image[row]))

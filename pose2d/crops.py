@@ -40,10 +40,16 @@ Raw = dict[str, Any]
 
 
 class Patches(Protocol):
-    """Pieces of images kept ready, a row a person (`pose2d.crop_cache`)."""
+    """Pieces of images kept ready, a row a person (`pose2d.crop_cache`).
 
-    def patch(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """(S, S, 3) uint8 RGB, and the (2, 3) matrix from image to patch pixels."""
+    Attributes:
+        to_patch: (P, 2, 3) from image to patch pixels.
+    """
+
+    to_patch: np.ndarray
+
+    def patch(self, row: int) -> np.ndarray:
+        """(S, S, 3) uint8 RGB."""
         ...
 
 
@@ -142,33 +148,43 @@ class CropSource(Dataset[Raw]):
         """The crops (P, H, W, 3) uint8, or the windows they are to be warped from; and what could not be read."""
         pieces: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros((0, 0, 3), np.uint8), to_image[0])] * len(rows)
         unreadable: dict[int, str] = {}
-        for image in np.unique(self.people.image[rows]).tolist():
-            members = np.flatnonzero(self.people.image[rows] == image)
+        images = self.people.image[rows]
+        if self.patches is None:
+            matrices = to_image
+            groups = [np.flatnonzero(images == image) for image in np.unique(images)]
+        else:
+            matrices = compose(self.patches.to_patch[rows], to_image)
+            groups = np.arange(len(rows))[:, None]
+        for members in groups:
             try:
-                for member, piece in zip(members, self._sources(rows[members], to_image[members]), strict=True):
+                for member, piece in zip(members, self._sources(rows[members], matrices[members]), strict=True):
                     pieces[member] = piece
             except (ValueError, OSError) as error:
                 if self.rules.unreadable == "stop":
                     raise
-                unreadable[image] = str(error)
+                unreadable[int(images[members[0]])] = str(error)
         if self.warp_here:
-            crops = np.stack([warp_one(pixels, matrix, self.rules.size) for pixels, matrix in pieces])
+            crops = np.empty((len(rows), *self.rules.size, 3), np.uint8)
+            for (pixels, matrix), crop in zip(pieces, crops, strict=True):
+                warp_one(pixels, matrix, self.rules.size, crop)
             return torch.from_numpy(crops), unreadable
         return pack_windows(pieces, self.rules.size), unreadable
 
-    def _sources(self, rows: np.ndarray, to_image: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For the people of one image: pixels, and the matrix from the crop to them."""
+    def _sources(self, rows: np.ndarray, matrices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Pixels for each row, and the matrix from the crop to them: of one patch, or of the people of one image.
+
+        Args:
+            matrices: (P, 2, 3) from crop to patch or image pixels.
+        """
         if self.patches is not None:
-            for row, matrix in zip(rows.tolist(), to_image, strict=True):
-                patch, to_patch = self.patches.patch(row)
-                yield patch, compose(to_patch, matrix)
+            yield self.patches.patch(int(rows[0])), matrices[0]
             return
         image = int(self.people.image[rows[0]])
-        reduce = self._reduction(to_image)
+        reduce = self._reduction(matrices)
         pixels = self.people.images.read(image, reduce)
         # A pixel of the reduced image is the mean of reduce x reduce pixels, so its centre lies between theirs.
         to_reduced = np.array([[1, 0, (1 - reduce) / 2], [0, 1, (1 - reduce) / 2]]) / reduce
-        for matrix in to_image:
+        for matrix in matrices:
             yield pixels, compose(to_reduced, matrix)
 
     def _reduction(self, to_image: np.ndarray) -> int:
@@ -271,7 +287,7 @@ class Crops:
         return {"image": self.normalization.apply(crop), **batch}
 
 
-def _as_is(raw: Raw) -> Raw:
+def _as_is(raw: Any) -> Any:
     return raw
 
 

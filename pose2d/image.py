@@ -151,7 +151,8 @@ class Normalization:
 def _factors(normalization: Normalization, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """(W, 3) what to multiply a row of pixels by, and what to add then; repeated, as rows of three are slow to walk."""
     mean, std = (torch.tensor(numbers, dtype=torch.float64) for numbers in (normalization.mean, normalization.std))
-    return tuple(row.float().expand(width, 3).contiguous().to(device) for row in (1 / std, -mean / std))
+    factor, addend = (row.float().expand(width, 3).contiguous().to(device) for row in (1 / std, -mean / std))
+    return factor, addend
 
 
 class FromPixels(nn.Module):

@@ -108,6 +108,6 @@ class ResNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
+        for number in (1, 2, 3, 4):
+            x = getattr(self, f"layer{number}")(x)
         return x

@@ -90,9 +90,8 @@ def thing_mask(rng: np.random.Generator, height: int, width: int, place: np.ndar
     else:
         way = reach * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
         thickness = max(int(reach * rng.uniform(0.08, 0.4)), 1)
-        cv2.line(
-            mask, *[tuple(p.astype(int).tolist()) for p in (centre - way, centre + way)], 255, thickness, cv2.LINE_AA
-        )
+        start, end = ((int(x), int(y)) for x, y in (centre - way, centre + way))
+        cv2.line(mask, start, end, 255, thickness, cv2.LINE_AA)
     return mask
 
 

@@ -47,7 +47,7 @@ class TopDown2D:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,  # an nn.Module with `io`
         *,
         metric: str,
         weights: str | None,

@@ -86,6 +86,20 @@ def test_the_batched_warp_is_within_half_a_grey_level_of_opencv(device):
     assert np.abs(crops - expected).mean() < 0.26
 
 
+@pytest.mark.parametrize("size", [(90, 120), (300, 400)], ids=["as it is", "cut up first"])
+def test_one_crop_is_opencvs_up_to_a_rounding(size):
+    rng = np.random.default_rng(6)
+    image = cv2.resize(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8), size[::-1], interpolation=cv2.INTER_CUBIC)
+    place = np.full((10, *SIZE, 3), 7, np.uint8)
+    for matrix, out in zip(invert(crop_matrices(**draw(rng, 10), crop_size=SIZE, aligned=False)), place, strict=True):
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        expected = cv2.warpAffine(image, matrix, SIZE[::-1], flags=flags)
+        crop = warp_one(image, matrix, SIZE, out)
+        assert crop is out or np.shares_memory(crop, out)
+        assert np.abs(out.astype(int) - expected).max() <= 1
+    assert not np.shares_memory(warp_one(image, matrix, SIZE), out)
+
+
 def test_a_window_holds_all_that_a_crop_samples():
     rng = np.random.default_rng(5)
     image = rng.integers(0, 255, (150, 200, 3), dtype=np.uint8)

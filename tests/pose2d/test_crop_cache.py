@@ -61,7 +61,7 @@ def test_larger_people_are_shrunk_by_averaging_to_the_right_place(people, tmp_pa
     cache = CropCache(tmp_path / "cache", people, RULES, 32, 1.0)
     assert (cache.side > 32).all()
     for row in range(len(people)):
-        patch, to_patch = cache.patch(row)
+        patch, to_patch = cache.patch(row), cache.to_patch[row]
         image = people.images.read(int(people.image[row])).astype(np.float64)
         scale = to_patch[0, 0]
         # A pixel of the patch is the mean of the image under it; take those whose square lies inside the image.
