@@ -25,6 +25,7 @@ class CameraRanges:
         sideways: how far from the middle of the path the camera looks, along x and along y [m].
         below_root: how far below the path's mean height the camera looks [m].
         roll: about the viewing direction [rad].
+        tilt: how far the camera looks above where it would look otherwise [rad].
         focal: [px].
         centre: principal point, x and y [px].
         radial: of the three coefficients.
@@ -39,6 +40,7 @@ class CameraRanges:
     sideways: Range = (-0.6, 0.6)
     below_root: Range = (0.15, 0.5)
     roll: Range = (-0.03, 0.03)
+    tilt: Range = (0.0, 0.0)
     focal: Range = (1130.0, 1165.0)
     centre: Range = (500.0, 520.0)
     radial: tuple[Range, Range, Range] = ((-0.208, -0.194), (0.218, 0.255), (-0.009, 0.007))
@@ -79,6 +81,7 @@ def sample_cameras(
     root = joints_world[:, 0].astype(np.float64)
     middle = (root.min(0) + root.max(0)) / 2
     points = np.ascontiguousarray(joints_world.reshape(-1, 3).T, dtype=np.float64)
+    tilts = rng.spawn(1)[0].uniform(*ranges.tilt, size=num_cameras)  # of their own, so that they move nothing else
     start = rng.uniform(0, 2 * np.pi)
     cameras = []
     for number in range(num_cameras):
@@ -88,7 +91,7 @@ def sample_cameras(
         aim = middle + np.append(rng.uniform(*ranges.sideways, size=2), -rng.uniform(*ranges.below_root))
         away = np.array([np.cos(azimuth), np.sin(azimuth), 0.0]) * rng.uniform(*ranges.distance)
         position = np.array([aim[0] + away[0], aim[1] + away[1], rng.uniform(*ranges.height)])
-        rotation = look_at(position, aim, rng.uniform(*ranges.roll))
+        rotation = tilted(look_at(position, aim, rng.uniform(*ranges.roll)), tilts[number])
         back = _step_back(points, rotation, position, focal[0], centre, ranges)
         cameras.append(
             Camera(
@@ -118,6 +121,13 @@ def look_at(position: np.ndarray, target: np.ndarray, roll: float = 0.0) -> np.n
     down = np.cross(forward, right)
     cos, sin = np.cos(roll), np.sin(roll)
     return np.stack([cos * right + sin * down, cos * down - sin * right, forward])
+
+
+def tilted(rotation: np.ndarray, angle: float) -> np.ndarray:
+    """(3, 3) world-to-camera `rotation` of a camera turned up about its own x by `angle` [rad]."""
+    right, down, forward = rotation
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.stack([right, cos * down + sin * forward, cos * forward - sin * down])
 
 
 def _step_back(

@@ -39,7 +39,7 @@ class Synthetic:
         num_cameras: views of each take.
         actions: which of the fifteen, in the order they are printed; None for all.
         proportion_spread: standard deviation of a segment's share of stature, as a fraction of it.
-        camera_distance, camera_height, camera_roll, focal: ranges (low, high), see `CameraRanges`.
+        camera_distance, camera_height, camera_roll, camera_tilt, focal: ranges (low, high), see `CameraRanges`.
         jitter, outliers, swaps, missing: see `DetectorNoise`; all zero leaves the keypoints exact.
         missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
     """
@@ -59,6 +59,7 @@ class Synthetic:
         camera_distance: Sequence[float],
         camera_height: Sequence[float],
         camera_roll: Sequence[float],
+        camera_tilt: Sequence[float],
         focal: Sequence[float],
         jitter: float,
         outliers: float,
@@ -89,12 +90,14 @@ class Synthetic:
             "camera_distance": camera_distance,
             "camera_height": camera_height,
             "camera_roll": camera_roll,
+            "camera_tilt": camera_tilt,
             "focal": focal,
         }
         for key, values in ranges.items():
-            if len(values) != 2 or values[0] > values[1] or (key != "camera_roll" and values[0] <= 0):
+            angle = key in ("camera_roll", "camera_tilt")
+            if len(values) != 2 or values[0] > values[1] or (values[0] <= 0 and not angle):
                 raise ValueError(
-                    f"dataset.{key}={list(values)} must be [low, high] with 0 < low <= high (roll: any sign)."
+                    f"dataset.{key}={list(values)} must be [low, high] with 0 < low <= high (angles: any sign)."
                 )
         unknown = [action for action in actions or () if action not in ACTIONS]
         if unknown:
@@ -109,6 +112,7 @@ class Synthetic:
             distance=(camera_distance[0], camera_distance[1]),
             height=(camera_height[0], camera_height[1]),
             roll=(camera_roll[0], camera_roll[1]),
+            tilt=(camera_tilt[0], camera_tilt[1]),
             focal=(focal[0], focal[1]),
         )
         self.noise = DetectorNoise(jitter, outliers, swaps, missing)

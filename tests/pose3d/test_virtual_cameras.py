@@ -99,3 +99,20 @@ def test_no_cameras_or_no_frames_are_refused():
         sample_cameras(np.random.default_rng(0), walk()[:0], 1)
     with pytest.raises(ValueError, match=r"joints_world must have shape \(T, J, 3\)"):
         sample_cameras(np.random.default_rng(0), walk()[0], 1)
+
+
+def test_tilted_cameras_look_higher_and_still_see_everybody():
+    joints = walk(length=2.0)
+    tilt = 0.15
+    for seed in range(10):
+        plain = sample_cameras(np.random.default_rng(seed), joints, 4)
+        up = sample_cameras(np.random.default_rng(seed), joints, 4, CameraRanges(tilt=(tilt, tilt)))
+        for before, after in zip(plain, up, strict=True):
+            pitch = [np.arcsin(camera.rotation[2, 2]) for camera in (before, after)]
+            assert pitch[1] - pitch[0] == pytest.approx(tilt, abs=1e-3)  # roll turns its axis a little
+            np.testing.assert_allclose(after.rotation @ after.rotation.T, np.eye(3), atol=1e-12)
+            np.testing.assert_array_equal(after.intrinsics, before.intrinsics)
+            pixels = project(world_to_camera(joints, after), after)
+            assert (pixels > 0).all()
+            assert (pixels < 1000).all()
+            assert pixels[..., 1].mean() > project(world_to_camera(joints, before), before)[..., 1].mean()
