@@ -36,6 +36,7 @@ class PersonDataset(Dataset):
         people, (height, width) = self.people, self.size
         path = people.images.name(int(people.image[row]))
         image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        assert image is not None, path
         joints, flags = people.keypoints[row].copy(), people.visibility[row].copy()
         left, top, right, bottom = people.box_xyxy[row]
         centre = np.array([(left + right) / 2, (top + bottom) / 2])

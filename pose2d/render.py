@@ -211,7 +211,8 @@ def soften(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.1)))
     gain = rng.uniform(0.8, 1.2) * rng.uniform(0.92, 1.08, 3)
     curve = (np.arange(256)[:, None] / 255.0) ** rng.uniform(0.75, 1.35) * 255 * gain
-    image = np.take_along_axis(np.clip(curve, 0, 255), image.reshape(-1, 3).astype(np.intp), axis=0).reshape(image.shape)
+    levels = image.reshape(-1, 3).astype(np.intp)
+    image = np.take_along_axis(np.clip(curve, 0, 255), levels, axis=0).reshape(image.shape)
     if rng.random() < 0.7:
         image = image + rng.normal(scale=rng.uniform(1, 9), size=image.shape[:2])[..., None]
     image = np.clip(image, 0, 255).astype(np.uint8)

@@ -108,7 +108,7 @@ def read_cameras_h5(path: str | Path) -> dict[str, list[Camera]]:
     path = require_file(path, "cameras.h5 of Human3.6M in h5", 16 << 20)
     cameras: dict[str, list[Camera]] = {}
     with open_h5(path) as file:
-        for group in (name for name in file if name.startswith("subject")):
+        for group in (name for name in map(str, file) if name.startswith("subject")):
             subject = f"S{group.removeprefix('subject')}"
             cameras[subject] = [_camera_h5(file, f"{group}/camera{i + 1}", i, path) for i in range(4)]
     if not cameras:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pose2d.affine import transform
 from pose2d.augment import Augmentation
 from pose2d.crops import CropRules, Crops
 from pose2d.image import Normalization
+from pose2d.kept_images import KeptImages
 from pose2d.people import People, PeopleDataset
 from pose3d.assembly import assemble
 from pose3d.capture_layout import BODY
@@ -23,7 +24,6 @@ from pose3d.capture_weights import load_capture_weights
 from pose3d.field_lifting import lift_perspective
 from pose3d.field_loss import field_error, heatmap_error
 from pose3d.fields import draw_fields, draw_heatmaps, enlarge, limb_vectors
-from pose3d.kept_images import KeptImages
 from pose3d.region_masks import RegionMasks
 from pose3d.scenes import ASSUMED_FOCAL, Company, Scenes, sources_of
 
@@ -63,7 +63,7 @@ class OrientationFields:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,  # an nn.Module with `io`, `stride` and `limb_lengths`
         *,
         metric: str,
         weights: str | None,
