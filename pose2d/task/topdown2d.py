@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pose2d.crop_cache import CropCache
 from pose2d.crops import CropRules, Crops
 from pose2d.heatmap import Coding
 from pose2d.image import Normalization
+from pose2d.kept_images import KeptImages
 from pose2d.oks import KeypointScores
 from pose2d.pckh import HeadScores
 from pose2d.people import People, PeopleDataset
@@ -36,6 +38,7 @@ class TopDown2D:
         l2: TensorFlow's regulariser: half of it times the squared weights of all convolutions is added to the loss.
         flip_test: average the heatmaps with those of the mirrored crop.
         padding, reduced_decode, unreadable: see `pose2d.crops.CropRules`.
+        keep_images: megabytes of images that stay in memory, in each process that reads them; 0 reads every time.
         shuffle: "person", or "image": people of an image stay together, so that it is decoded once an epoch.
         cache: folder that keeps the training crops ready to warp, or None to decode JPEGs every time.
         cache_size: side of a kept crop [px].
@@ -67,6 +70,7 @@ class TopDown2D:
         padding: float,
         reduced_decode: bool,
         unreadable: str,
+        keep_images: float,
         shuffle: str,
         cache: str | None,
         cache_size: int,
@@ -83,6 +87,8 @@ class TopDown2D:
             )
         if metric not in ("ap", "pckh"):
             raise ValueError(f"task.metric must be ap or pckh, got {metric}.")
+        if keep_images < 0:
+            raise ValueError(f"task.keep_images must be a number of megabytes from 0 on, got {keep_images}.")
         self.model = model
         self.monitor = metric
         self.weights = weights
@@ -93,6 +99,7 @@ class TopDown2D:
         self.rules = CropRules(size, padding, aligned, reduced_decode, unreadable)
         self.augmentation = None if augment is None else Augmentation(**augment)
         self.loss_factor, self.l2, self.flip_test = loss_factor, l2, flip_test
+        self.keep_images = keep_images
         self.shuffle, self.cache, self.cache_size = shuffle, cache, cache_size
         self.scoring = {
             "evaluator": evaluator,
@@ -111,6 +118,8 @@ class TopDown2D:
                 f"{skeleton.num_joints}. Set model.num_keypoints={skeleton.num_joints}."
             )
         people = dataset.people("train" if training else "validation")
+        if self.keep_images:
+            people = replace(people, images=KeptImages(people.images, self.keep_images))
         self.flip_index = torch.tensor(skeleton.flip_index, device=device)
         augmentation = self.augmentation if training else None
         patches = None
