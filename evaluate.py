@@ -11,6 +11,7 @@ from engine.distributed import World
 from engine.evaluation import evaluate
 from engine.restore import build_task, choose_model, restore
 from engine.results import describe_weights, report, write_predictions
+from engine.run import products_folder
 from engine.task import Loading
 
 
@@ -34,7 +35,7 @@ def main(cfg: DictConfig) -> float:
             where = compute_with(task, cfg.runtime, cfg.network, path, name, str(device.torch))
         metrics, scores = evaluate(task, batches, device, world)
         if world.rank == 0:
-            folder = Path(cfg.output or path.parent)
+            folder = Path(cfg.output or products_folder(path, state["choices"]["model"]))
             print(
                 report(
                     metrics,

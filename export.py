@@ -10,6 +10,7 @@ from deploy.metadata import sha256
 from deploy.om import Atc
 from engine.command import command
 from engine.restore import build_task, choose_model, restore
+from engine.run import products_folder
 
 
 @command("export", choose_model)
@@ -17,7 +18,8 @@ def main(cfg: DictConfig) -> None:
     """The job that Hydra calls."""
     config, state, checkpoint = restore(cfg)
     task = build_task(config, state, checkpoint)
-    output = Path(cfg.output or checkpoint.parent / f"{state['choices']['model']}.{cfg.format}")
+    name = state["choices"]["model"]
+    output = Path(cfg.output or products_folder(checkpoint, name) / f"{name}.{cfg.format}")
     sizes = {letter: size for letter, size in cfg.sizes.items() if size is not None}
     export_network(
         task,
@@ -28,6 +30,7 @@ def main(cfg: DictConfig) -> None:
         about={
             "checkpoint": str(checkpoint),
             "checkpoint_sha256": sha256(checkpoint),
+            "choices": state["choices"],
             "config": OmegaConf.to_container(config, resolve=True),
         },
         real=instantiate(config.dataset) if cfg.real else None,

@@ -27,6 +27,7 @@ from deploy.onnx_graph import check, describe, import_onnx, tidy
 from deploy.onnx_types import quantise, to_half
 from deploy.parity import Parity, measure, measure_stream, real_inputs
 from deploy.session import METADATA_KEY, OnnxSession, TorchSession
+from engine.checkpoint import HEADER
 from engine.run import write_json
 from engine.task import Task
 from pose.shapes import IO
@@ -157,7 +158,7 @@ def export_safetensors(task: Task, path: Path, options: Options, about: Mapping[
     }
     facts = describe_model(task.model, getattr(task, "normalization", None)) | {"dtype": options.dtype, **about}
     with _drafts(path, (".json", "")) as draft:
-        save_file(state, draft, metadata={METADATA_KEY: to_json(facts)})
+        save_file(state, draft, metadata={HEADER: to_json(facts)})
         write_json(beside(draft, ".json"), facts | {"sha256": sha256(draft), "bytes": draft.stat().st_size})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import zipfile
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 FORMAT = 1
+HEADER = "anypose"  # where the header of a weights file carries its description
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -44,6 +46,8 @@ def load(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint at {path}.")
+    if path.suffix == ".safetensors":
+        return _load_exported(path)
     what = f"{path} ({path.stat().st_size} bytes) is damaged or is no checkpoint"
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{what}: not a whole torch archive.")
@@ -60,6 +64,23 @@ def load(path: Path) -> dict[str, Any]:
     if state.get("format") != FORMAT:
         raise ValueError(f"{path} has checkpoint format {state.get('format')}, this code reads {FORMAT}.")
     return state
+
+
+def _load_exported(path: Path) -> dict[str, Any]:
+    """What `export.py format=safetensors` wrote: the weights, and out of the header the configuration and choices."""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise ImportError(f"Reading {path} needs safetensors ({error}): pip install 'anypose[export]'.") from error
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, a file is no dict
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path} ({path.stat().st_size} bytes) is damaged or no safetensors file: {error}.") from error
+    if not isinstance(about, dict) or not {"config", "choices"} <= set(about):
+        raise ValueError(f"{path} holds weights without the configuration of their model. Write it with export.py.")
+    return {"model": weights, "config": about["config"], "choices": about["choices"]}
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], source: str) -> None:

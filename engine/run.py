@@ -21,6 +21,7 @@ from engine import checkpoint
 ROOT = Path(__file__).parents[1]
 RUNS = Path("runs")
 LAST, BEST = "last.pt", "best.pt"
+RELEASED = "released"  # the folder of a package that holds the project's own weights, and what checkpoint= calls them
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ def latest(model: str, holding: str = LAST) -> Path | None:
 
 
 def find_checkpoint(model: str, run: str | None = None, file: str | None = None, parity: str | None = None) -> Path:
-    """The checkpoint that `checkpoint=`, `run=` or else `model=` names.
+    """The checkpoint that `checkpoint=`, `run=` or else `model=` names; checkpoint=released is the project's own.
 
     Of a run it is the last: the best was chosen on the subjects that get scored, which flatters. The seeds quote the
     best all the same, so parity="seed" takes that.
@@ -173,6 +174,15 @@ def find_checkpoint(model: str, run: str | None = None, file: str | None = None,
         FileNotFoundError: saying what was looked for, and which command makes one.
     """
     command = f"python train.py model={model}"
+    if file == RELEASED:
+        weights = sorted(ROOT.glob(f"*/{RELEASED}/*.safetensors"))
+        found = [path for path in weights if path.stem == model]
+        if not found:
+            raise FileNotFoundError(
+                f"checkpoint={RELEASED}: there are no released weights of {model}, only of "
+                f"{', '.join(path.stem for path in weights) or 'nothing'}. `{command}` makes some."
+            )
+        return found[0]
     if file is not None:
         if not Path(file).is_file():
             raise FileNotFoundError(f"checkpoint={file} does not exist. `{command}` makes one under {RUNS}/{model}/.")
@@ -193,6 +203,11 @@ def find_checkpoint(model: str, run: str | None = None, file: str | None = None,
     raise FileNotFoundError(
         f"run={run} holds neither {BEST} nor {LAST} (found: {there}). `{command}` makes a run with both."
     )
+
+
+def products_folder(checkpoint: Path, model: str) -> Path:
+    """Where what is made from a checkpoint goes: beside it; of released weights, to runs/<model>/released."""
+    return RUNS / model / RELEASED if checkpoint.parent.name == RELEASED else checkpoint.parent
 
 
 def read_choices(folder: Path) -> dict[str, str]:

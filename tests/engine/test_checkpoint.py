@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -149,3 +150,40 @@ def test_weights_that_do_not_fit_are_named_key_by_key():
     )
     with pytest.raises(ValueError, match=re.escape(expected)):
         load_weights(model, weights, "runs/x/last.pt")
+
+
+def test_an_exported_weights_file_is_a_checkpoint_of_its_own(tmp_path):
+    from safetensors.torch import save_file
+
+    weights = {"weight": torch.full((2, 3), 0.5, dtype=torch.float16), "bias": torch.zeros(2)}
+    about = {"config": {"model": {"width": 2}}, "choices": {"model": "toy"}, "bytes": 1}
+    save_file(weights, tmp_path / "toy.safetensors", metadata={checkpoint.HEADER: json.dumps(about)})
+    state = checkpoint.load(tmp_path / "toy.safetensors")
+    assert (state["config"], state["choices"]) == (about["config"], about["choices"])
+    model = nn.Linear(3, 2)
+    checkpoint.load_weights(model, state["model"], "toy")
+    assert model.weight.dtype == torch.float32
+    assert (model.weight == 0.5).all()
+
+
+def test_weights_without_a_configuration_and_damaged_weights_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "toy.safetensors"
+    for metadata in (None, {checkpoint.HEADER: "{}"}, {checkpoint.HEADER: "[1]"}):
+        save_file({"weight": torch.zeros(2)}, path, metadata=metadata)
+        with pytest.raises(ValueError, match=r"toy\.safetensors holds weights without the configuration"):
+            checkpoint.load(path)
+    sound = path.read_bytes()
+    save_file({"weight": torch.zeros(2)}, path, metadata={checkpoint.HEADER: "no JSON"})
+    for content in (sound[:20], b"", b"\xff" * 100, path.read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"toy\.safetensors \({len(content)} bytes\) is damaged or no"):
+            checkpoint.load(path)
+
+
+def test_reading_weights_names_the_extra_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    (tmp_path / "toy.safetensors").write_bytes(b"x")
+    with pytest.raises(ImportError, match=r"Reading .*toy\.safetensors needs safetensors .*anypose\[export\]"):
+        checkpoint.load(tmp_path / "toy.safetensors")

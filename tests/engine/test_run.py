@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import run
 from engine.checkpoint import save
 from engine.run import Run, commit, find_checkpoint, find_resume, latest, run_folder
 
@@ -70,6 +71,21 @@ def test_nothing_found_names_what_was_looked_for_and_the_command_that_makes_one(
         FileNotFoundError, match=re.escape("run=runs/x holds neither best.pt nor last.pt (found: no such")
     ):
         find_checkpoint("a", run="runs/x")
+
+
+def test_released_weights_are_found_in_the_packages_and_their_products_go_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"there are no released weights of a, only of nothing\."):
+        find_checkpoint("a", file="released")
+    folder = tmp_path / "package" / "released"
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        (folder / f"{name}.safetensors").touch()
+    assert find_checkpoint("a", file="released") == folder / "a.safetensors"
+    with pytest.raises(FileNotFoundError, match=r"no released weights of c, only of a, b\. `python train\.py model=c`"):
+        find_checkpoint("c", file="released")
+    assert run.products_folder(folder / "a.safetensors", "a") == Path("runs/a/released")
+    assert run.products_folder(Path("runs/a/1/last.pt"), "a") == Path("runs/a/1")
 
 
 def test_a_run_begins_in_a_folder_of_its_own():
