@@ -28,6 +28,9 @@ class Mixture3D:
     Args:
         model: the lifter.
         prior: concentration of the Dirichlet prior, 2 in the source; null for none ("mdm_5" was trained so).
+        relaxation: weight of half the squared error of every hypothesis, added to the loss; 0 in the source. The
+            likelihood teaches a frame to its nearest hypothesis alone, so that some stay behind; this teaches all of
+            them a little (Rupprecht et al., "Learning in an uncertain world", ICCV 2017).
         flip_augment: every training sample comes mirrored, too.
         select: which pose stands for the frame in pictures and files: "likely", or "multiview", the one on which the
             cameras of a take agree; "multiview" is then also a column of the table.
@@ -43,6 +46,7 @@ class Mixture3D:
         model: Lifter,
         *,
         prior: float | None,
+        relaxation: float,
         flip_augment: bool,
         select: Select,
         by_subject: bool,
@@ -60,13 +64,15 @@ class Mixture3D:
             )
         if prior is not None and prior <= 0:
             raise ValueError(f"task.prior must be null or a positive concentration, got {prior}.")
+        if relaxation < 0:
+            raise ValueError(f"task.relaxation must not be negative, got {relaxation}.")
         if select not in ("likely", "multiview"):
             raise ValueError(f"task.select must be likely or multiview, got {select!r}.")
         if parity not in (None, "seed"):
             raise ValueError(f"parity must be null or seed, got {parity!r}.")
         self.model = model
         self.select: Select = select
-        self.prior, self.flip_augment = prior, flip_augment
+        self.prior, self.relaxation, self.flip_augment = prior, relaxation, flip_augment
         self.by_subject, self.parity = by_subject, parity
         self.monitor = f"best_of_{model.io.outputs['weights'][-1]}_mpjpe_mm"
         self.hide: Hide | None = None
@@ -89,11 +95,16 @@ class Mixture3D:
         computed, scale = self.model.predicted_joints, self.model.joint_scale()
         assert scale is not None
         target = (batch["joints"][..., computed, :] / scale).flatten(-2)
-        nll = -log_density(target, (means[..., computed, :] / scale).flatten(-2), sigmas, weights).mean()
-        if self.prior is None:
-            return nll, {"nll": nll.detach()}
-        prior = -log_prior(weights, self.prior).mean()
-        return nll + prior, {"nll": nll.detach(), "prior": prior.detach()}
+        means = (means[..., computed, :] / scale).flatten(-2)
+        nll = -log_density(target, means, sigmas, weights).mean()
+        loss, terms = nll, {"nll": nll.detach()}
+        if self.prior is not None:
+            prior = -log_prior(weights, self.prior).mean()
+            loss, terms = loss + prior, terms | {"prior": prior.detach()}
+        if self.relaxation:
+            every = (target.unsqueeze(-2) - means).square().sum(-1).mean() / 2
+            loss, terms = loss + self.relaxation * every, terms | {"every": every.detach()}
+        return loss, terms
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         means, sigmas, weights = self.model(batch["keypoints"])

@@ -14,6 +14,7 @@ CPU = torch.device("cpu")
 LOADING = SimpleNamespace(batch_size=16, seed=0, rank=0, world_size=1, drop_last=True)
 OPTIONS = {
     "prior": 2.0,
+    "relaxation": 0.0,
     "flip_augment": False,
     "select": "likely",
     "by_subject": False,
@@ -78,6 +79,20 @@ def test_without_prior_there_is_no_prior():
     loss, terms = task.loss(batch)
     assert set(terms) == {"nll"}
     assert loss == terms["nll"]
+
+
+def test_relaxation_pulls_every_hypothesis_to_the_truth():
+    torch.manual_seed(0)
+    model = network()
+    batch = next(iter(mixture(model).batches(DATA, True, LOADING, CPU).epoch(0)))
+    model.eval()
+    plain, _ = mixture(model).loss(batch)
+    loss, terms = mixture(model, relaxation=3.0).loss(batch)
+    means = model(batch["keypoints"])[0][:, 0, :, 1:].double()
+    off = (means - batch["joints"][:, :, 1:].double()) / model.joint_scale()
+    every = sum(off[:, k].square().sum((-1, -2)).mean() / 2 for k in range(5)) / 5
+    torch.testing.assert_close(terms["every"].double(), every, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(loss, plain + 3 * terms["every"])
 
 
 def test_the_loss_is_float32_under_autocast():
@@ -151,6 +166,7 @@ def test_multiview_is_a_column_where_it_is_asked_for():
     ("options", "message"),
     [
         ({"prior": -1.0}, "task.prior must be null or a positive concentration, got -1.0"),
+        ({"relaxation": -0.5}, "task.relaxation must not be negative, got -0.5"),
         ({"select": "best"}, "task.select must be likely or multiview, got 'best'"),
         ({"parity": "paper"}, "parity must be null or seed, got 'paper'"),
     ],
