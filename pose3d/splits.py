@@ -29,6 +29,11 @@ def pack_split(
     training are drawn anew for every batch, which is the task's to do.
     """
     dataset.missing_joints.check(model)
+    if unlabelled := getattr(dataset, "unlabelled_subjects", ()):
+        raise ValueError(
+            f"dataset.unlabelled_subjects={list(unlabelled)} are known in 2D alone: only task=semi_supervised learns "
+            "from them. Set that task, or dataset.unlabelled_subjects=[]."
+        )
     packed = pack(
         subset(dataset.sequences(split), share),
         input_skeleton=model.input_skeleton,

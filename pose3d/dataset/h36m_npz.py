@@ -19,6 +19,8 @@ from pose3d.videopose3d_files import read_detections, read_positions, views_of
 
 # VideoPose3D leaves this take out, because one of its four videos is corrupt.
 LEFT_OUT = ("S11", "Directions")
+# Detections exist of these, joints were never released.
+WITHOUT_JOINTS = ("S2", "S3", "S4")
 
 
 class H36MNPZ:
@@ -29,6 +31,7 @@ class H36MNPZ:
         keypoints: the detector, as in the name of its file, e.g. "cpn_ft_h36m_dbb", "detectron_pt_coco", "sh_ft_h36m";
             "gt" for projections of the 3D, whether data_2d_h36m_gt.npz is there or not.
         train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see `pose3d.h36m.Selection`.
+        unlabelled_subjects: of S2, S3, S4, which the 2D files hold and the 3D file does not; see `unlabelled`.
         cache: folder for parsed motion; None to parse every time.
         missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
     """
@@ -45,6 +48,7 @@ class H36MNPZ:
         frame_step: int,
         allow_missing: bool,
         leave_out: Sequence[str],
+        unlabelled_subjects: Sequence[str],
         cache: str | None,
         missing_joints: int,
         missing_in: Literal["train", "test", "both"],
@@ -56,6 +60,14 @@ class H36MNPZ:
         self.actions = self.selection.actions
         self.keypoints, self.cache = keypoints, cache
         self.keypoint_source = "ground truth" if keypoints == "gt" else keypoints
+        self.unlabelled_subjects = tuple(unlabelled_subjects)
+        unknown = [subject for subject in self.unlabelled_subjects if subject not in WITHOUT_JOINTS]
+        if unknown or (self.unlabelled_subjects and keypoints == "gt"):
+            raise ValueError(
+                f"dataset.unlabelled_subjects={list(unlabelled_subjects)} with dataset.keypoints={keypoints}: "
+                f"detections without joints are there of {', '.join(WITHOUT_JOINTS)}, and never ground truth. Leave "
+                "others' labels out with task.labelled_subjects."
+            )
         self.root = require_folder(root, "data_3d_h36m.npz and data_2d_h36m_*.npz")
         self.positions = require_file(self.root / "data_3d_h36m.npz", "VideoPose3D's 3D of Human3.6M", MAX_BYTES)
         self.detections = None if keypoints == "gt" else self.root / f"data_2d_h36m_{keypoints}.npz"
@@ -87,6 +99,43 @@ class H36MNPZ:
         notes += self.selection.check(found, str(self.root), f"in {', '.join(file.name for file in files)}", subjects)
         self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
         return sequences
+
+    def unlabelled(self) -> list[PoseSequence]:
+        """Every take of `unlabelled_subjects`, four views each, all as long as the shortest.
+
+        Their joints are zeros, because nobody knows them, and so is the cameras' place, S1's; lenses are the same for
+        all. What learns from these sequences must not look at either.
+        """
+        if not self.unlabelled_subjects or self.detections is None:
+            return []
+        settings = {
+            "subjects": self.unlabelled_subjects,
+            "actions": self.actions,
+            "keypoints": self.keypoints,
+            "frame_step": self.selection.frame_step,
+        }
+        name = f"{self.name}-unlabelled"
+        return cached_sequences(self.cache, name, settings, [self.detections], lambda: list(self._read_unlabelled()))
+
+    def _read_unlabelled(self) -> Iterator[PoseSequence]:
+        assert self.detections
+        detections, skeleton, _ = read_detections(self.detections)
+        detected = H36M_16 if skeleton is SH_16 else skeleton
+        cameras = published_cameras()["S1"]
+        for subject in self.unlabelled_subjects:
+            takes = {h36m.canonical_take(name): value for name, value in detections.pop(subject, {}).items()}
+            wanted = [take for action in self.actions for take in sorted(takes) if h36m.action_of(take) == action]
+            if not wanted:
+                raise FileNotFoundError(
+                    f"dataset.unlabelled_subjects: {self.detections} has no take of {subject} and of the chosen "
+                    f"actions; it has {', '.join(detections) or 'nobody else'}."
+                )
+            for take in wanted:
+                found = views_of(takes.pop(take), skeleton, None, 4, f"{self.detections}, {subject}, {take}")
+                frames = min(map(len, found))
+                seen = [convert(view[:frames], skeleton, detected) for view in found]
+                nothing = np.zeros((frames, 17, 3))
+                yield from h36m.views(subject, take, nothing, cameras, self.selection.frame_step, seen, detected)
 
     def _read(self, subjects: Sequence[str]) -> Iterator[PoseSequence]:
         positions = read_positions(self.positions)

@@ -97,7 +97,7 @@ class SemiSupervised:
             packed = self._pack(dataset.sequences("validation"), device)
             self.evaluated = packed, dataset
             return evaluation_batches(packed, self.lifter, loading, device)
-        labelled, unlabelled = self.split(dataset.sequences("train"))
+        labelled, unlabelled = self.split(dataset.sequences("train"), getattr(dataset, "unlabelled", list)())
         sample = {"stride": self.stride, "flip": self.flip_augment, "trajectory": True}
         stream = replace(loading, seed=loading.seed + 1, drop_last=False)
         return LabelledAndUnlabelled(
@@ -106,10 +106,13 @@ class SemiSupervised:
             self.warmup_epochs,
         )
 
-    def split(self, sequences: list[PoseSequence]) -> tuple[list[PoseSequence], list[PoseSequence]]:
+    def split(
+        self, sequences: list[PoseSequence], more: list[PoseSequence] | None = None
+    ) -> tuple[list[PoseSequence], list[PoseSequence]]:
         """The labelled sequences, cut to their share, and the unlabelled ones, whole.
 
-        Unlabelled are the subjects that are not labelled. Where all are, every sequence also serves without its labels.
+        Unlabelled are the subjects that are not labelled, and `more`, whose joints nobody knows. Where there are none,
+        every sequence also serves without its labels.
         """
         subjects = list(dict.fromkeys(sequence.subject for sequence in sequences))
         if unknown := [subject for subject in self.labelled_subjects if subject not in subjects]:
@@ -118,7 +121,7 @@ class SemiSupervised:
             )
         chosen = self.labelled_subjects or subjects
         labelled = [sequence for sequence in sequences if sequence.subject in chosen]
-        unlabelled = [sequence for sequence in sequences if sequence.subject not in chosen]
+        unlabelled = [sequence for sequence in sequences if sequence.subject not in chosen] + (more or [])
         return subset(labelled, self.labelled_share), unlabelled or sequences
 
     def _pack(self, sequences: list[PoseSequence], device: torch.device) -> Packed:

@@ -56,7 +56,7 @@ def test_human36m_is_written_for_videopose3d_as_it_is_and_read_back(release, tmp
     chosen = read(release, actions=["Photo"])
     views = [view for split in SPLITS for view in for_videopose3d(chosen.sequences(split), split)]
     write_videopose3d(tmp_path, views)
-    back = H36MNPZ(str(tmp_path), "gt", TRAIN, VALIDATION, ["Photo"], 1, False, (), None, 0, "both")
+    back = H36MNPZ(str(tmp_path), "gt", TRAIN, VALIDATION, ["Photo"], 1, False, (), (), None, 0, "both")
     for ours, theirs in zip(views, back.sequences("train") + back.sequences("validation"), strict=True):
         assert ours.name == theirs.name
         np.testing.assert_array_equal(ours.joints, theirs.joints)

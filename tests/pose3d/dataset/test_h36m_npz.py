@@ -1,18 +1,34 @@
 import numpy as np
 import pytest
+import torch
 
+from engine.task import Loading
+from pose3d import h36m
 from pose3d.dataset.h36m_cdf import H36MCDF
 from pose3d.dataset.h36m_npz import H36MNPZ
+from pose3d.splits import pack_split
 from pose3d.videopose3d_files import write_videopose3d
+from tests.deploy.small_tasks import baseline3d
 from tests.pose3d.motion_files import all_takes, write_release
+from tests.pose3d.task.test_semi_supervised import task as semi_supervised
 
 SUBJECTS, ACTIONS = ("S1", "S11"), ("Directions", "Walking")
 
 
 def read(
-    root, keypoints="gt", frame_step=1, missing=False, actions=ACTIONS, validation=("S11",), leave_out=(), cache=None
+    root,
+    keypoints="gt",
+    frame_step=1,
+    missing=False,
+    actions=ACTIONS,
+    validation=("S11",),
+    leave_out=(),
+    cache=None,
+    unlabelled=(),
 ):
-    return H36MNPZ(str(root), keypoints, ("S1",), validation, actions, frame_step, missing, leave_out, cache, 0, "both")
+    return H36MNPZ(
+        str(root), keypoints, ("S1",), validation, actions, frame_step, missing, leave_out, unlabelled, cache, 0, "both"
+    )
 
 
 def positions() -> dict:
@@ -185,3 +201,34 @@ def test_detections_that_do_not_fit_are_named(root, damage, message):
     write(root, held, "data_2d_h36m_cpn.npz", metadata={"keypoints_symmetry": SYMMETRY["h36m"]})
     with pytest.raises(ValueError, match=message):
         read(root, "cpn").sequences("train")
+
+
+def test_subjects_known_in_2d_alone_come_apart_and_only_the_semi_supervised_task_takes_them(root, tmp_path):
+    held = detections(17, 2)
+    rng = np.random.default_rng(1)
+    views = [rng.uniform(0, 1000, (frames, 17, 2)).astype(np.float32) for frames in (30, 32, 31, 30)]
+    held["S3"] = {"Walking": views, "Sitting 1": views}
+    write(root, held, "data_2d_h36m_cpn_ft_h36m_dbb.npz", metadata={"keypoints_symmetry": SYMMETRY["h36m"]})
+    dataset = read(root, "cpn_ft_h36m_dbb", unlabelled=["S3"], cache=str(tmp_path / "cache"))
+    for sequences in (dataset.unlabelled(), dataset.unlabelled()):  # the second time from the cache
+        assert [s.name for s in sequences] == [f"S3/Walking/{camera}" for camera in h36m.CAMERA_IDS]
+        for sequence, view in zip(sequences, views, strict=True):
+            np.testing.assert_array_equal(sequence.keypoints, view[:30])
+    assert {s.subject for s in dataset.sequences("train")} == {"S1"}
+    batches = semi_supervised().batches(dataset, True, Loading(16, seed=0), torch.device("cpu"))
+    assert {name[0] for name in batches.labelled.frames.names} == {"S1"}
+    assert {name[0] for name in batches.unlabelled.frames.names} == {"S3"}
+    unlabelled = next(iter(batches.epoch(5)))["unlabelled_keypoints"]
+    assert unlabelled.shape[1:] == (27, 17, 2)
+    with pytest.raises(ValueError, match=r"unlabelled_subjects=\['S3'\] are known in 2D alone: only task=semi"):
+        pack_split(dataset, "train", baseline3d(), torch.device("cpu"))
+
+
+def test_wrong_subjects_without_joints_are_refused(root):
+    with pytest.raises(ValueError, match=r"\['S2'\] with dataset\.keypoints=gt: .* of S2, S3, S4, and never ground"):
+        read(root, unlabelled=["S2"])
+    write(root, detections(17, 2), "data_2d_h36m_x.npz", metadata={"keypoints_symmetry": SYMMETRY["h36m"]})
+    with pytest.raises(ValueError, match=r"\['S5'\] with dataset\.keypoints=x"):
+        read(root, "x", unlabelled=["S5"])
+    with pytest.raises(FileNotFoundError, match=r"data_2d_h36m_x\.npz has no take of S4 .* it has S1, S11\."):
+        read(root, "x", unlabelled=["S4"]).unlabelled()
