@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "RESULTS.md", "docs/options.md"]
+DOCUMENTS = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "RESULTS.md", "docs/options.md", "docs/devices.md"]
 FILE_NAME = re.compile(
     r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|ya?ml|toml|txt|png)|(?:conf|pose|engine|pose2d|pose3d|deploy|tests|docs)/[\w./-]*)`"
 )
