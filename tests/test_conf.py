@@ -162,3 +162,13 @@ def test_misspelt_keys_and_options_are_refused():
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_says_what_it_is(option):
     assert (CONF / f"{option}.yaml").read_text().startswith("# "), "the first line is a comment"
+
+
+@pytest.mark.parametrize("option", [option for option in PROTOCOLS if re.search("/(baseline3d|gmh_mdn)_h36m", option)])
+def test_published_protocols_are_free_of_what_the_embedded_recipe_changes(option):
+    """An experiment lies on top of its model's recipe, which is tuned for minutes on a CPU."""
+    name = option.removeprefix("experiment/")
+    cfg = composed("train", f"model={name.split('_h36m')[0]}", f"experiment={name}")
+    assert (cfg.model.dropout, cfg.task.flip_augment) == (0.5, False)
+    assert (cfg.trainer.batch_size, cfg.trainer.epochs, cfg.optimizer.lr) == (64, 200, 1e-3)
+    assert (cfg.schedule.decay, cfg.schedule.decay_steps) == (0.96, 100_000)
