@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -101,6 +102,23 @@ def test_o2_is_shared_too(repository, tmp_path, alone):
     everyone = run(repository, tmp_path, 2, net=PLAIN, level="o2", loss_scale="dynamic")
     assert torch.equal(everyone[0]["state"]["last.weight"], everyone[1]["state"]["last.weight"])
     assert losses(tmp_path) == pytest.approx(losses(alone[0]), rel=2e-2)
+
+
+@pytest.mark.slow
+def test_two_hosts_find_each_other_and_share_one_run(repository, tmp_path, alone):
+    """Both are this one, each with a launcher of its own, as docs/devices.md has the line."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    line = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"),
+        *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}"),
+        *("-m", TOY, str(tmp_path), json.dumps({"net": PLAIN})),
+    ]
+    hosts = [subprocess.Popen(line, cwd=repository, env=os.environ | {"OMP_NUM_THREADS": "1"}) for _ in range(2)]
+    assert [host.wait(timeout=300) for host in hosts] == [0, 0]
+    assert len(torch.load(tmp_path / "everyone.pt", weights_only=True)) == 2
+    assert losses(tmp_path) == pytest.approx(losses(alone[0]), rel=1e-4)
 
 
 def test_a_dead_process_ends_the_job_with_its_error(repository, tmp_path):
