@@ -61,7 +61,8 @@ def report(metrics: Metrics, folder: Path, device: str, checkpoint: Path, weight
     )
     write_csv(folder / "results.csv", rows)
     (folder / "results.md").write_text(row + "\n")
-    return "\n".join([format_protocol(protocol), "", format_table(rows)])
+    written = f"written to {folder / 'results.json'}, .csv and .md"
+    return "\n".join([format_protocol(protocol), "", format_table(rows), written])
 
 
 def describe_weights(state: dict[str, Any], path: Path) -> str:

@@ -46,6 +46,7 @@ def test_results_are_written_for_people_and_programs(tmp_path):
     assert "dataset: toy" in text
     assert "weights: best.pt, epoch 3" in text
     assert "375.00" in text
+    assert text.endswith(f"written to {tmp_path / 'new' / 'results.json'}, .csv and .md")
     results = json.loads((tmp_path / "new" / "results.json").read_text())
     assert results["scores"] == {"error_mm": 375.0, "frames": 2.0}
     assert results["protocol"]["dataset"] == "toy"
