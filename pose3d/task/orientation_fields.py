@@ -40,6 +40,7 @@ class OrientationFields:
         metric: what picks the best checkpoint: "ap", or "angle_deg".
         weights: file of another project to start from (`pose3d.capture_weights` says which), or None.
         size: side of the square crops, a multiple of 8 [px].
+        evaluation_size: side of the squares that whole images are evaluated in, a multiple of 8 [px].
         padding: a crop reaches this much farther than the person.
         reduced_decode, unreadable: see `pose2d.crops.CropRules`.
         keep_images: megabytes of images that stay in memory, in each process that reads them; 0 reads every time.
@@ -68,6 +69,7 @@ class OrientationFields:
         metric: str,
         weights: str | None,
         size: int,
+        evaluation_size: int,
         padding: float,
         reduced_decode: bool,
         unreadable: str,
@@ -107,8 +109,9 @@ class OrientationFields:
         ):
             if value not in known:
                 raise ValueError(f"task.{name} must be {' or '.join(known)}, got {value}.")
-        if size < 8 or size % 8:
-            raise ValueError(f"task.size must be a multiple of 8, got {size}.")
+        for name, side in (("size", size), ("evaluation_size", evaluation_size)):
+            if side < 8 or side % 8:
+                raise ValueError(f"task.{name} must be a multiple of 8, got {side}.")
         self.model, self.layout = model, BODY
         self.monitor, self.higher_is_better = metric, metric == "ap"
         self.weights = weights
@@ -116,6 +119,7 @@ class OrientationFields:
             raise ValueError(f"task.keep_images must be a number of megabytes from 0 on, got {keep_images}.")
         self.keep_images = keep_images
         self.rules = CropRules((size, size), padding, False, reduced_decode, unreadable)
+        self.whole = CropRules((evaluation_size, evaluation_size), 1.0, False, True, unreadable)
         self.shuffle = shuffle
         self.augmentation = None if augment is None else Augmentation(**augment)
         self.people, self.alone, self.visible_only, self.channels = people, alone, visible_only, channels
@@ -150,7 +154,7 @@ class OrientationFields:
             own = np.full(len(shown), -1)
         if self.keep_images:
             shown = replace(shown, images=KeptImages(shown.images, self.keep_images))
-        rules = self.rules if training else CropRules(self.rules.size, 1.0, False, True, self.rules.unreadable)
+        rules = self.rules if training else self.whole
         masks = RegionMasks(shown, self.mask if training else "none", rules.size, self.stride)
         company = Company(masks, shown.image, own, everyone)
         augmentation = self.augmentation if training else None

@@ -51,7 +51,8 @@ def small_model(part: str = "body", enlarged: bool = False) -> TotalCapture:
 
 
 def make_task(model: nn.Module | None = None, **changes) -> OrientationFields:
-    settings: Any = OmegaConf.to_container(OmegaConf.load(REPOSITORY / "conf" / "task" / "orientation_fields.yaml"))
+    loaded = OmegaConf.load(REPOSITORY / "conf" / "task" / "orientation_fields.yaml")
+    settings: Any = OmegaConf.to_container(OmegaConf.merge(loaded, {"size": changes.get("size", 368)}), resolve=True)
     del settings["_target_"]
     return OrientationFields(model or small_model(), **(settings | changes))
 
@@ -168,6 +169,8 @@ def test_the_enlarged_loss_agrees_with_the_small_one_where_maps_are_perfect():
         ({"channels": "x"}, "task.channels must be dataset or person, got x"),
         ({"resolution": "46"}, "task.resolution must be maps or crop, got 46"),
         ({"size": 100}, "task.size must be a multiple of 8, got 100"),
+        ({"evaluation_size": 4}, "task.evaluation_size must be a multiple of 8, got 4"),
+        ({"keep_images": -1}, "task.keep_images must be a number of megabytes from 0 on, got -1"),
         ({"evaluator": "mine"}, "task.evaluator must be pycocotools or fast, got mine"),
     ],
 )
