@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from engine.command import command
 from engine.device import Device
 from engine.distributed import World
-from engine.run import Run, find_resume
+from engine.run import Run, find_checkpoint, find_resume
 from engine.trainer import Trainer
 
 
@@ -31,6 +31,8 @@ def main(cfg: DictConfig) -> float:
         checkpoint = world.broadcast(find_resume(cfg.resume, run.model))
         if checkpoint:
             trainer.resume(checkpoint)
+        elif cfg.init:
+            trainer.start_from(find_checkpoint(run.model, file=cfg.init))
         score = trainer.fit()
         if cfg.pictures and world.rank == 0:
             from deploy.pictures import draw_training

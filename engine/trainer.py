@@ -266,6 +266,14 @@ class Trainer:
             best,
         )
 
+    def start_from(self, path: Path) -> None:
+        """Begin with trained weights, and with what they standardise by; everything else begins anew."""
+        state = checkpoint.load(path)
+        self.arithmetic.load_model_state(self.model, state["model"], str(path))
+        if self.average:
+            self.average.load(state["model"])
+        log.info("Beginning with the weights of %s.", path)
+
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint, exactly where it was written."""
         state = checkpoint.load(path)

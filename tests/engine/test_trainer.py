@@ -285,3 +285,18 @@ def test_a_checkpoint_inside_an_epoch_is_written_every_so_many_steps_and_resumes
 def test_counts_must_be_counts(tmp_path, setting, value):
     with pytest.raises(ValueError, match=rf"trainer.{setting} must be a whole number of at least 1, got {value!r}"):
         make_trainer(tmp_path, **{setting: value})
+
+
+@pytest.mark.parametrize(("level", "scale"), [("fp32", None), ("o2", 128.0)])
+def test_a_run_can_begin_with_the_weights_of_another_and_nothing_else_of_it(tmp_path, level, scale):
+    first = make_trainer(tmp_path / "first", level=level, loss_scale=scale)
+    first.fit()
+    second = make_trainer(tmp_path / "second", level=level, loss_scale=scale, seed=1, ema=0.9)
+    second.start_from(tmp_path / "first" / "last.pt")
+    saved = checkpoint.load(tmp_path / "first" / "last.pt")["model"]
+    for found in (second.arithmetic.model_state(second.model), second.average.weights):
+        assert all(torch.equal(found[name].float(), saved[name].float()) for name in saved)
+    assert (second.step, second.epoch, second.best) == (0, 0, None)
+    assert not second.optimizer.state_dict()["state"]
+    second.fit()
+    assert not same(weights(first), weights(second))
