@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-NPU_STAMP := $(VENV)-npu/.installed
 ARGS ?=
 
 .PHONY: help setup demo test test-slow test-npu lint bench clean
@@ -14,13 +13,10 @@ help:  ## list the targets
 
 setup: $(STAMP)  ## create .venv and install pinned dependencies into it
 
-$(NPU_STAMP): EXTRAS := dev,npu
-$(STAMP): EXTRAS := dev
-
-$(STAMP) $(NPU_STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "anypose needs Python 3.10 or newer, found " + sys.version.split()[0] + " as $(PYTHON). Try: make setup PYTHON=python3.12")'
-	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: setup  ## train, evaluate and draw on the embedded dataset: minutes on two CPU cores
@@ -34,8 +30,8 @@ test: setup  ## the whole default suite; `make test ARGS="-k camera"` for a part
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-test-npu: $(NPU_STAMP)  ## the real torch_npu without a chip: every model over stand-in CANN libraries
-	$(VENV)-npu/bin/python -m tests.npu_stub.run $(ARGS)
+test-npu: setup  ## the real torch_npu without a chip: every model over stand-in CANN libraries
+	$(BIN)/python -m tests.npu_stub.run $(ARGS)
 
 lint: setup  ## style, format and types
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Build stand-ins for the CANN libraries, so that the real torch_npu loads on any machine.
 
-    python -m tests.npu_stub.build FOLDER       (needs gcc and nm, and torch_npu in this environment)
+tests/npu_stub/run.py calls it; it needs gcc and nm.
 
 Only the names of C functions come from torch_npu's symbol tables; what they do is in cann.c, or nothing.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("cann.c")
@@ -19,9 +18,13 @@ OTHERS = ("libhccl.so", "libacl_op_compiler.so", "libge_runner.so", "libgraph.so
 OURS = re.compile(r"(acl|rt[A-Z]|Msprof|Hccl|Hcom)")
 
 
-def build(folder: Path) -> list[str]:
-    """Compile the libraries into `folder`; return the functions that do nothing and return 0."""
-    package, torch = (location(name) for name in ("torch_npu", "torch"))
+def build(folder: Path, packages: Path) -> list[str]:
+    """Compile the libraries into `folder`; return the functions that do nothing and return 0.
+
+    Args:
+        packages: where torch_npu is installed.
+    """
+    package, torch = packages / "torch_npu", Path(importlib.util.find_spec("torch").origin).parent  # not imported
     wanted: set[str] = set()
     there: set[str] = set()
     libraries = [*package.glob("_C*.so"), *(p for p in package.glob("lib/*.so") if "atb" not in p.name)]
@@ -48,14 +51,6 @@ def build(folder: Path) -> list[str]:
     return empty
 
 
-def location(package: str) -> Path:
-    """The folder of a package, without importing it: torch_npu cannot be imported yet."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError(f"{package} is not installed in {sys.prefix}; pip install 'torch-npu==2.13.0'.")
-    return Path(spec.origin).parent
-
-
 def symbols(library: Path) -> tuple[set[str], set[str]]:
     """Names that the library needs, and names that it defines."""
     undefined, defined = set(), set()
@@ -72,8 +67,3 @@ def symbols(library: Path) -> tuple[set[str], set[str]]:
 def compile_library(folder: Path, name: str, *arguments: str) -> None:
     flags = ["-w", "-O1", "-fPIC", "-shared", f"-Wl,-soname,{name}", "-o", str(folder / name)]
     subprocess.run(["gcc", *flags, *arguments], check=True)
-
-
-if __name__ == "__main__":
-    nothings = build(Path(sys.argv[1]))
-    print(f"built {1 + len(OTHERS)} libraries in {sys.argv[1]}; {len(nothings)} functions return 0")

@@ -115,6 +115,7 @@ def test_processes_share_one_run(repository, tmp_path):
         env=os.environ | {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"},
         capture_output=True,
         text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     everyone = torch.load(tmp_path / "everyone.pt", weights_only=True)
