@@ -75,8 +75,9 @@ def export_network(
     if kind == "om":
         command = write_command(atc, onnx, Network(task.model, options).input_shapes(), task)
         print(shlex.join(command))
+        compile_om(command, onnx)
         write_json(beside(path, ".json"), json.loads(beside(onnx, ".json").read_text()) | asdict(atc))
-        print(f"{compile_om(command, onnx)}: for {atc.soc_version} alone.")
+        print(f"{path}: for {atc.soc_version} alone.")
 
 
 def export_onnx(task: Task, path: Path, options: Options, about: Mapping[str, Any], real: Any) -> list[Parity]:

@@ -36,7 +36,7 @@ class Atc:
     options: Sequence[str]
 
     def __post_init__(self) -> None:
-        if not self.soc_version.startswith("Ascend"):
+        if not str(self.soc_version).startswith("Ascend"):  # the command line makes a number of 310
             raise ValueError(
                 f"soc_version must be 'Ascend' and the chip's name in `npu-smi info`, as Ascend310P3, got "
                 f"{self.soc_version!r}."

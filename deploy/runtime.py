@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,8 @@ from deploy.metadata import sha256
 from deploy.parity import fit
 from deploy.session import Session, open_session
 from engine.task import Task
+
+log = logging.getLogger(__name__)
 
 
 def compute_with(
@@ -41,6 +44,7 @@ def compute_with(
             f"{path} was exported from {session.metadata.get('checkpoint', 'an unknown checkpoint')}, not from "
             f"{checkpoint} as it is now. Write it again: python export.py checkpoint={checkpoint} format={runtime}"
         )
+    log.info("%s computes %s.", session.runtime, path)
     field = getattr(task.model, "receptive_field", None)
 
     def forward(inputs: Tensor) -> Tensor | tuple[Tensor, ...]:

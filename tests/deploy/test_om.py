@@ -91,6 +91,7 @@ def test_without_atc_the_error_says_how_to_get_it_and_what_is_ready(tmp_path, mo
     assert (tmp_path / "net.onnx").is_file()
     assert (tmp_path / "net.atc.sh").is_file()
     assert not (tmp_path / "net.om").exists()
+    assert not (tmp_path / "net.om.json").exists()
 
 
 def test_when_atc_fails_its_words_are_shown_and_an_older_om_stays(tmp_path, atc_on_path):
@@ -99,6 +100,7 @@ def test_when_atc_fails_its_words_are_shown_and_an_older_om_stays(tmp_path, atc_
     with pytest.raises(ValueError, match=r"(?s)atc ended with 1 .*E10001: Value \[Ascend9\]"):
         export_network(task, tmp_path / "net.om", "om", options(), Atc("Ascend9", None, False, []), {}, None)
     assert (tmp_path / "net.om").read_text() == "older"
+    assert not (tmp_path / "net.om.json").exists()
 
 
 def test_an_atc_that_leaves_nothing_behind_is_a_failure(tmp_path, monkeypatch):
@@ -115,6 +117,7 @@ def test_an_atc_that_leaves_nothing_behind_is_a_failure(tmp_path, monkeypatch):
     ("changes", "message"),
     [
         ({"soc_version": "310P3"}, "must be 'Ascend' and the chip's name in `npu-smi info`, .*got '310P3'"),
+        ({"soc_version": 310}, "must be 'Ascend' and the chip's name in `npu-smi info`, .*got 310"),
         ({"precision_mode": "half"}, "precision_mode must be null, one of fp16, origin, .*got 'half'"),
     ],
 )

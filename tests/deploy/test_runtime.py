@@ -105,5 +105,6 @@ def test_train_export_evaluate_from_the_command_line(tmp_path, repository):
     rows = [line.split() for line in tables[0].splitlines() if line.startswith("Average")]
     others = [line.split() for line in tables[1].splitlines() if line.startswith("Average")]
     assert rows
+    assert "CPUExecutionProvider computes runs/videopose3d/" in tables[1]
     for ours, theirs in zip(others[0][1:], rows[0][1:], strict=True):
         assert float(ours) == pytest.approx(float(theirs), abs=0.011)
