@@ -172,3 +172,15 @@ def test_published_protocols_are_free_of_what_the_embedded_recipe_changes(option
     assert (cfg.model.dropout, cfg.task.flip_augment) == (0.5, False)
     assert (cfg.trainer.batch_size, cfg.trainer.epochs, cfg.optimizer.lr) == (64, 200, 1e-3)
     assert (cfg.schedule.decay, cfg.schedule.decay_steps) == (0.96, 100_000)
+
+
+@pytest.mark.parametrize("option", [option for option in PROTOCOLS if re.search("/videopose3d_h(36m|umaneva)", option)])
+def test_published_temporal_protocols_are_free_of_it_too(option):
+    cfg = composed("train", "model=videopose3d", f"experiment={option.removeprefix('experiment/')}")
+    epochs, batch_size, decay = {"humaneva": (1000, 128, 0.996), "semi": (200, 64, 0.98)}.get(
+        option.rpartition("_")[2], (80, 1024, 0.95)
+    )
+    assert (cfg.trainer.epochs, cfg.trainer.batch_size, cfg.schedule.decay) == (epochs, batch_size, decay)
+    assert (cfg.model.channels, cfg.model.dropout) == (1024, 0.25)
+    assert (cfg.optimizer.lr, cfg.optimizer.amsgrad, cfg.trainer.drop_last) == (1e-3, True, False)
+    assert (cfg.schedule.batchnorm_momentum, cfg.task.flip_augment, cfg.task.flip_test) == ([0.1, 0.001], True, True)
