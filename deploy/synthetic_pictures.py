@@ -2,12 +2,13 @@
 
 python -m deploy.synthetic_pictures                     # pictures/synthetic/actions.png, histograms.png
 python -m deploy.synthetic_pictures --beside data/cmu   # real people's histograms behind the invented ones
-python -m deploy.synthetic_pictures --clips             # and Walking.gif, Sitting.gif, ...
+python -m deploy.synthetic_pictures --clips             # and Walking.gif, Sitting.gif, ..., all of them in actions.gif
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ FIGURES = 8  # of an action
 SPACING = 0.95  # between them [m]
 SECONDS = 8.0  # of an action and of a clip
 CLIP_FPS = 25
+SHEET_FPS, SHEET_SECONDS, SHEET_COLUMNS = 10, 6.0, 5  # of all actions in one clip
+COLOURS = 16  # of a clip
 BONES = {
     "right_knee": "thigh",
     "right_foot": "shank",
@@ -137,24 +140,33 @@ def histograms(invented: np.ndarray, real: np.ndarray | None) -> Any:
     return figure
 
 
-def save_clip(action: str, seed: int, path: Path) -> Path:
-    """Write an animated GIF of one take, seen from a standing camera."""
-    from matplotlib.animation import PillowWriter
+def save_clip(actions: Sequence[str], seed: int, path: Path, fps: int, seconds: float, columns: int = 1) -> Path:
+    """Write an animated GIF of a take of each action, side by side, seen from standing cameras."""
+    from PIL import Image  # comes with matplotlib
 
-    poses = motion(action, seed, 50, SECONDS, 50 // CLIP_FPS)
-    points, depth = View().flatten(facing(poses, 0.5))
-    figure = new_figure(3.2, 3.2)
-    axes = figure.subplots()
-    writer = PillowWriter(fps=CLIP_FPS)
+    rows = -(-len(actions) // columns)
+    figure = new_figure(*(2.24 * columns, 2.24 * rows) if columns == 1 else (1.5 * columns, 1.6 * rows))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    takes = [View().flatten(facing(motion(action, seed, 50, seconds, 50 // fps), 0.5)) for action in actions]
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, action in zip(grid.flat, actions, strict=False):
+        axes.axhline(0, color=GHOST, linewidth=0.8, zorder=0)
+        axes.set(xlim=(-1.2, 1.2), ylim=(-0.3, 2.1), aspect="equal")
+        axes.set_title(action, color=INK, fontsize=8, pad=0)
+    figure.tight_layout(pad=0.3)
+    frames = []
+    for number in range(len(takes[0][0])):
+        for axes, (points, depth) in zip(grid.flat, takes, strict=False):
+            for drawn in list(axes.collections):
+                drawn.remove()
+            draw_bones(axes, points[number], H36M_17, depth[number], width=2.8 if columns == 1 else 1.8)
+        figure.canvas.draw()
+        frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]))
+    palette = frames[0].quantize(COLOURS)
+    first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with writer.saving(figure, str(path), dpi=70):
-        for pose, far in zip(points, depth, strict=True):
-            axes.clear()
-            draw_bones(axes, pose, H36M_17, far)
-            axes.axhline(0, color=GHOST, linewidth=0.8, zorder=0)
-            axes.set(xlim=(-1.2, 1.2), ylim=(-0.3, 2.1), aspect="equal", title=action)
-            axes.axis("off")
-            writer.grab_frame()
+    first.save(path, save_all=True, append_images=others, duration=round(1000 / fps), loop=0, optimize=True)
     return path
 
 
@@ -172,7 +184,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("pictures/synthetic"), help="folder to write to")
     parser.add_argument("--beside", type=Path, help="folder of CMU BVH files to compare with")
-    parser.add_argument("--clips", action="store_true", help="write an animated GIF per action, too")
+    parser.add_argument("--clips", action="store_true", help="write an animated GIF per action and one of all, too")
     options = parser.parse_args()
     people = [motion(action, seed, 50, 16, 10) for action in ACTIONS for seed in range(options.seed, options.seed + 20)]
     real = real_motion(options.beside) if options.beside else None
@@ -180,7 +192,9 @@ def main() -> None:
     print(save_figure(histograms(np.concatenate(people), real), options.out / "histograms.png"))
     if options.clips:
         for action in ACTIONS:
-            print(save_clip(action, options.seed, options.out / f"{action}.gif"))
+            print(save_clip([action], options.seed, options.out / f"{action}.gif", CLIP_FPS, SECONDS))
+        together = (SHEET_FPS, SHEET_SECONDS, SHEET_COLUMNS)
+        print(save_clip(list(ACTIONS), options.seed, options.out / "actions.gif", *together))
 
 
 if __name__ == "__main__":

@@ -55,20 +55,32 @@ def test_histograms_show_real_motion_behind_where_there_is_any():
 
 
 def test_the_command_writes_pictures_and_says_where(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["synthetic_pictures", "--out", str(tmp_path / "pictures")])
+    monkeypatch.setattr(sys, "argv", ["synthetic_pictures", "--clips", "--out", str(tmp_path / "pictures")])
     monkeypatch.setattr(synthetic_pictures, "ACTIONS", {"Walking": ACTIONS["Walking"]})
+    monkeypatch.setattr(synthetic_pictures, "SECONDS", 0.4)
+    monkeypatch.setattr(synthetic_pictures, "SHEET_SECONDS", 0.2)
+    monkeypatch.setattr(synthetic_pictures, "FIGURES", 4)
     synthetic_pictures.main()
-    written = [tmp_path / "pictures" / name for name in ("actions.png", "histograms.png")]
+    names = ("actions.png", "histograms.png", "Walking.gif", "actions.gif")
+    written = [tmp_path / "pictures" / name for name in names]
     assert capsys.readouterr().out.split() == [str(path) for path in written]
-    assert all(path.stat().st_size > 10_000 for path in written)
+    assert all(path.stat().st_size > 1_000 for path in written)
 
 
-def test_clips_are_animated(tmp_path, monkeypatch):
+def test_clips_move_and_hold_one_action_or_several(tmp_path):
     from PIL import Image
 
-    monkeypatch.setattr(synthetic_pictures, "SECONDS", 0.4)
-    with Image.open(save_clip("Walking", 0, tmp_path / "Walking.gif")) as clip:
+    with Image.open(save_clip(["Walking"], 0, tmp_path / "Walking.gif", fps=25, seconds=0.4)) as clip:
         assert clip.n_frames == 10
+        assert clip.info["duration"] == 40
+        one, frames = clip.size, []
+        for number in (0, 9):
+            clip.seek(number)
+            frames.append(np.asarray(clip.convert("L")))
+    assert (frames[0] != frames[1]).mean() > 0.003
+    with Image.open(save_clip(["Walking", "Sitting", "Posing"], 0, tmp_path / "3.gif", 10, 0.2, columns=2)) as clip:
+        assert clip.n_frames == 2
+        assert clip.size[0] > one[0]
 
 
 def test_a_folder_without_motion_is_refused(tmp_path):
