@@ -88,12 +88,14 @@ def draw_people(overlays: Sequence[Overlay], skeleton: Skeleton, heading: str) -
     return figure
 
 
-def draw_heatmaps(image: np.ndarray, heatmaps: np.ndarray, skeleton: Skeleton) -> Figure:
+def draw_heatmaps(image: np.ndarray, heatmaps: np.ndarray, skeleton: Skeleton, heading: str) -> Figure:
     """The crop (H, W, 3) uint8 under each of its (K, h, w) heatmaps, every map with its height at the peak."""
     check_shape(heatmaps, ("K", "h", "w"), "heatmaps to draw", K=skeleton.num_joints)
     columns = 6
     rows = -(-(len(heatmaps) + 1) // columns)
-    figure = new_figure(columns * 1.5, rows * 1.5 * image.shape[0] / image.shape[1] + 0.3)
+    height = rows * (1.5 * image.shape[0] / image.shape[1] + 0.16) + 0.3
+    figure = new_figure(columns * 1.5, height)
+    figure.suptitle(heading, fontsize=8, color=INK, y=1 - 0.08 / height)
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
     extent = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
     for number in range(len(heatmaps) + 1):
@@ -107,12 +109,12 @@ def draw_heatmaps(image: np.ndarray, heatmaps: np.ndarray, skeleton: Skeleton) -
         top = float(heatmap.max())
         axes.imshow(heatmap, cmap="magma", alpha=np.clip(heatmap / max(top, 1e-9), 0, 0.85), extent=extent)
         axes.set_title(f"{skeleton.joints[number - 1].replace('_', ' ')} {top:.2f}", fontsize=6, color=QUIET, pad=2)
-    figure.subplots_adjust(0.01, 0.01, 0.99, 0.94, 0.04, 0.14)
+    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.42 / height, 0.04, 0.1)
     return figure
 
 
 def draw_evaluation(metrics: Collected, folder: Path, count: int = 12) -> list[Path]:
-    """Draw what an evaluation found: `keypoints_worst.png` and `keypoints_typical.png`.
+    """Draw what an evaluation found: `keypoints_worst.png`, `keypoints_typical.png`, and the heatmaps of one of each.
 
     With annotated boxes the order is that of OKS (the worst, and those around the median); with a detector's boxes,
     which have no truth of their own, that of the mean score.
@@ -146,6 +148,11 @@ def draw_evaluation(metrics: Collected, folder: Path, count: int = 12) -> list[P
         words = {"worst": "Worst", "typical": "Typical"}[which]
         heading = f"{words} of {len(order)} people by {name}; rings are the annotation. Boxes: {people.box_source}"
         paths.append(save_figure(draw_people(overlays, people.skeleton, heading), folder / f"keypoints_{which}.png"))
+        if metrics.look is not None:
+            crop, heatmaps = metrics.look(int(index[rows[0]]))
+            title = f"{words} by {name}: {overlays[0].title}. Each heatmap and its height, 1 where all is certain"
+            figure = draw_heatmaps(crop, heatmaps, people.skeleton, title)
+            paths.append(save_figure(figure, folder / f"heatmaps_{which}.png"))
     return paths
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,13 @@ class Collected:
         people: what is evaluated.
         protocol: what the scores are measured under, beyond boxes and people.
         unreadable: images that could not be read, filled while the batches are made.
+
+    Attributes:
+        look: for a row of `people` the crop (H, W, 3) uint8 RGB and the heatmaps (K, h, w) that the network has for
+            it, for pictures; None where nothing can be looked at.
     """
+
+    look: Callable[[int], tuple[np.ndarray, np.ndarray]] | None = None
 
     def __init__(self, people: People, protocol: Mapping[str, Any], unreadable: Mapping[str, str]) -> None:
         self.people = people

@@ -247,8 +247,9 @@ class Crops:
         self.unreadable: dict[str, str] = {}
         self.order = Order(people, training, loading, shuffle)
         warp_here = device.type == "cpu"
+        self.source = CropSource(people, rules, augmentation, loading.seed, warp_here, patches, extra)
         self.loader = DataLoader(
-            CropSource(people, rules, augmentation, loading.seed, warp_here, patches, extra),
+            self.source,
             batch_size=None,
             sampler=self.order,
             num_workers=loading.workers,
@@ -267,6 +268,10 @@ class Crops:
         self.order.epoch, self.order.start = number, start
         for raw in self.loader:
             yield self._prepare(raw)
+
+    def batch(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """The batch of these rows in epoch 0, made here and now."""
+        return self._prepare(self.source[0, rows])
 
     def _prepare(self, raw: Raw) -> dict[str, Tensor]:
         for image, reason in raw["unreadable"].items():

@@ -123,6 +123,12 @@ class Normalization:
         scale, shift = _factors(self, crop.shape[2], crop.device)
         return torch.addcmul(shift, crop.float(), scale).permute(0, 3, 1, 2)
 
+    def undo(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) input of the network back to (B, H, W, 3) uint8 RGB, to look at."""
+        mean, std = (torch.tensor(numbers, device=image.device) for numbers in (self.mean, self.std))
+        crop = (image.permute(0, 2, 3, 1) * std + mean).round().clamp(0, 255).to(torch.uint8)
+        return crop.flip(-1) if self.channels == "bgr" else crop
+
     def aipp(self, height: int, width: int) -> str:
         """Ascend's preprocessing (`atc --insert_op_conf`) that does the same to uint8 RGB pixels on the chip.
 

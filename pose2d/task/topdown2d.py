@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -156,15 +158,23 @@ class TopDown2D:
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """{"keypoints": (B, K, 2) [image px], "scores": (B, K), the height of the peaks}."""
-        image = batch["image"]
-        if self.flip_test:
-            assert self.flip_index is not None
-            heatmaps, mirrored = self.model(torch.cat([image, image.flip(-1)])).float().chunk(2)
-            heatmaps = (heatmaps + self.coding.flip_back(mirrored, self.flip_index)) / 2
-        else:
-            heatmaps = self.model(image).float()
-        keypoints, scores = self.coding.decode(heatmaps)
+        keypoints, scores = self.coding.decode(self.heatmaps(batch["image"]))
         return {"keypoints": transform(keypoints, batch["to_image"]), "scores": scores}
+
+    def heatmaps(self, image: Tensor) -> Tensor:
+        """(B, K, h, w) float32 for (B, 3, H, W) input, averaged with those of the mirrored input in a flip test."""
+        if not self.flip_test:
+            return self.model(image).float()
+        assert self.flip_index is not None
+        heatmaps, mirrored = self.model(torch.cat([image, image.flip(-1)])).float().chunk(2)
+        return (heatmaps + self.coding.flip_back(mirrored, self.flip_index)) / 2
+
+    def look(self, crops: Crops, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """A person's crop (H, W, 3) uint8 RGB and their heatmaps (K, h, w), 1 high where the network is certain."""
+        image = crops.batch(np.array([row]))["image"]
+        with torch.no_grad():
+            heatmaps = self.heatmaps(image)[0] / self.coding.peak
+        return self.normalization.undo(image)[0].cpu().numpy(), heatmaps.cpu().numpy()
 
     def metrics(self) -> KeypointScores | HeadScores:
         if self.evaluated is None:
@@ -178,12 +188,16 @@ class TopDown2D:
             "notes": "; ".join(dataset.notes),
         }
         if self.monitor == "pckh":
-            return HeadScores(crops.people, protocol, crops.unreadable)
+            scores = HeadScores(crops.people, protocol, crops.unreadable)
+            scores.look = partial(self.look, crops)
+            return scores
         if "coco" not in crops.people.truth:
             raise ValueError(
                 f"task.metric=ap needs COCO annotations; dataset={dataset.name} is scored by task.metric=pckh."
             )
         _, size = self.rules.boxes(crops.people.box_xyxy)
-        return KeypointScores(
+        scores = KeypointScores(
             crops.people, size.prod(axis=1), protocol=protocol, unreadable=crops.unreadable, **self.scoring
         )
+        scores.look = partial(self.look, crops)
+        return scores

@@ -68,7 +68,7 @@ def test_faint_keypoints_and_their_limbs_are_left_out():
 
 def test_heatmaps_show_every_keypoint_with_its_height():
     heatmaps = np.random.default_rng(0).random((17, 16, 12)).astype(np.float32)
-    figure = draw_heatmaps(np.zeros((64, 48, 3), np.uint8), heatmaps, COCO)
+    figure = draw_heatmaps(np.zeros((64, 48, 3), np.uint8), heatmaps, COCO, "heading")
     assert len(figure.axes) == 18
     assert figure.axes[1].get_title() == f"nose {heatmaps[0].max():.2f}"
 
@@ -105,4 +105,15 @@ def test_the_worst_people_are_drawn(tmp_path, annotated, monkeypatch):
     assert [path.name for path in paths] == ["keypoints_worst.png", "keypoints_typical.png"]
     assert all(path.stat().st_size > 5000 for path in paths)
     assert chosen["Worst"] == [19, 18, 17, 16]
+    looked = []
+
+    def look(row):
+        looked.append(row)
+        return np.zeros((64, 48, 3), np.uint8), rng.random((17, 16, 12))
+
+    metrics.look = look
+    names = [path.name for path in draw_evaluation(metrics, tmp_path, count=4)]
+    assert names == ["keypoints_worst.png", "heatmaps_worst.png", "keypoints_typical.png", "heatmaps_typical.png"]
+    assert looked[0] == 19
+    assert 8 <= looked[1] <= 11
     assert sorted(chosen["Typical"]) == [8, 9, 10, 11]

@@ -120,6 +120,20 @@ def test_evaluation_scores_the_validation_people(make_task, shared_folder, read_
     assert protocol["flip test"] is True
 
 
+def test_what_the_network_sees_and_thinks_of_a_person_can_be_looked_at(make_task, shared_folder, read_coco, loading):
+    task = make_task(channels="bgr")
+    task.model.eval()
+    crops = task.batches(read_coco(shared_folder), False, loading(4), torch.device("cpu"))
+    crop, heatmaps = task.metrics().look(2)
+    batch = crops.batch(np.array([2]))
+    expected = task.normalization.apply(torch.from_numpy(crop)[None])
+    torch.testing.assert_close(expected, batch["image"], atol=1e-5, rtol=0)
+    with torch.no_grad():
+        keypoints, _ = task.coding.decode(torch.from_numpy(heatmaps)[None] * task.coding.peak)
+        found = task.predict(batch)["keypoints"]
+    torch.testing.assert_close(transform(keypoints, batch["to_image"]), found, atol=1e-3, rtol=0)
+
+
 def test_starting_weights_are_loaded_for_training_only(
     make_task, small_model, shared_folder, read_coco, loading, tmp_path
 ):
