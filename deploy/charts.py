@@ -39,25 +39,28 @@ def draw_bars(
     heading: str,
     note: str,
     colours: Sequence[str] | None = None,
+    unit: str = "mm",
 ) -> Figure:
     """Horizontal bars: the first series broad with its numbers, a second slim inside it, the mean as a line.
 
     Args:
         names: a label for each bar, top to bottom.
-        values: {series: a value for each bar} [mm], one or two series.
+        values: {series: a value for each bar} [`unit`], one or two series.
         heading: the title.
         note: what the numbers were measured under.
         colours: one for each bar of the first series; without them the bars are pale and named in a legend.
+        unit: of the values.
     """
     lines = _wrap(note, 9.6)
     above = 0.85 + 0.19 * len(lines)
     figure = new_figure(9.6, above + 0.34 * len(names) + 0.5)
     height = figure.get_figheight()
-    axes = figure.add_axes((0.16, 0.5 / height, 0.8, 1 - (0.5 + above) / height))
+    left = max(0.16, 0.02 + 0.0085 * max(map(len, names)))
+    axes = figure.add_axes((left, 0.5 / height, 0.96 - left, 1 - (0.5 + above) / height))
     (first, broad), *others = values.items()
     places = list(range(len(names)))
     mean = float(np.mean(broad))
-    axes.axvline(mean, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label=f"mean {mean:.1f} mm")
+    axes.axvline(mean, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label=f"mean {mean:.1f} {unit}")
     axes.barh(places, broad, height=0.7, color=colours or PALE, label="_" if colours else first)
     for second, slim in others:
         axes.barh(places, slim, height=0.26, color=LEFT, label=second)
@@ -70,7 +73,7 @@ def draw_bars(
     axes.set_yticks(places, names, fontsize=10, color=INK)
     axes.set(xlim=(0, limit), ylim=(len(names) - 0.4, -0.6))
     _quieten(axes)
-    axes.set_xlabel("mm", color=QUIET, loc="right")
+    axes.set_xlabel(unit, color=QUIET, loc="right")
     _headline(figure, heading, lines)
     figure.legend(
         loc="center right",

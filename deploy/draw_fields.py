@@ -1,30 +1,68 @@
-"""What the capture network sees: people over the image, heatmaps, fields as a colour wheel, skeletons in 3D.
-
-python -m deploy.draw_fields runs/total_capture/2026-01-31_12-00-00/best.pt --output people.png
-"""
+"""What the capture network sees: people over the image, heatmaps, fields as a colour wheel, skeletons in 3D."""
 
 from __future__ import annotations
 
-import argparse
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
-
 import numpy as np
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from torch import Tensor
 
-from deploy.draw import INK, LEFT, PAPER, RIGHT, TRUNK, Frame, View, new_figure, save_figure
-from engine import checkpoint
-from engine.restore import build_task
-from engine.task import Batch, Loading, Prediction
+from deploy.charts import draw_bars
+from deploy.draw import GHOST, INK, LEFT, PAPER, QUIET, RIGHT, TRUNK, Frame, View, new_figure, save_figure
 from pose3d.capture_layout import BODY
+from pose3d.capture_scores import CaptureScores
+from pose3d.fields import enlarge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Tensors = dict[str, Tensor]
+PANEL = 3.4  # inches
+
+
+def draw_evaluation(metrics: CaptureScores, folder: Path) -> list[Path]:
+    """Draw `people.png`, the first images of an evaluation in four panels each, and `angle_by_limb.png`."""
+    protocol = metrics.protocol()
+    note = " · ".join(f"{name}: {value}" for name, value in protocol.items() if value != "")
+    members = [batch["members"][0].numpy() for _, batch in metrics.shown]
+    truth = [metrics.targets.joints[rows[rows >= 0]] for rows in members]
+    figure = draw_scenes(metrics.shown, truth, f"The first {len(metrics.shown)} images of {protocol['dataset']}")
+    paths = [save_figure(figure, folder / "people.png")]
+    rows = metrics.rows()
+    names = [re.sub(r"(left|right)(.*) \1", r"\1\2", row["limb"].replace("_", " ")) for row in rows]
+    colours = [_colour(limb) for limb in range(BODY.num_limbs) if np.isfinite(metrics.angles()[limb])]
+    bars = {"mean angle": [row["angle_deg"] for row in rows]}
+    figure = draw_bars(names, bars, "Angle between field and limb", note, colours=colours, unit="degrees")
+    return [*paths, save_figure(figure, folder / "angle_by_limb.png")]
+
+
+def draw_scenes(scenes: Sequence[tuple[Tensors, Tensors]], truth: Sequence[np.ndarray], heading: str) -> Figure:
+    """A row of four panels for each image: who was found, heatmaps, fields, people in space.
+
+    Args:
+        scenes: of each image what `OrientationFields.predict` gives and the batch it was given, one row each.
+        truth: of each image the (P, J, 3) annotated joints [m], NaN where only 2D is known.
+        heading: what stands above.
+    """
+    height = len(scenes) * (PANEL + 0.3) + 0.7
+    figure = new_figure(4 * (PANEL + 0.08) + 0.1, height)
+    figure.text(0.008, 1 - 0.2 / height, heading, fontsize=13, color=INK, va="top", weight="bold")
+    key = "cold colours: left, warm: right; grey: the annotation"
+    figure.text(0.008, 1 - 0.44 / height, key, fontsize=9.5, color=QUIET, va="top")
+    width = 4 * (PANEL + 0.08) + 0.1
+    for row, ((prediction, batch), joints) in enumerate(zip(scenes, truth, strict=True)):
+        bottom = (len(scenes) - 1 - row) * (PANEL + 0.3) + 0.03
+        axes = [
+            figure.add_axes(((0.08 + n * (PANEL + 0.08)) / width, bottom / height, PANEL / width, PANEL / height))
+            for n in range(4)
+        ]
+        _draw_scene(axes, prediction, batch, joints)
+    return figure
 
 
 def colour_wheel(vectors: np.ndarray) -> np.ndarray:
@@ -48,31 +86,30 @@ def strongest(fields: np.ndarray) -> np.ndarray:
     return np.take_along_axis(planes, best[None, None], axis=0)[0].transpose(1, 2, 0)
 
 
+def enlarge_to(maps: Tensor, width: int) -> np.ndarray:
+    """(C, h, w) maps as large as the image they are of; cell i is pixel stride * i, as the network was taught."""
+    factor = width // maps.shape[-1]
+    return (enlarge(maps.contiguous(), factor) if factor > 1 else maps).numpy()
+
+
 def _colour(limb: int) -> str:
     name = BODY.joints[BODY.limbs[limb][1]]
     return LEFT if name.startswith("left") else RIGHT if name.startswith("right") else TRUNK
 
 
-def draw_scene(prediction: Prediction, batch: Batch, row: int) -> Figure:
-    """One image of a batch in four panels.
-
-    Args:
-        prediction: what `OrientationFields.predict` gives.
-        batch: what was predicted, crops of whole images.
-        row: of the batch.
-    """
-    figure = new_figure(16, 4.3)
-    axes = [figure.add_axes((0.005 + 0.2485 * n, 0.01, 0.243, 0.9)) for n in range(4)]
-    image = (batch["image"][row].permute(1, 2, 0).cpu().numpy() + 0.5).clip(0, 1)
+def _draw_scene(axes: list[Axes], prediction: Tensors, batch: Tensors, truth: np.ndarray) -> None:
+    image = (batch["image"][0].permute(1, 2, 0).numpy() + 0.5).clip(0, 1)
     height, width = image.shape[:2]
-    person_scores = prediction["person_scores"][row].cpu().numpy()
+    person_scores = prediction["person_scores"][0].numpy()
     found = int((person_scores > 0).sum())
-    scores = prediction["scores"][row, :found].cpu().numpy()
-    matrix = batch["to_image"][row].double().cpu().numpy()
-    points = prediction["keypoints"][row, :found].double().cpu().numpy()
+    scores = prediction["scores"][0, :found].numpy()
+    matrix = batch["to_image"][0].double().numpy()
+    points = prediction["keypoints"][0, :found].double().numpy()
     points = (points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
 
     axes[0].imshow(image, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+    annotated = batch["keypoints"][0][batch["labelled"][0]].numpy()
+    axes[0].scatter(*annotated.T, s=16, facecolors="none", edgecolors=GHOST, linewidths=1.0)
     for person in range(found):
         for limb in BODY.tree:
             a, b = BODY.limbs[limb]
@@ -80,15 +117,14 @@ def draw_scene(prediction: Prediction, batch: Batch, row: int) -> Figure:
                 line = points[person, [a, b]]
                 axes[0].plot(*line.T, color="white", linewidth=4, solid_capstyle="round")
                 axes[0].plot(*line.T, color=_colour(limb), linewidth=2.2, solid_capstyle="round")
-    heat = prediction["heatmaps"][row, : BODY.num_joints].amax(0).cpu().numpy().clip(0, 1)
-    axes[1].imshow(image.mean(-1), cmap="gray", alpha=0.35, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
-    # Cell i is pixel stride * i, so the maps begin half a cell before the image.
-    stride = width / heat.shape[1]
-    extent = (-stride / 2, width - stride / 2, height - stride / 2, -stride / 2)
-    axes[1].imshow(heat, cmap="magma_r", alpha=0.75, vmin=0, vmax=1, extent=extent)
-    axes[2].imshow(colour_wheel(strongest(prediction["fields"][row].cpu().numpy())), extent=extent)
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    heat = enlarge_to(prediction["heatmaps"][0, : BODY.num_joints], width).max(axis=0).clip(0, 1)
+    wheel = torch.from_numpy(colour_wheel(strongest(prediction["fields"][0].numpy())))
+    axes[1].imshow(image.mean(-1), cmap="gray", alpha=0.4, extent=extent)
+    axes[1].imshow(heat, cmap="magma", vmin=0, vmax=1, alpha=np.sqrt(heat), extent=extent)
+    axes[2].imshow(enlarge_to(wheel.permute(2, 0, 1), width).transpose(1, 2, 0).clip(0, 1), extent=extent)
     _draw_wheel(axes[2])
-    _draw_joints(axes[3], prediction["joints"][row, :found].double().cpu().numpy())
+    _draw_joints(axes[3], prediction["joints"][0, :found].double().numpy(), truth)
     titles = (f"{found} found", "heatmaps, the largest", "orientation fields, the surest limb", "lifted")
     for panel, title in zip(axes, titles, strict=True):
         panel.set_title(title, fontsize=11, color=INK, loc="left")
@@ -98,7 +134,6 @@ def draw_scene(prediction: Prediction, batch: Batch, row: int) -> Figure:
     for panel in axes[:3]:
         panel.set_xlim(-0.5, width - 0.5)
         panel.set_ylim(height - 0.5, -0.5)
-    return figure
 
 
 def _draw_wheel(axes: Axes) -> None:
@@ -110,46 +145,28 @@ def _draw_wheel(axes: Axes) -> None:
     key.axis("off")
 
 
-def _draw_joints(axes: Axes, people: np.ndarray) -> None:
-    """(P, J, 3) people in one view, where they stand; joints that were not found are left out."""
+def _draw_joints(axes: Axes, people: np.ndarray, truth: np.ndarray) -> None:
+    """(P, J, 3) people in one view, where they stand, thin grey ones as annotated; joints not found are left out."""
     axes.set_facecolor(PAPER)
-    known = people[np.isfinite(people).all(-1)]
-    if not len(known):
+    everyone = np.concatenate([truth, people])
+    everyone = everyone[np.isfinite(everyone).all(-1)]
+    if not len(everyone):
         axes.text(0.5, 0.5, "nobody", transform=axes.transAxes, ha="center", color=INK)
         return
-    frame = Frame.around(known)
-    for person in people[np.argsort(-np.nanmean(people[..., 2], axis=1))]:
-        flat, _ = View().flatten(person)
-        for limb in BODY.tree:
-            a, b = BODY.limbs[limb]
-            if np.isfinite(flat[[a, b]]).all():
-                axes.plot(*flat[[a, b]].T, color="white", linewidth=4.6, solid_capstyle="round")
-                axes.plot(*flat[[a, b]].T, color=_colour(limb), linewidth=2.6, solid_capstyle="round")
+    frame = Frame.around(everyone)
+    for person in truth:
+        _draw_limbs(axes, person, GHOST, 1.4)
+    for person in sorted(people, key=lambda joints: -np.nan_to_num(joints[:, 2]).max()):
+        _draw_limbs(axes, person, None, 2.6)
     axes.set_xlim(frame.middle[0] - frame.reach, frame.middle[0] + frame.reach)
     axes.set_ylim(frame.middle[1] - frame.reach, frame.middle[1] + frame.reach)
     axes.set_aspect("equal")
 
 
-def main() -> None:
-    """Predict validation images and write a picture of each."""
-    parser = argparse.ArgumentParser(description="Draw what a trained capture network sees in validation images.")
-    parser.add_argument("checkpoint", type=Path, help="best.pt or last.pt of a run with model=total_capture")
-    parser.add_argument("--output", type=Path, default=Path("people.png"), help="a number is put before its suffix")
-    parser.add_argument("--images", type=int, default=3)
-    arguments = parser.parse_args()
-    state = checkpoint.load(arguments.checkpoint)
-    config = OmegaConf.create(state["config"])
-    task = build_task(config, state, arguments.checkpoint)  # pyright: ignore[reportArgumentType]
-    task.model.eval()
-    loading = Loading(arguments.images, seed=0, drop_last=False)
-    batches = task.batches(instantiate(config.dataset), False, loading, torch.device("cpu"))
-    with torch.inference_mode():
-        batch = next(iter(batches.epoch(0)))
-        prediction = task.predict(batch)
-    for row in range(len(batch["image"])):
-        name = arguments.output.with_stem(f"{arguments.output.stem}_{row}")
-        print(save_figure(draw_scene(prediction, batch, row), name))
-
-
-if __name__ == "__main__":
-    main()
+def _draw_limbs(axes: Axes, joints: np.ndarray, colour: str | None, width: float) -> None:
+    flat, _ = View().flatten(joints)
+    for limb in BODY.tree:
+        ends = flat[list(BODY.limbs[limb])]
+        if np.isfinite(ends).all():
+            axes.plot(*ends.T, color="white", linewidth=width + 2, solid_capstyle="round")
+            axes.plot(*ends.T, color=colour or _colour(limb), linewidth=width, solid_capstyle="round")

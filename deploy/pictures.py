@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from deploy import draw2d
+from deploy import draw2d, draw_fields
 from deploy.charts import Curves, draw_bars, draw_curves
 from deploy.draw import Drawing, draw_panel, save_figure, side_colours
 from deploy.hypotheses import draw_hypotheses
 from pose2d.collected import Collected
+from pose3d.capture_scores import CaptureScores
 from pose3d.errors import FrameErrors
 from pose3d.mixture_errors import MixtureErrors
 
@@ -47,6 +48,8 @@ def draw_evaluation(metrics: Any, folder: Path, frames: Sequence[str] = ()) -> l
         raise ValueError(f"frames={list(frames)} chooses poses of a lifting model. Use pictures=true alone.")
     if isinstance(metrics, Collected):
         return _tell(draw2d.draw_evaluation(metrics, folder))
+    if isinstance(metrics, CaptureScores):
+        return _tell(draw_fields.draw_evaluation(metrics, folder))
     raise ValueError(
         f"pictures=true draws lifted poses or keypoints in images, and {type(metrics).__name__} holds neither. "
         "Set pictures=false."

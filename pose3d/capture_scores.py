@@ -19,6 +19,7 @@ from pose3d.capture_people import Targets, coco_from_body
 from pose3d.fields import limb_vectors
 
 MATCH = 0.5  # OKS from which on a person counts as found
+SHOWN = 5  # images whose maps are kept for pictures: the first, not chosen ones
 
 
 class CaptureScores:
@@ -54,8 +55,12 @@ class CaptureScores:
         self.stride, self.evaluator, self.results = stride, evaluator, results
         self.collected: dict[str, list[Tensor]] = {}
         self.found_people: tuple[int, int] = (0, 0)
+        self.shown: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
 
     def update(self, prediction: dict[str, Tensor], batch: dict[str, Tensor]) -> None:
+        for row in range(min(SHOWN - len(self.shown), len(batch["index"]))):
+            one = slice(row, row + 1)
+            self.shown.append(tuple({k: v[one].cpu() for k, v in part.items()} for part in (prediction, batch)))  # pyright: ignore
         angle, weight = limb_angles(prediction["fields"], batch, self.stride)
         row = {name: prediction[name] for name in ("keypoints", "scores", "person_scores", "joints")}
         row |= {"index": batch["index"], "angle": angle, "weight": weight}

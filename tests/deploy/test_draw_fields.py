@@ -2,8 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from deploy.draw_fields import colour_wheel, draw_scene, strongest
+from deploy.draw_fields import colour_wheel, draw_scenes, strongest
+from deploy.pictures import draw_evaluation
+from engine.task import Loading
 from pose3d.capture_layout import BODY
+from pose3d.capture_scores import SHOWN
+from tests.pose3d.task.test_orientation_fields import make_task, rendered
 
 pytest.importorskip("matplotlib")
 
@@ -37,9 +41,30 @@ def test_a_scene_is_drawn_with_everyone_found_or_nobody(people):
     prediction["scores"][:, :people] = 0.7
     prediction["person_scores"][:, :people] = 1.0
     prediction["joints"][:, :people] = torch.randn(1, people, J, 3)
-    batch = {"image": torch.rand(1, 3, 48, 48) - 0.5, "to_image": torch.eye(2, 3)[None]}
-    figure = draw_scene(prediction, batch, 0)
+    prediction["joints"][:, :1, 3] = torch.nan  # an elbow that was not found: its two limbs are not drawn
+    batch = {
+        "image": torch.rand(1, 3, 48, 48) - 0.5, "to_image": torch.eye(2, 3)[None],
+        "keypoints": torch.rand(1, 1, J, 2) * 40, "labelled": torch.ones(1, 1, J, dtype=torch.bool),
+    }  # fmt: skip
+    truth = np.full((1, J, 3), np.nan)  # a photograph: nobody knows
+    figure = draw_scenes([(prediction, batch)] * 2, [truth] * 2, "Two images")
     panels = figure.axes[:4]
     assert panels[0].get_title("left") == f"{people} found"
     assert len(panels[0].lines) == people * 2 * len(BODY.tree)
-    assert len(panels[3].lines) == people * 2 * len(BODY.tree)
+    assert len(panels[3].lines) == max(0, people * 2 * len(BODY.tree) - 2 * 2)
+    assert len([axes for axes in figure.axes if axes.get_title("left") == f"{people} found"]) == 2
+
+
+def test_an_evaluation_is_drawn_from_its_scores(tmp_path):
+    """The whole way: rendered people, an untrained network, scores, pictures."""
+    task = make_task(size=64, evaluator="fast", peak_threshold=1e-3)
+    batches = task.batches(rendered(7), False, Loading(4, seed=0, drop_last=False), torch.device("cpu"))
+    scores = task.metrics()
+    with torch.inference_mode():
+        for batch in batches.epoch(0):
+            scores.update(task.predict(batch), batch)
+    scores.compute()
+    assert len(scores.shown) == SHOWN
+    paths = draw_evaluation(scores, tmp_path)
+    assert [path.name for path in paths] == ["people.png", "angle_by_limb.png"]
+    assert all(path.stat().st_size > 20_000 for path in paths)
