@@ -6,7 +6,8 @@
 
 `preprocess` writes for every view of every take, numbered from 1 and grouped by action, float32 in C order:
 
-    prep/inputs/001_Directions.bin          (2, 6115, 17, 2) keypoints on the screen; the second is the mirror image
+    prep/inputs/001_Directions.bin          (2, 6115, 17, 2) keypoints on the screen, 1,663,280 bytes; the second is the
+                                            mirror image
     prep/ground_truths/001_Directions.bin   (2, T, 17, 3) joints [m], camera frame, relative to the hip, which itself
                                             holds its place in the camera frame
     prep/delta_dict_padding.json            {"001_Directions": frames added at the end, 5873 - T}
@@ -203,8 +204,8 @@ def write_bin(file: Path, array: np.ndarray) -> None:
 
 
 def ais_bench_command(model: Path, inputs: Path, output: Path) -> list[str]:
-    """The vendor's command line for the same step; it puts its files into a folder named by the time."""
-    files = ["--model", str(model), "--input", f"{inputs}/", "--output", f"{output}/"]
+    """The vendor's command line for the same step, of the compiled network alone; it names its folder by the time."""
+    files = ["--model", str(model.with_suffix(".om")), "--input", f"{inputs}/", "--output", f"{output}/"]
     return ["python3", "-m", "ais_bench", *files, "--batchsize", "1"]
 
 

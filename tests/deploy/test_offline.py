@@ -202,7 +202,7 @@ def test_the_commands_lead_from_the_npz_files_to_the_number(tmp_path, network, c
     offline.main(["postprocess", "--preprocess-data", folders[0], "--infer-results", folders[2]])
     printed = capsys.readouterr().out
     assert f"{4 * len(takes)} files of {LENGTH} frames" in printed
-    assert f"python3 -m ais_bench --model {network[1]} --input {folders[1]}/" in printed
+    assert f"python3 -m ais_bench --model {network[1].with_suffix('.om')} --input {folders[1]}/" in printed
     score = vendor_score(tmp_path / "prep", tmp_path / "out")
     assert f"Protocol #1 (MPJPE) action-wise average:{score:.1f}mm" in printed
 
