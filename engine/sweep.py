@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import statistics
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class SweepTable(Callback):
     """Reads what each job left in its folder, so it works with every launcher."""
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        if int(os.environ.get("RANK", 0)):
+            return  # only rank 0 writes
         folder = Path(config.hydra.sweep.dir)
         rows = table(folder)
         if rows:

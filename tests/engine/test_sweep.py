@@ -44,3 +44,11 @@ def test_the_table_is_printed_and_written_as_csv(tmp_path, capsys):
 def test_a_sweep_without_a_finished_job_has_no_table(tmp_path, capsys):
     SweepTable().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
     assert capsys.readouterr().out == ""
+
+
+def test_only_rank_0_writes_the_table(tmp_path, capsys, monkeypatch):
+    job(tmp_path, 0, ["seed=0"], 40.0)
+    monkeypatch.setenv("RANK", "1")
+    SweepTable().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "sweep.csv").exists()
