@@ -1,7 +1,8 @@
 """One variable out of a CDF file (NASA's Common Data Format), after its Internal Format Description, versions 2.6 to 3.
 
-Why not cdflib: it follows the counts in a file's records without a bound, so a file with one damaged word keeps it
-spinning or takes all memory. Here every record is looked up inside the file, once, and every size is checked first.
+Why not cdflib, which others read the release with: it follows the counts in a file's records without a bound, so a file
+with one damaged word kept it spinning for more than 20 s or took all memory. Here every record is looked up inside the
+file, once, and every size is checked first. In the tests cdflib writes the files and is what this reader must agree with.
 """
 
 from __future__ import annotations

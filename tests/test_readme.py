@@ -51,6 +51,12 @@ def test_every_file_a_document_names_exists(document: str) -> None:
     assert not missing, f"{document} names files that are not there: {missing}"
 
 
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_the_links_and_pictures_of_a_page_are_there(page: str) -> None:
+    targets = LINK.findall((ROOT / "docs" / page).read_text())
+    assert [target for target in targets if not (ROOT / "docs" / target).exists()] == []
+
+
 def test_the_tree_in_the_readme_is_the_tree() -> None:
     tree = next(block for block in blocks("README.md", "") if "conf/" in block)
     drawn = {name.rstrip("/") for line in tree.splitlines() for name in re.findall(r"^([\w./]+)(?=\s)", line)}
