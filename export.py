@@ -1,6 +1,7 @@
 """Write a trained model as a file for other runtimes.    python export.py model=videopose3d format=onnx"""
 
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +18,11 @@ from engine.run import products_folder
 def main(cfg: DictConfig) -> None:
     """The job that Hydra calls."""
     config, state, checkpoint = restore(cfg)
-    task = build_task(config, state, checkpoint)
+    task: Any = build_task(config, state, checkpoint)
+    if cfg.pixels:
+        from deploy.pixels import PixelTask
+
+        task = PixelTask(task)
     name = state["choices"]["model"]
     output = Path(cfg.output or products_folder(checkpoint, name) / f"{name}.{cfg.format}")
     sizes = {letter: size for letter, size in cfg.sizes.items() if size is not None}

@@ -30,7 +30,7 @@ from deploy.session import METADATA_KEY, OnnxSession, TorchSession
 from engine.checkpoint import HEADER
 from engine.run import write_json
 from engine.task import Task
-from pose.shapes import IO
+from pose.shapes import IO, PIXELS
 
 TOLERANCE = {"float32": 1e-4, "float16": 3e-2, "int8": 0.3}  # largest difference, as a share of the largest output
 
@@ -137,7 +137,12 @@ def compare(task: Task, network: Network, path: Path, real: Any) -> list[Parity]
             arrays = real_inputs(task, real, names, {keypoints: (1, *frames)})
             report += measure_stream(ours, theirs, arrays[keypoints][0], f"real ({real.name})", unit)
         return report
-    random = {name: generator.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    random = {
+        name: generator.integers(0, 256, shape, np.uint8)
+        if name == PIXELS
+        else generator.standard_normal(shape, np.float32)
+        for name, shape in shapes.items()
+    }
     report = measure(ours, theirs, random, "random", unit)
     if real is not None:
         report += measure(ours, theirs, real_inputs(task, real, names, shapes), f"real ({real.name})", unit)

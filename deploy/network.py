@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deploy.onnx_graph import check_opset
-from pose.shapes import IO
+from pose.shapes import IO, PIXELS
 
 DType = Literal["float32", "float16", "int8"]
 
@@ -140,7 +140,10 @@ def baked(model: nn.Module, options: Options) -> nn.Module:
 
 def trace(network: Network, path: Path, opset: int) -> None:
     """torch's tracing exporter: it writes the opset that it is asked for, which the newer one does not."""
-    example = tuple(torch.randn(shape) for shape in network.input_shapes().values())
+    example = tuple(
+        torch.randint(256, shape, dtype=torch.uint8) if name == PIXELS else torch.randn(shape)
+        for name, shape in network.input_shapes().items()
+    )
     with warnings.catch_warnings(), torch.no_grad():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)  # `tidy` does it

@@ -22,7 +22,7 @@ from torch import nn
 from deploy.metadata import beside, describe_model
 from engine import checkpoint
 from engine.restore import build_task
-from pose.shapes import IO
+from pose.shapes import IO, PIXELS
 from pose3d.streaming_form import BlockwiseForm
 
 Arrays = dict[str, np.ndarray]
@@ -242,7 +242,11 @@ def _existing(path: Path) -> Path:
 
 def _ports(shapes: Mapping[str, tuple[int | str, ...]], names: Mapping[str, str]) -> tuple[Port, ...]:
     return tuple(
-        Port(names.get(name, name), tuple(s if isinstance(s, int) else None for s in shape), np.dtype(np.float32))
+        Port(
+            names.get(name, name),
+            tuple(size if isinstance(size, int) else None for size in shape),
+            np.dtype(np.uint8 if name == PIXELS else np.float32),
+        )
         for name, shape in shapes.items()
     )
 

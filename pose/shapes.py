@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Shape = tuple[int | str, ...]
+PIXELS = "pixels"  # what an input is called that takes uint8 pixels; every other input is float32
 
 
 @dataclass(frozen=True)
