@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 from pose.camera import Camera, project, world_to_camera
 from pose.skeleton import H36M_17, H36M_32, Skeleton, convert
 from pose3d.sequence import PoseSequence, Split
+
+log = logging.getLogger(__name__)
 
 FPS = 50.0
 SUBJECTS = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
@@ -166,6 +169,20 @@ class Selection:
         chosen = [name for name in self.leave_out if name.partition(" ")[0] in wanted]
         notes = [f"{', '.join(chosen)} left out by choice"] if chosen else []
         return tuple(notes + ([f"without {', '.join(missing)}"] if missing else []))
+
+
+def told(selection: Selection, sequences: list[PoseSequence]) -> list[PoseSequence]:
+    """`sequences`, after a line in the log: how many frames each subject has, and should have where that is known."""
+    lengths: dict[str, dict[str, int]] = {}
+    for sequence in sequences:
+        lengths.setdefault(sequence.subject, {})[sequence.take] = len(sequence)
+    whole = selection.actions == ACTIONS and selection.frame_step == 1
+    parts = [
+        f"{subject} {sum(takes.values()):,}" + (f" of {FRAMES[subject]:,}" if whole else "")
+        for subject, takes in lengths.items()
+    ]
+    log.info("Frames of each camera: %s.", ", ".join(parts))
+    return sequences
 
 
 def joints_17(joints_32: np.ndarray, where: str) -> np.ndarray:

@@ -91,13 +91,14 @@ class H36MCDF:
             archive = self.archives.get(subject)
             files += [archive] if archive else list(wanted[subject].values())
         settings = {"takes": {s: list(wanted[s]) for s in subjects}, "frame_step": self.selection.frame_step}
-        return cached_sequences(
+        sequences = cached_sequences(
             self.cache,
             self.name,
             settings,
             files,
             lambda: [view for subject in subjects for view in self._views(subject, wanted[subject])],
         )
+        return h36m.told(self.selection, sequences)
 
     def _wanted(self, subject: str) -> dict[str, Path]:
         found = self.takes.get(subject, {})

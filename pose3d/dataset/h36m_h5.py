@@ -142,9 +142,10 @@ class H36MH5:
             "keypoints": self.keypoints,
             "frame_step": self.selection.frame_step,
         }
-        return cached_sequences(
+        sequences = cached_sequences(
             self.cache, self.name, settings, files, lambda: [s for subject in subjects for s in self._read(subject)]
         )
+        return h36m.told(self.selection, sequences)
 
     def _read(self, subject: str) -> Iterator[PoseSequence]:
         views = self._views(subject)

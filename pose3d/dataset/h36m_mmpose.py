@@ -88,7 +88,7 @@ class H36MMMPose:
         found = {subject: {s.take for s in sequences if s.subject == subject} for subject in subjects}
         notes = self.selection.check(found, str(self.root), f"in {FILES[split]}", subjects)
         self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
-        return sequences
+        return h36m.told(self.selection, sequences)
 
     def _read(self, split: Split) -> Iterator[PoseSequence]:
         path = self.files[split]

@@ -98,7 +98,7 @@ class H36MNPZ:
             notes.append(f"without {subject} {take}")
         notes += self.selection.check(found, str(self.root), f"in {', '.join(file.name for file in files)}", subjects)
         self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
-        return sequences
+        return h36m.told(self.selection, sequences)
 
     def unlabelled(self) -> list[PoseSequence]:
         """Every take of `unlabelled_subjects`, four views each, all as long as the shortest.

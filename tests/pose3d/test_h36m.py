@@ -5,6 +5,7 @@ import pytest
 
 from pose3d import h36m
 from pose3d.h36m import Selection, action_of, canonical_take, joints_17, take_files, takes_of
+from pose3d.h36m_cameras import published_cameras
 from tests.pose3d.motion_files import motion_32
 
 TRAIN, VALIDATION = ("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")
@@ -149,3 +150,19 @@ def test_seventeen_joints_in_metres_are_those_of_the_papers():
 def test_exchanged_axes_are_noticed_even_where_the_shape_fits():
     with pytest.raises(ValueError, match=r"file\.h5: joints 0 and 11 must coincide, found them \d+ mm apart"):
         joints_17(motion_32(96, 0).T.copy(), "file.h5")
+
+
+def test_the_log_says_how_many_frames_there_are_against_how_many_there_should_be(caplog):
+    cameras = published_cameras()
+    sequences = [
+        view
+        for subject, take, frames in (("S9", "Photo 1", 1200), ("S9", "Eating", 300), ("S11", "Photo", 40))
+        for view in h36m.views(subject, take, np.ones((frames, 17, 3)), cameras[subject], 1)
+    ]
+    with caplog.at_level("INFO", logger="pose3d.h36m"):
+        assert h36m.told(select(), sequences) is sequences
+        h36m.told(select(frame_step=2), sequences)
+    assert caplog.messages == [
+        "Frames of each camera: S9 1,500 of 79,417, S11 40 of 58,244.",
+        "Frames of each camera: S9 1,500, S11 40.",
+    ]
