@@ -129,6 +129,13 @@ def check_sides(joints: np.ndarray, source: str) -> None:
         )
 
 
+def mean_limb_lengths(targets: Targets) -> np.ndarray:
+    """(L,) mean length of the body's limbs over everyone known in 3D [m]."""
+    first, second = (list(side) for side in zip(*BODY.limbs, strict=True))
+    known = targets.joints[targets.spatial]
+    return np.linalg.norm(known[:, second] - known[:, first], axis=-1).mean(axis=0)
+
+
 def main_people(people: People) -> np.ndarray:
     """Rows of the people the original makes crops of, by its rules.
 

@@ -96,6 +96,19 @@ def silhouette(annotation: dict[str, Any], height: int, width: int) -> np.ndarra
         return mask.decode(encoded).astype(np.float32)
 
 
+def outside_boxes(boxes: Tensor, to_image: Tensor, size: int, stride: int) -> Tensor:
+    """(B, 1, size, size) 1 where a cell lies in none of the (B, P, 4) boxes [image px]."""
+    cell = torch.arange(size, device=boxes.device) * float(stride)
+    m = to_image[:, :, :, None, None]
+    x = m[:, 0, 0] * cell + m[:, 0, 1] * cell[:, None] + m[:, 0, 2]
+    y = m[:, 1, 0] * cell + m[:, 1, 1] * cell[:, None] + m[:, 1, 2]
+    outside = torch.ones_like(x)
+    for box in boxes.unbind(1):
+        left, top, right, bottom = box[:, :, None, None].unbind(1)
+        outside *= ~((x > left) & (x < right) & (y > top) & (y < bottom))
+    return outside[:, None]
+
+
 @lru_cache
 def _coco_mask() -> Any:
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,15 @@ from pose2d.image import Normalization
 from pose2d.kept_images import KeptImages
 from pose2d.people import People, PeopleDataset
 from pose3d.assembly import assemble
+from pose3d.capture_figure import Figure
 from pose3d.capture_layout import BODY
-from pose3d.capture_people import Targets, crops_of, main_people, targets_of, whole_images
+from pose3d.capture_people import Targets, crops_of, main_people, mean_limb_lengths, targets_of, whole_images
 from pose3d.capture_scores import CaptureScores
 from pose3d.capture_weights import load_capture_weights
 from pose3d.field_lifting import lift_perspective
 from pose3d.field_loss import field_error, heatmap_error
 from pose3d.fields import draw_fields, draw_heatmaps, enlarge, limb_vectors
-from pose3d.region_masks import RegionMasks
+from pose3d.region_masks import RegionMasks, outside_boxes
 from pose3d.scenes import ASSUMED_FOCAL, Company, Scenes, sources_of
 
 Batch = dict[str, Tensor]
@@ -56,6 +58,8 @@ class OrientationFields:
         field_weight: of the fields' loss relative to the heatmaps'.
         pof2d: samples of which only 2D is known teach the fields, too. The seed's training says no.
         off_limb: see `pose3d.field_loss.field_error`.
+        baseline: crops on which the loss of predicting nothing is measured, to be told beside the training's own
+            (`pose3d.capture_figure`); 0 does not.
         peak_threshold, min_joints, most_people: see `pose3d.assembly.assemble`.
         pixel_sigma, limb_sigma: see `pose3d.field_lifting.lift_perspective`.
         evaluator: "pycocotools", or "fast" for the same numbers sooner.
@@ -85,6 +89,7 @@ class OrientationFields:
         field_weight: float,
         pof2d: bool,
         off_limb: bool,
+        baseline: int,
         peak_threshold: float,
         min_joints: int,
         most_people: int,
@@ -127,7 +132,8 @@ class OrientationFields:
         if model.stride == 1 and resolution == "maps":
             raise ValueError("model.enlarged=true gives maps of the crop's size: set task.resolution=crop.")
         self.stride = 1 if resolution == "crop" else 8
-        self.pof2d, self.off_limb = pof2d, off_limb
+        self.pof2d, self.off_limb, self.baseline = pof2d, off_limb, baseline
+        self.figure: Figure | None = None
         self.peak_threshold, self.min_joints, self.most_people = peak_threshold, min_joints, most_people
         self.pixel_sigma, self.limb_sigma = pixel_sigma, limb_sigma
         self.evaluator, self.results = evaluator, results
@@ -146,30 +152,37 @@ class OrientationFields:
             kinds = [targets.labelled[source == kind].any(axis=0) for kind in range(source.max() + 1)]
             self.known = torch.from_numpy(np.stack(kinds)).to(device)
             if targets.spatial.any():
-                first, second = (list(side) for side in zip(*self.layout.limbs, strict=True))
-                limbs = targets.joints[targets.spatial][:, first] - targets.joints[targets.spatial][:, second]
-                self.model.limb_lengths.copy_(torch.from_numpy(np.linalg.norm(limbs, axis=-1).mean(axis=0)))
+                self.model.limb_lengths.copy_(torch.from_numpy(mean_limb_lengths(targets)))
         else:
             shown = whole_images(everyone)
             own = np.full(len(shown), -1)
         if self.keep_images:
             shown = replace(shown, images=KeptImages(shown.images, self.keep_images))
-        rules = self.rules if training else self.whole
-        masks = RegionMasks(shown, self.mask if training else "none", rules.size, self.stride)
-        company = Company(masks, shown.image, own, everyone)
-        augmentation = self.augmentation if training else None
-        crops = Crops(
-            shown, rules, _NORMALIZATION, augmentation, training, loading, device, self.shuffle, extra=company
-        )
+
+        def scenes(mask: str, loading: Any) -> Scenes:
+            rules = self.rules if training else self.whole
+            masks = RegionMasks(shown, mask, rules.size, self.stride)
+            company = Company(masks, shown.image, own, everyone)
+            augmentation = self.augmentation if training else None
+            crops = Crops(
+                shown, rules, _NORMALIZATION, augmentation, training, loading, device, self.shuffle, extra=company
+            )
+            return Scenes(crops, everyone, targets, device)
+
+        batches = scenes(self.mask if training else "none", loading)
+        if training and self.baseline:
+            single = replace(loading, batch_size=1, rank=0, world_size=1)
+            makers = {kind: partial(scenes, kind, single) for kind in (self.mask, "miss")}
+            self.figure = Figure(self.baseline, makers, self.targets, tells=loading.rank == 0)
         if not training:
             protocol = {
                 "dataset": dataset.name,
-                "input": f"whole images in {rules.size[0]}x{rules.size[1]}, one scale",
+                "input": f"whole images in {self.whole.size[0]}x{self.whole.size[1]}, one scale",
                 "focal length": "known" if "lenses" in everyone.truth else f"assumed {ASSUMED_FOCAL} x longer side",
                 "notes": "; ".join(dataset.notes),
             }
-            self.evaluated = everyone, targets, protocol, crops
-        return Scenes(crops, everyone, targets, device)
+            self.evaluated = everyone, targets, protocol, batches.crops
+        return batches
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """What a batch teaches: "heatmaps", "fields", "mask", valid "joints" (B, J) and "limbs" (B, L), "spatial"."""
@@ -189,7 +202,7 @@ class OrientationFields:
             joints = self.known[batch["source"]]
         mask = batch["mask"]
         if self.alone:
-            mask = mask * _outside(batch["boxes"][:, 1:], batch["to_image"], size, self.stride)
+            mask = mask * outside_boxes(batch["boxes"][:, 1:], batch["to_image"], size, self.stride)
         return {
             "heatmaps": heatmaps[:, : self.layout.num_joints],
             "fields": fields,
@@ -208,7 +221,10 @@ class OrientationFields:
         heat = heatmap_error(heatmaps, truth["heatmaps"], mask, truth["joints"])
         field = field_error(fields, truth["fields"], mask, truth["limbs"], truth["spatial"], self.off_limb, self.pof2d)
         loss = heat + self.field_weight * field
-        return loss, {"heatmap_error": heat.detach(), "field_error": field.detach()}
+        terms = {"heatmap_error": heat.detach(), "field_error": field.detach()}
+        if self.figure is not None:
+            terms["error_of_nothing"] = self.figure.watch(loss, truth)
+        return loss, terms
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """Everyone in whole images (crops neither turned nor mirrored), K = most_people at most, best first.
@@ -270,19 +286,8 @@ class OrientationFields:
         if self.evaluated is None:
             raise ValueError("metrics() scores the evaluation batches made last, and none were made.")
         people, targets, protocol, crops = self.evaluated
+        if self.figure is not None:
+            self.figure.tell()
         return CaptureScores(
             people, targets, protocol, crops.unreadable, self.model.stride, self.evaluator, self.results
         )
-
-
-def _outside(boxes: Tensor, to_image: Tensor, size: int, stride: int) -> Tensor:
-    """(B, 1, size, size) 1 where a cell lies in none of the (B, P, 4) boxes [image px]."""
-    cell = torch.arange(size, device=boxes.device) * float(stride)
-    m = to_image[:, :, :, None, None]
-    x = m[:, 0, 0] * cell + m[:, 0, 1] * cell[:, None] + m[:, 0, 2]
-    y = m[:, 1, 0] * cell + m[:, 1, 1] * cell[:, None] + m[:, 1, 2]
-    outside = torch.ones_like(x)
-    for box in boxes.unbind(1):
-        left, top, right, bottom = box[:, :, None, None].unbind(1)
-        outside *= ~((x > left) & (x < right) & (y > top) & (y < bottom))
-    return outside[:, None]

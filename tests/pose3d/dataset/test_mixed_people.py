@@ -1,14 +1,18 @@
 import dataclasses
+import importlib
+import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
 from engine.task import Loading
 from pose2d.dataset.coco import Coco
 from pose3d.dataset.mixed_people import MixedPeople, join
 from pose3d.dataset.synthetic_people import SyntheticPeople
+from tests.conftest import REPOSITORY
 from tests.pose3d.capture_scene import two_people
 from tests.pose3d.task.test_orientation_fields import make_task
 
@@ -55,3 +59,23 @@ def test_skeletons_must_agree_and_the_scored_one_must_be_named():
         MixedPeople(rendered(), other, "flat")
     with pytest.raises(ValueError, match=r"dataset\.validation must be flat or spatial, got both"):
         MixedPeople(rendered(), rendered(), "both")
+
+
+@pytest.mark.parametrize(
+    "choice", ["coco", "coco_legacy", "mixed_people", "rendered_motion", "mpi_inf_3dhp_images", "synthetic_people"]
+)
+def test_the_recipe_takes_every_dataset_of_people_as_it_is(choice):
+    """A recipe that set something of its own dataset's would hand it to any other, too."""
+    with initialize_config_dir(version_base="1.3", config_dir=str(REPOSITORY / "conf")):
+        settings = compose("train", ["model=total_capture", f"dataset={choice}"]).dataset
+    module, _, name = settings._target_.rpartition(".")
+    assert set(settings) - {"_target_"} == set(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+
+
+def test_photographs_and_rendered_recordings_mix_by_the_command_line_alone():
+    with initialize_config_dir(version_base="1.3", config_dir=str(REPOSITORY / "conf")):
+        overrides = ["dataset=mixed_people", "dataset@dataset.spatial=rendered_motion", "dataset.spatial.seed=3"]
+        settings = compose("train", ["model=total_capture", *overrides]).dataset
+    assert settings.spatial._target_.endswith("RenderedMotion")
+    assert settings.spatial.motion._target_.endswith("H36MCDF")
+    assert settings.flat._target_.endswith("Coco")
