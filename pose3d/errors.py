@@ -100,6 +100,11 @@ class FrameErrors:
             action = self.group(index, 1, self.actions)
             kept = [rows[: len(rows) - len(rows) % SEED_BATCH] for rows in _members(action, len(self.actions))]
             order = torch.cat(kept).sort().values
+            if not len(order):
+                raise ValueError(
+                    f"parity=seed scores whole batches of {SEED_BATCH} frames of an action, and none of "
+                    f"{', '.join(self.actions)} has so many. Set parity=null, or score more frames."
+                )
             state = {name: value[order] for name, value in state.items()}
         return state
 

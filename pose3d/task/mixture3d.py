@@ -35,8 +35,8 @@ class Mixture3D:
         select: which pose stands for the frame in pictures and files: "likely", or "multiview", the one on which the
             cameras of a take agree; "multiview" is then also a column of the table.
         by_subject: also score each subject.
-        parity: "seed" drops the last partial batch of 64 frames of each action, and selects the epoch on the evaluated
-            subjects, as the original does.
+        parity: "seed" drops the last partial batch of 64 frames of each action, as the original does. The original also
+            selects the epoch on the test subjects: `evaluate.py parity=seed` takes best.pt and says so.
     """
 
     higher_is_better = False
@@ -114,9 +114,6 @@ class Mixture3D:
         if self.evaluated is None:
             raise ValueError("metrics() scores the evaluation batches made last, and none were made.")
         packed, dataset = self.evaluated
-        protocol = {**conditions(dataset), "flip_test": False}
-        if self.parity == "seed":
-            protocol["selection"] = "the best epoch on the scored subjects, as the original does"
         scale = self.model.joint_scale()
         assert scale is not None
         return MixtureErrors(
@@ -125,7 +122,7 @@ class Mixture3D:
             rows=self.model.predicted_joints,
             select=self.select,
             actions=dataset.actions,
-            protocol=protocol,
+            protocol={**conditions(dataset), "flip_test": False},
             drop_last=self.parity == "seed",
             by_subject=self.by_subject,
         )

@@ -119,6 +119,14 @@ def test_drop_last_leaves_out_the_rest_of_64_of_each_action_in_dictionary_order(
     assert errors(frames).protocol()["dropped"] == "nothing"
 
 
+def test_dropping_every_frame_is_an_error():
+    frames = frames_of(*SPECS)
+    scored = PoseErrors(frames, actions=("Walking", "Sitting"), protocol={}, drop_last=True, by_subject=False)
+    scored.update({"joints": frames.joints[:40, None]}, {"index": torch.arange(40)[:, None]})
+    with pytest.raises(ValueError, match=r"whole batches of 64 .* none of Walking, Sitting has so many"):
+        scored.compute()
+
+
 def test_by_subject_repeats_the_table_for_each_subject():
     frames = frames_of(*SPECS)
     predicted = predict(frames)
