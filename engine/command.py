@@ -23,6 +23,7 @@ from engine.distributed import adopt_submitit
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 FULL_ERROR = "HYDRA_FULL_ERROR"
+TOLD = (HydraException, ValueError, OSError, ImportError, RuntimeError, FloatingPointError)  # in sentences, if ours
 
 
 def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) -> Callable:
@@ -54,7 +55,7 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
             os.environ[FULL_ERROR] = "1"  # Hydra hands the exception on as it is, rather than printing it
             try:
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
-            except Exception as error:
+            except TOLD as error:
                 sentence = None if whole == "1" else explanation(error, [] if started else suggestions(name, overrides))
                 if sentence is None:
                     raise
@@ -90,7 +91,7 @@ def explanation(error: Exception, hints: list[str]) -> str | None:
     *_, (frame, _) = traceback.walk_tb(cause.__traceback__)
     file = Path(frame.f_code.co_filename)
     ours = file.is_relative_to(ROOT) and "site-packages" not in file.parts
-    if not (ours and isinstance(cause, (ValueError, OSError, ImportError, RuntimeError, FloatingPointError))):
+    if not (ours and isinstance(cause, TOLD)):
         return None
     return f"{cause}\n({type(cause).__name__}; {FULL_ERROR}=1 shows where it was raised.)"
 

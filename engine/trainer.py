@@ -95,9 +95,7 @@ class Trainer:
         tensorboard: bool,
     ) -> None:
         check_counts(epochs=epochs, batch_size=batch_size, evaluate_every=evaluate_every, log_every=log_every)
-        check_counts(
-            max_steps=1 if max_steps is None else max_steps, save_every=1 if save_every is None else save_every
-        )
+        check_counts(or_null=True, max_steps=max_steps, save_every=save_every)
         self.task, self.device, self.world, self.run = task, device, world, run
         self.schedule, self.seed, self.epochs = schedule, seed, epochs
         self.evaluate_every, self.save_every, self.log_every = evaluate_every, save_every, log_every
