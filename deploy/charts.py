@@ -40,6 +40,7 @@ def draw_bars(
     note: str,
     colours: Sequence[str] | None = None,
     unit: str = "mm",
+    mean: bool = True,
 ) -> Figure:
     """Horizontal bars: the first series broad with its numbers, a second slim inside it, the mean as a line.
 
@@ -50,6 +51,7 @@ def draw_bars(
         note: what the numbers were measured under.
         colours: one for each bar of the first series; without them the bars are pale and named in a legend.
         unit: of the values.
+        mean: whether the mean of the first series says anything.
     """
     lines = _wrap(note, 9.6)
     above = 0.85 + 0.19 * len(lines)
@@ -59,8 +61,9 @@ def draw_bars(
     axes = figure.add_axes((left, 0.5 / height, 0.96 - left, 1 - (0.5 + above) / height))
     (first, broad), *others = values.items()
     places = list(range(len(names)))
-    mean = float(np.mean(broad))
-    axes.axvline(mean, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label=f"mean {mean:.1f} {unit}")
+    if mean:
+        middle = float(np.mean(broad))
+        axes.axvline(middle, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label=f"mean {middle:.1f} {unit}")
     axes.barh(places, broad, height=0.7, color=colours or PALE, label="_" if colours else first)
     for second, slim in others:
         axes.barh(places, slim, height=0.26, color=LEFT, label=second)

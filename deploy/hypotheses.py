@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # One colour a hypothesis, by falling weight; the last serves for all further ones.
 PALETTE = ("#1f2933", "#2b7de0", "#e4572e", "#2a9d6f", "#9b5de5", "#c99700", "#7b8794")
+NARROW = 0.8  # width of a panel by its height: people stand
 SIDE = View(azimuth=np.pi / 2, elevation=0.1)
 
 
@@ -62,11 +63,11 @@ def draw_guesses(guesses: Sequence[Guess], keypoints: Skeleton, skeleton: Skelet
     Opacity is weight; the discs around the likeliest pose are one standard deviation; the truth is grey.
     """
     height = 3.0 * len(guesses) + 0.9
-    figure = new_figure(13.2, height)
+    figure = new_figure(11.0, height)
     figure.text(0.012, 1 - 0.32 / height, heading, fontsize=15, color=INK, va="center", weight="bold")
     grid = figure.add_gridspec(
         len(guesses), 4, left=0.012, right=0.985, top=1 - 0.95 / height, bottom=0.03, wspace=0.05, hspace=0.16,
-        width_ratios=(1, 1, 1, 0.8),
+        width_ratios=(1, 1, 1, 0.95),
     )  # fmt: skip
     names = ("2D input and the hypotheses' images", "as the camera sees it", "from the side", "weight and error")
     for row, guess in enumerate(guesses):
@@ -87,7 +88,7 @@ def draw_count(metrics: MixtureErrors, note: str) -> Figure:
     """Error of the best among the m likeliest hypotheses, m = 1..M, averaged over actions."""
     counts, errors = error_by_count(metrics)
     bars = {"MPJPE of the best of the m likeliest": errors.tolist()}
-    return draw_bars([f"m = {count}" for count in counts], bars, "What each further hypothesis buys", note)
+    return draw_bars([f"m = {count}" for count in counts], bars, "What each further hypothesis buys", note, mean=False)
 
 
 def error_by_count(metrics: MixtureErrors) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +157,7 @@ def _lines(axes: Axes, points: np.ndarray, skeleton: Skeleton, colour: str, opac
 
     limbs = [points[[parent, child]] for child, parent in skeleton.bones]
     axes.add_collection(
-        LineCollection(limbs, colors=colour, alpha=opacity, linewidths=width, capstyle="round", zorder=2)
+        LineCollection(limbs, colors=colour, alpha=opacity, linewidths=width, capstyle="round", zorder=4)
     )
 
 
@@ -169,13 +170,14 @@ def _paper(axes: Axes, points: np.ndarray, colour: str, upside_down: bool = Fals
     axes.set_facecolor(colour)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.set_xlim(middle[0] - half, middle[0] + half)
+    half = max(half, 0.62 * float((high - low)[0]) / NARROW)
+    axes.set_xlim(middle[0] - NARROW * half, middle[0] + NARROW * half)
     axes.set_ylim(*((middle[1] + half, middle[1] - half) if upside_down else (middle[1] - half, middle[1] + half)))
 
 
 def _draw_images(axes: Axes, guess: Guess, keypoints: Skeleton, skeleton: Skeleton) -> None:
     _paper(axes, np.concatenate([guess.keypoints, *guess.images]), PAPER, upside_down=True)
-    draw_bones(axes, guess.keypoints, keypoints, colour=GHOST)
+    draw_bones(axes, guess.keypoints, keypoints, colour=GHOST, width=5.0)
     for number, (image, weight) in enumerate(zip(guess.images, guess.weights, strict=True)):
         _lines(axes, image, skeleton, _colour(number), 0.35 + 0.6 * float(weight), 1.2)
 
@@ -185,7 +187,7 @@ def _draw_ghosts(axes: Axes, guess: Guess, skeleton: Skeleton, view: View) -> No
 
     flat = view.flatten(np.concatenate([guess.truth[None], guess.means]))[0]
     _paper(axes, flat, "white")
-    draw_bones(axes, flat[0], skeleton, colour=GHOST)
+    draw_bones(axes, flat[0], skeleton, colour=GHOST, width=5.0)
     for number in reversed(range(len(guess.means))):
         opacity = 0.15 + 0.85 * float(guess.weights[number] / guess.weights.max())
         _lines(axes, flat[number + 1], skeleton, _colour(number), opacity, 2.6 if number == 0 else 1.8)
