@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
 from engine import checkpoint
-from engine.run import find_checkpoint
+from engine.run import RELEASED, find_checkpoint
 from engine.task import Task
 
 FRESH = ("device", "precision")  # belong to where the model runs now, not to where it was trained
@@ -26,7 +26,10 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
     path = find_checkpoint(hydra.runtime.choices["model"], cfg.run, cfg.checkpoint, cfg.parity)
     state = checkpoint.load(path)
     groups = set(hydra.runtime.choices)
-    return overlay(state["config"], cfg, list(hydra.overrides.task), groups, str(path)), state, path
+    saved = state["config"]
+    if path.parent.name == RELEASED:  # outlives the keys of datasets and tasks: all but the model is the command's own
+        saved = {**cast("dict[str, Any]", OmegaConf.to_container(cfg)), "model": saved["model"]}
+    return overlay(saved, cfg, list(hydra.overrides.task), groups, str(path)), state, path
 
 
 def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:

@@ -1,0 +1,48 @@
+"""The project's own weights: small, described, and as good as their card says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(ROOT.glob("*/released/*.safetensors"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_file_is_small_and_its_description_and_card_belong_to_it(file):
+    assert file.stat().st_size < 10 << 20
+    about = json.loads(file.with_name(f"{file.name}.json").read_text())
+    assert about["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert about["choices"]["model"] == file.stem
+    assert "/tmp" not in json.dumps(about)
+    card = file.with_suffix(".md").read_text()
+    for heading in ("## Data", "## Figures", "## Limits", "## Licence"):
+        assert heading in card
+
+
+def evaluated(folder: Path, *overrides: str) -> dict[str, float]:
+    command = [sys.executable, str(ROOT / "evaluate.py"), "checkpoint=released", f"output={folder}", *overrides]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "results.json").read_text())["scores"]
+
+
+def test_they_are_evaluated_on_the_embedded_dataset_as_a_clone_has_it(tmp_path):
+    scores = evaluated(tmp_path, "dataset.validation_subjects=1", "dataset.frame_step=40")
+    assert scores["p_mpjpe_mm"] < 45  # 37.9 over all six people
+    assert [path.name for path in (ROOT / "pose3d" / "released").glob("results*")] == []
+
+
+@pytest.mark.data
+def test_they_know_a_real_person_they_were_not_trained_on(real_data, tmp_path):
+    overrides = ["dataset=cmu", f"dataset.root={real_data('cmu')}", "dataset.cache=null", "dataset.frame_step=10"]
+    scores = evaluated(tmp_path, *overrides, "dataset.train_subjects=['07']", "dataset.validation_subjects=['08']")
+    assert scores["p_mpjpe_mm"] < 25  # walks
