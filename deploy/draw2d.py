@@ -146,7 +146,8 @@ def draw_evaluation(metrics: Collected, folder: Path, count: int = 12) -> list[P
                 )
             )
         words = {"worst": "Worst", "typical": "Typical"}[which]
-        heading = f"{words} of {len(order)} people by {name}; rings are the annotation. Boxes: {people.box_source}"
+        rings = "; rings are the annotation" if any(overlay.truth is not None for overlay in overlays) else ""
+        heading = f"{words} of {len(order)} people by {name}{rings}. Boxes: {people.box_source}"
         paths.append(save_figure(draw_people(overlays, people.skeleton, heading), folder / f"keypoints_{which}.png"))
         if metrics.look is not None:
             crop, heatmaps = metrics.look(int(index[rows[0]]))
