@@ -20,7 +20,7 @@ from pose3d.scenes import Batch, Scenes
 
 log = logging.getLogger(__name__)
 LAST = 10
-_PUBLISHED = "The seed's are 0.0038 (its GPU) and 0.0043 (its NPU)"
+_PUBLISHED = "The seed's, on two kinds of device, are 0.0038 and 0.0043"
 
 
 class Figure:
