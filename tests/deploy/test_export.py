@@ -94,6 +94,16 @@ def test_smaller_types_are_smaller_and_near(tmp_path, make, dtype, smaller):
     assert types == {onnx.TensorProto.FLOAT}
 
 
+@pytest.mark.parametrize(("make", "whole", "eighths"), [(videopose3d, 2, 4), (baseline3d, 2, 4)])
+def test_the_first_and_the_last_product_are_not_quantised(tmp_path, make, whole, eighths):
+    path = tmp_path / "net.onnx"
+    export_onnx(lifting_task(make()), path, options(dtype="int8"), {}, None)
+    operators = [node.op_type for node in onnx.load(path).graph.node]
+    products = [operator for operator in operators if operator in ("MatMul", "Gemm", "MatMulInteger")]
+    assert products[0] == products[-1] != "MatMulInteger"
+    assert (len(products) - products.count("MatMulInteger"), products.count("MatMulInteger")) == (whole, eighths)
+
+
 def test_pixels_are_standardised_before_they_are_rounded_to_half(tmp_path):
     """640.3 and 640.4 px are one number in float16."""
     task = lifting_task(baseline3d())
