@@ -142,10 +142,14 @@ def histograms(invented: np.ndarray, real: np.ndarray | None) -> Any:
 
 def save_clip(actions: Sequence[str], seed: int, path: Path, fps: int, seconds: float, columns: int = 1) -> Path:
     """Write an animated GIF of a take of each action, side by side, seen from standing cameras."""
+    rows = -(-len(actions) // columns)
+    cell, width = (2.24, 2.8) if columns == 1 else (1.5, 1.8)
+    figure = new_figure(cell * columns, 1.06 * cell * rows)
+    from matplotlib.backends.backend_agg import (
+        FigureCanvasAgg,
+    )  # new_figure has said what to install if it is not there
     from PIL import Image  # comes with matplotlib
 
-    rows = -(-len(actions) // columns)
-    figure = new_figure(*(2.24 * columns, 2.24 * rows) if columns == 1 else (1.5 * columns, 1.6 * rows))
     grid = figure.subplots(rows, columns, squeeze=False)
     takes = [View().flatten(facing(motion(action, seed, 50, seconds, 50 // fps), 0.5)) for action in actions]
     for axes in grid.flat:
@@ -155,14 +159,14 @@ def save_clip(actions: Sequence[str], seed: int, path: Path, fps: int, seconds: 
         axes.set(xlim=(-1.2, 1.2), ylim=(-0.3, 2.1), aspect="equal")
         axes.set_title(action, color=INK, fontsize=8, pad=0)
     figure.tight_layout(pad=0.3)
-    frames = []
+    canvas, frames = FigureCanvasAgg(figure), []
     for number in range(len(takes[0][0])):
         for axes, (points, depth) in zip(grid.flat, takes, strict=False):
             for drawn in list(axes.collections):
                 drawn.remove()
-            draw_bones(axes, points[number], H36M_17, depth[number], width=2.8 if columns == 1 else 1.8)
-        figure.canvas.draw()
-        frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]))
+            draw_bones(axes, points[number], H36M_17, depth[number], width=width)
+        canvas.draw()
+        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))
     palette = frames[0].quantize(COLOURS)
     first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     path.parent.mkdir(parents=True, exist_ok=True)
