@@ -14,8 +14,6 @@ import numpy as np
 
 from pose3d.temporal import FoldedConv
 
-FEW = 16  # rows: up to here a product by row, with the matrix in the cache, beats BLAS's product of matrices
-
 
 class FrameByFrame:
     """The network with the activations it will need again.
@@ -105,9 +103,9 @@ class Delay:
 
 def product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """(N, C_in) times the transpose of (C_out, C_in)."""
-    if len(rows) > FEW:
-        return rows @ matrix.T
-    return np.stack([matrix @ row for row in rows])
+    if len(rows) == 1:
+        return (matrix @ rows[0])[None]
+    return (matrix @ rows.T).T  # BLAS prepares its left factor well, and the large one must be that
 
 
 def _relu(features: np.ndarray) -> np.ndarray:
