@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -191,3 +192,27 @@ def test_sweeps_run_through_launchers(repository, tmp_path, launcher, processes)
     for job in "01":
         environment = json.loads((tmp_path / "sweep" / job / "environment.json").read_text())
         assert environment["processes"] == processes
+
+
+@pytest.mark.slow
+def test_slurm_gets_an_array_of_jobs_whose_tasks_share_a_run(repository, tmp_path):
+    """`sbatch` here keeps what it is given and refuses it."""
+    scripts = {"sbatch": 'for last; do :; done; cp "$last" kept.sh; echo no queue today >&2; exit 1', "srun": "exit 0"}
+    for name, body in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    slurm = ("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.launcher.tasks_per_node=4")
+    done = subprocess.run(
+        [sys.executable, str(repository / "train.py"), "-m", "seed=0,1", *SMALL, "hydra.sweep.dir=sweep", *slurm],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(repository), "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "no queue today" in done.stderr
+    script = (tmp_path / "kept.sh").read_text()
+    asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)$", script, re.MULTILINE))
+    assert asked["array"].startswith("0-1")
+    assert (asked["nodes"], asked["ntasks-per-node"], asked["partition"]) == ("1", "4", "gpu")
+    assert "srun " in script
