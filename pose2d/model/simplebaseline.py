@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from pose.shapes import IO, check_shape
-from pose2d.resnet import ResNet
+from pose2d.resnet import Pointwise, ResNet
 
 HEAD_CHANNELS = 256
 STRIDE = 4  # input pixels from one heatmap cell to the next
@@ -60,7 +60,7 @@ class SimpleBaseline(ResNet):
             ]
             channels = HEAD_CHANNELS
         self.deconv_layers = nn.Sequential(*layers)
-        self.final_layer = nn.Conv2d(HEAD_CHANNELS, num_keypoints, 1)
+        self.final_layer = Pointwise(HEAD_CHANNELS, num_keypoints, bias=True)
         self._init_head(head_init)
         self.num_keypoints = num_keypoints
         self.input_size = (height, width)
