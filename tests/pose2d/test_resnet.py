@@ -88,7 +88,7 @@ def test_rows_as_images_give_the_same_convolution_and_gradients(one_thread, bias
         torch.testing.assert_close(parameter.grad, dict(plain.named_parameters())[name].grad, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tracing, which the export still uses
+@pytest.mark.filterwarnings("ignore")  # of tracing, which the export still uses
 def test_rows_stay_together_where_torch_is_fast_or_traces(one_thread, monkeypatch):
     layer = Pointwise(24, 40, False)
     seen = []
