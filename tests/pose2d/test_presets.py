@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import nn
 
 from engine import run  # registers the resolver that train.yaml uses
@@ -15,7 +16,9 @@ CONF = Path(run.__file__).parents[1] / "conf"
 @pytest.fixture(scope="module", params=["mks", "msra", "modern"])
 def preset(request):
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        return request.param, compose("train", [f"experiment=simplebaseline_coco_{request.param}"])
+        return request.param, compose(
+            "train", ["model=simplebaseline", f"experiment=simplebaseline_coco_{request.param}"]
+        )
 
 
 def expect(preset, mks, msra, modern):
@@ -34,6 +37,15 @@ def test_the_network_is_the_published_one(preset, task):
     deconvolution = task.model.deconv_layers[0].weight.detach()
     assert float(deconvolution.std()) == pytest.approx(expect(preset, 0.0088, 0.001, 0.001), rel=0.02)
     assert task.coding.heatmap_size == (64, 48)
+
+
+def test_nothing_of_the_small_recipe_stays(preset):
+    """The modern experiment is conf/task/topdown2d.yaml; the others say for themselves what they change."""
+    ours = preset[1].task
+    assert ours.keep_images == 0
+    if preset[0] == "modern":
+        assert ours == OmegaConf.load(CONF / "task" / "topdown2d.yaml")
+    assert preset[1].trainer.batch_size > 16
 
 
 def test_colours(preset, task):
