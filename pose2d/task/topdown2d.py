@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pose2d.affine import transform
+from pose.skeleton import Skeleton
+from pose2d.affine import crop_matrices, invert, transform, warp_one
 from pose2d.augment import Augmentation
 from pose2d.crop_cache import CropCache
 from pose2d.crops import CropRules, Crops
@@ -160,6 +161,30 @@ class TopDown2D:
         """{"keypoints": (B, K, 2) [image px], "scores": (B, K), the height of the peaks}."""
         keypoints, scores = self.coding.decode(self.heatmaps(batch["image"]))
         return {"keypoints": transform(keypoints, batch["to_image"]), "scores": scores}
+
+    def find(self, image: np.ndarray, box_xyxy: np.ndarray, skeleton: Skeleton) -> dict[str, Tensor]:
+        """The people of one image, outside of any dataset.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            box_xyxy: (P, 4) left, top, right, bottom of each person [px].
+            skeleton: what the K keypoints are.
+
+        Returns:
+            {"keypoints": (P, K, 2) [image px], "scores": (P, K)}.
+        """
+        self.flip_index = torch.tensor(skeleton.flip_index)
+        centre, size = self.rules.boxes(box_xyxy)
+        upright, as_it_is = np.zeros(len(centre)), np.zeros(len(centre), bool)
+        to_crop = crop_matrices(centre, size[:, 0], upright, as_it_is, self.rules.size, self.rules.aligned)
+        to_image = invert(to_crop)
+        crops = np.stack([warp_one(image, matrix, self.rules.size) for matrix in to_image])
+        batch = {
+            "image": self.normalization.apply(torch.from_numpy(crops)),
+            "to_image": torch.from_numpy(to_image.astype(np.float32)),
+        }
+        with torch.no_grad():
+            return self.predict(batch)
 
     def heatmaps(self, image: Tensor) -> Tensor:
         """(B, K, h, w) float32 for (B, 3, H, W) input, averaged with those of the mirrored input in a flip test."""
