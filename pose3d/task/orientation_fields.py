@@ -265,8 +265,13 @@ class OrientationFields:
         }
 
     def _lift(self, keypoints: Tensor, vectors: Tensor, found: Tensor, lens: Tensor) -> Tensor:
-        """(B, K, J, 3) joints in the camera frame [m], NaN where there is nobody or a joint was not found."""
-        joints = torch.full((*found.shape, 3), torch.nan, device=found.device)
+        """(B, K, J, 3) joints in the camera frame [m], NaN where there is nobody or a joint was not found.
+
+        On the host, where people were assembled: it solves in float64, which some chips cannot.
+        """
+        device = keypoints.device
+        keypoints, vectors, found, lens = (tensor.cpu() for tensor in (keypoints, vectors, found, lens))
+        joints = torch.full((*found.shape, 3), torch.nan)
         image, person = found.any(-1).nonzero(as_tuple=True)
         if len(image):
             joints[image, person] = lift_perspective(
@@ -274,13 +279,13 @@ class OrientationFields:
                 keypoints[image, person],
                 vectors[image, person],
                 found[image, person],
-                self.model.limb_lengths,  # pyright: ignore[reportArgumentType]
+                self.model.limb_lengths.cpu(),  # pyright: ignore
                 lens[image, :1].expand(-1, 2),
                 lens[image, 1:],
                 pixel_sigma=self.pixel_sigma,
                 limb_sigma=self.limb_sigma,
             ).to(joints.dtype)
-        return joints
+        return joints.to(device)
 
     def metrics(self) -> CaptureScores:
         if self.evaluated is None:
