@@ -14,6 +14,7 @@ from torch import Tensor
 from deploy.metadata import sha256
 from deploy.parity import fit
 from deploy.session import Session, open_session
+from engine.run import products_folder
 from engine.task import Task
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def compute_with(
     Args:
         task: the task around the model as it was trained.
         runtime: the kind of file.
-        file: the file, None for the one that export.py writes beside the checkpoint.
+        file: the file, None for the one that export.py writes beside the checkpoint, or in runs/ for released weights.
         checkpoint: what the model was loaded from. A file that was exported from another one is refused.
         name: of the model, for the file's name.
         device: where to compute.
@@ -37,7 +38,7 @@ def compute_with(
     """
     if runtime not in ("onnx", "om"):
         raise ValueError(f"runtime must be torch, onnx or om, got {runtime!r}.")
-    path = Path(file) if file else checkpoint.parent / f"{name}.{runtime}"
+    path = Path(file) if file else products_folder(checkpoint, name) / f"{name}.{runtime}"
     session = open_session(path, device)
     if session.metadata.get("checkpoint_sha256") != sha256(checkpoint):
         raise ValueError(
