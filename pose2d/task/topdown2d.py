@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,7 @@ from pose2d.pckh import HeadScores
 from pose2d.people import People, PeopleDataset
 from pose2d.weights import load_weights
 
+log = logging.getLogger(__name__)
 Batch = dict[str, Tensor]
 
 
@@ -138,7 +140,19 @@ class TopDown2D:
         )
         if not training:
             self.evaluated = dataset, crops
+            protocol = {"boxes": people.box_source, "people": len(people)} | self._protocol(dataset)
+            told = ", ".join(f"{name} {value}" for name, value in protocol.items() if value != "")
+            log.info("%s is measured under: %s.", self.monitor, told)
         return crops
+
+    def _protocol(self, dataset: PeopleDataset) -> dict[str, Any]:
+        return {
+            "dataset": dataset.name,
+            "input": "x".join(map(str, self.rules.size)),
+            "flip test": self.flip_test,
+            "decoding": self.coding.decoder,
+            "notes": "; ".join(dataset.notes),
+        }
 
     def _check_half_bodies(self, people: People) -> None:
         if self.augmentation and self.augmentation.half_body_probability > 0 and not people.upper:
@@ -205,13 +219,7 @@ class TopDown2D:
         if self.evaluated is None:
             raise ValueError("metrics() scores the evaluation batches made last, and none were made.")
         dataset, crops = self.evaluated
-        protocol = {
-            "dataset": dataset.name,
-            "input": "x".join(map(str, self.rules.size)),
-            "flip test": self.flip_test,
-            "decoding": self.coding.decoder,
-            "notes": "; ".join(dataset.notes),
-        }
+        protocol = self._protocol(dataset)
         if self.monitor == "pckh":
             scores = HeadScores(crops.people, protocol, crops.unreadable)
             scores.look = partial(self.look, crops)

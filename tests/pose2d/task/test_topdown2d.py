@@ -134,6 +134,15 @@ def test_what_the_network_sees_and_thinks_of_a_person_can_be_looked_at(make_task
     torch.testing.assert_close(transform(keypoints, batch["to_image"]), found, atol=1e-3, rtol=0)
 
 
+def test_the_protocol_is_told_before_the_first_score(make_task, shared_folder, read_coco, loading, caplog):
+    caplog.set_level("INFO")
+    make_task().batches(read_coco(shared_folder), False, loading(4), torch.device("cpu"))
+    told = (
+        "ap is measured under: boxes ground truth, people 7, dataset coco, input 64x64, flip test True, decoding udp."
+    )
+    assert told in caplog.messages
+
+
 def test_starting_weights_are_loaded_for_training_only(
     make_task, small_model, shared_folder, read_coco, loading, tmp_path
 ):
