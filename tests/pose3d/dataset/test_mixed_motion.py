@@ -52,7 +52,7 @@ def test_both_train_and_one_of_them_is_scored(settings):
 
 def test_a_lifter_trains_on_both_in_one_batch_and_is_scored_with_the_protocol_of_one(settings):
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("train", [*settings, "model.linear_size=16"])
+        cfg = compose("train", [*settings, "model.linear_size=16", "task.flip_augment=false"])
     task = instantiate(cfg.task, model=instantiate(cfg.model))
     dataset = instantiate(cfg.dataset)
     training = task.batches(dataset, True, Loading(64, seed=0), torch.device("cpu"))
