@@ -92,26 +92,27 @@ def mass_above(target: Tensor, means: Tensor, sigmas: Tensor, weights: Tensor, n
     return (weights * (there > here[:, None, None]).to(weights.dtype).mean(-1)).sum(-1)
 
 
-def consistent(means: Tensor, seen: Tensor) -> Tensor:
+def consistent(means: Tensor, spreads: Tensor, weights: Tensor, seen: Tensor, dimensions: int) -> Tensor:
     """Of several views of one pose, the hypotheses that agree.
 
-    In each view take the hypothesis whose distance to its nearest hypothesis in every other view is least in sum. Uses
-    neither truth nor weights: each view alone is uncertain along its own line of sight, and the views look along
-    different ones.
+    In each view take the hypothesis to which the views together give the highest density: each view alone is uncertain
+    along its own line of sight, and the views look along different ones. Uses no truth.
 
     Args:
-        means: (N, V, M, J, 3) hypotheses of V views in one common frame.
+        means: (N, V, M, J, 3) hypotheses of V views in one common frame [m].
+        spreads: (N, V, M) their standard deviations along a coordinate [m].
+        weights: (N, V, M).
         seen: (N, V) which views there are.
+        dimensions: D, how many of the 3 J coordinates the mixture is about.
 
     Returns:
         (N, J, 3) the mean of the chosen ones over the views that there are.
     """
     N, V, M = means.shape[:3]
     flat = means.flatten(1, 2).flatten(2)  # (N, VM, 3J)
-    # Root of the summed squares over joints: orders hypotheses as the mean distance does, at a matrix product's price.
-    nearest = torch.cdist(flat, flat).view(N, V, M, V, M).amin(-1)  # (N, V, M, V)
-    others = seen[:, None, :] & ~torch.eye(V, dtype=torch.bool, device=seen.device)
-    cost = (nearest * others[:, :, None]).sum(-1)
-    chosen = choose(means, cost.argmin(-1))  # (N, V, J, 3)
+    squared = torch.cdist(flat, flat).square().view(N, V * M, V, M)  # of every hypothesis to those of every view
+    density = _log_mixture(squared, spreads.unsqueeze(1), weights.unsqueeze(1), dimensions)  # (N, VM, V)
+    together = (density * seen[:, None]).sum(-1).view(N, V, M)
+    chosen = choose(means, together.argmax(-1))  # (N, V, J, 3)
     share = seen.to(means.dtype) / seen.sum(-1, keepdim=True)
     return (chosen * share[..., None, None]).sum(1)

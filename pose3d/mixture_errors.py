@@ -118,8 +118,10 @@ class MixtureErrors(FrameErrors):
 
     def _agreed(self, state: Frames) -> Tensor:
         """(n, J, 3) the pose the cameras agree on, turned into each row's own camera."""
-        index, order = state["index"], state["weights"].argsort(-1, descending=True)
+        index = state["index"]
         rotation = self.packed.rotation.cpu()[self.packed.sequence.cpu()[index]]  # (n, 3, 3) world to camera
+        # One number for all coordinates: the views' axes differ.
+        spreads, dimensions = state["sigmas"] * self.scale.mean(), self.scale.numel()
         position = torch.full((len(self.packed) + 1,), -1)  # of a row among the scored ones; the last for row -1
         position[index] = torch.arange(len(index))
         views = position[self.views()]
@@ -127,10 +129,8 @@ class MixtureErrors(FrameErrors):
         agreed = torch.empty_like(state["means"][:, 0])
         for rows in views.split(FRAMES_AT_ONCE):
             seen, flat = rows >= 0, rows.clamp(min=0)
-            # Heavier hypotheses first: they win where the views cannot tell, as where there is only one.
-            means = torch.take_along_dim(state["means"][flat], order[flat][..., None, None], dim=2)
-            world = torch.einsum("fvmjc,fvcd->fvmjd", means, rotation[flat])
-            pose = consistent(world, seen)
+            world = torch.einsum("fvmjc,fvcd->fvmjd", state["means"][flat], rotation[flat])
+            pose = consistent(world, spreads[flat], state["weights"][flat], seen, dimensions)
             own = torch.einsum("fjd,fvcd->fvjc", pose, rotation[flat])
             agreed[rows[seen]] = own[seen]
         return agreed
@@ -145,5 +145,5 @@ class MixtureErrors(FrameErrors):
             "coverage": f"truths in the densest 50 and 90 % of the mass, from one frame in {self.calibrated_every}",
         }
         if self.select == "multiview":
-            rules["multiview"] = "mean over the cameras of the hypotheses that agree"
+            rules["multiview"] = "mean over the cameras of the hypotheses that all of them together find likeliest"
         return protocol | rules

@@ -133,15 +133,42 @@ def test_views_agree_on_the_pose_that_all_of_them_hold():
         wrong[:, 1:, :, 2] += rng.normal(0, 0.3, (20, 4, 17))
         views.append(wrong[:, rng.permutation(5)] @ turn)
     means = torch.from_numpy(np.stack(views, 1))
-    agreed = consistent(means, torch.ones(20, 4, dtype=torch.bool))
+    size = (20, 4, 5)
+    weights = torch.from_numpy(rng.dirichlet([2] * 5, size[:2]))
+    agreed = consistent(means, torch.full(size, 0.1).double(), weights, torch.ones(20, 4, dtype=torch.bool), 48)
     torch.testing.assert_close(agreed, torch.from_numpy(truth))
+
+
+def test_the_chosen_hypothesis_has_the_highest_product_of_densities():
+    torch.manual_seed(0)
+    means, spreads = 0.1 * torch.randn(8, 3, 4, 5, 3), 0.05 + 0.1 * torch.rand(8, 3, 4)
+    weights = torch.randn(8, 3, 4).softmax(-1)
+    expected = torch.empty(8, 3, 5, 3)
+    for n in range(8):
+        for v in range(3):
+            totals = []
+            for m in range(4):
+                total = 0.0
+                for u in range(3):
+                    spread = Independent(Normal(means[n, u].flatten(1), spreads[n, u, :, None].expand(4, 15)), 1)
+                    views = MixtureSameFamily(Categorical(weights[n, u]), spread)
+                    total += views.log_prob(means[n, v, m].flatten()).item()
+                totals.append(total)
+            expected[n, v] = means[n, v, int(np.argmax(totals))]
+    agreed = consistent(means, spreads, weights, torch.ones(8, 3).bool(), 15)
+    torch.testing.assert_close(agreed, expected.mean(1))
 
 
 def test_views_that_are_not_there_have_no_say():
     torch.manual_seed(0)
-    means = torch.randn(6, 3, 4, 17, 3)
+    means, spreads, weights = torch.randn(6, 3, 4, 17, 3), 0.1 + torch.rand(6, 3, 4), torch.randn(6, 3, 4).softmax(-1)
     means[:, 1] = 1e6
     seen = torch.tensor([True, False, True]).expand(6, 3)
-    torch.testing.assert_close(consistent(means, seen), consistent(means[:, [0, 2]], torch.ones(6, 2).bool()))
+    some = [part[:, [0, 2]] for part in (means, spreads, weights)]
+    torch.testing.assert_close(
+        consistent(means, spreads, weights, seen, 48), consistent(*some, torch.ones(6, 2).bool(), 48)
+    )
     alone = torch.tensor([True, False, False]).expand(6, 3)
-    torch.testing.assert_close(consistent(means, alone), means[:, 0, 0])  # nothing to agree with: the first
+    far = weights[:, 0].log() - 48 * spreads[:, 0].log()  # nothing to agree with: the densest
+    expected = means[torch.arange(6), 0, far.argmax(-1)]
+    torch.testing.assert_close(consistent(100 * means, spreads, weights, alone, 48), 100 * expected)

@@ -6,6 +6,7 @@ import torch
 
 from pose import metrics
 from pose.skeleton import H36M_17
+from pose3d.mixture import log_density
 from pose3d.mixture_errors import MixtureErrors
 from pose3d.packed import pack
 from tests.pose3d.random_motion import camera, sequence
@@ -116,6 +117,7 @@ def test_several_cameras_choose_the_pose_they_agree_on():
     means, sigmas, weights = mixture(packed)
     means[:] = packed.joints[:, None]
     means[:, :4, 1:, 2] += 0.3 * torch.randn(len(packed), 4, 16)  # wrong in depth, each view along its own axis
+    sigmas[:] = 0.4
     weights[:] = torch.tensor([0.3, 0.2, 0.2, 0.2, 0.1])  # and the right one never the likeliest
     shuffle = torch.rand(len(packed), 5).argsort(-1)
     means, weights = means[torch.arange(len(packed))[:, None], shuffle], weights.gather(1, shuffle)
@@ -134,8 +136,10 @@ def test_a_camera_whose_frames_were_dropped_is_left_out_of_the_agreement():
     state = errors.frames()
     alone = (state["index"] >= 24) & (state["index"] < 40)  # their partners, rows 64..79, were dropped
     assert alone.sum() == 16
-    likely = state["weights"][alone].argmax(-1)
-    expected = state["means"][alone][torch.arange(16), likely]
+    means, sigmas, weights = (state[name][alone] for name in ("means", "sigmas", "weights"))
+    flat, every = means[:, :, 1:].flatten(2), (16, 5, 5)
+    own = log_density(flat, flat[:, None].expand(*every, -1), 0.25 * sigmas[:, None].expand(every), weights[:, None])
+    expected = means[torch.arange(16), own.argmax(-1)]
     torch.testing.assert_close(state["joints"][alone], expected, rtol=1e-4, atol=1e-5)
 
 
