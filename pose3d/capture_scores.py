@@ -59,8 +59,8 @@ class CaptureScores:
 
     def update(self, prediction: dict[str, Tensor], batch: dict[str, Tensor]) -> None:
         for row in range(min(SHOWN - len(self.shown), len(batch["index"]))):
-            one = slice(row, row + 1)
-            self.shown.append(tuple({k: v[one].cpu() for k, v in part.items()} for part in (prediction, batch)))  # pyright: ignore
+            seen, given = ({k: v[row : row + 1].cpu() for k, v in part.items()} for part in (prediction, batch))
+            self.shown.append((seen, given))
         angle, weight = limb_angles(prediction["fields"], batch, self.stride)
         row = {name: prediction[name] for name in ("keypoints", "scores", "person_scores", "joints")}
         row |= {"index": batch["index"], "angle": angle, "weight": weight}
