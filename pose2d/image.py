@@ -121,7 +121,10 @@ class Normalization:
         if self.channels == "bgr":
             crop = crop.flip(-1)
         scale, shift = _factors(self, crop.shape[2], crop.device)
-        return torch.addcmul(shift, crop.float(), scale).permute(0, 3, 1, 2)
+        pixels = crop.float()
+        # A batch is larger than the processor's cache: where it has just been made it is written over.
+        own = pixels is not crop and not torch.jit.is_tracing()
+        return torch.addcmul(shift, pixels, scale, out=pixels if own else None).permute(0, 3, 1, 2)
 
     def undo(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) input of the network back to (B, H, W, 3) uint8 RGB, to look at."""
