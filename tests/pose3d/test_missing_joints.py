@@ -78,5 +78,7 @@ def test_what_cannot_be_is_refused(count, where, message):
 
 def test_a_model_without_a_mean_cannot_have_missing_joints():
     data = dataset(sequence(40), missing_joints=MissingJoints(1, "test"))
-    with pytest.raises(ValueError, match=r"dataset.missing_joints=1 puts hidden keypoints at the mean .* Blur has none"):
+    with pytest.raises(
+        ValueError, match=r"dataset.missing_joints=1 puts hidden keypoints at the mean .* Blur has none"
+    ):
         pack_split(data, "train", Blur(), CPU)
