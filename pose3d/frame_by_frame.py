@@ -14,6 +14,9 @@ import numpy as np
 
 from pose3d.temporal import FoldedConv
 
+FEW = 16  # rows
+CACHED = 2**17  # weights that stay in a core's own cache
+
 
 class FrameByFrame:
     """The network with the activations it will need again.
@@ -102,10 +105,20 @@ class Delay:
 
 
 def product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """(N, C_in) times the transpose of (C_out, C_in)."""
-    if len(rows) == 1:
-        return (matrix @ rows[0])[None]
-    return (matrix @ rows.T).T  # BLAS prepares its left factor well, and the large one must be that
+    """(N, C_in) times the transpose of (C_out, C_in).
+
+    For a few rows BLAS spends more on preparing the matrix than on multiplying. A part of it times one row after the
+    other comes from memory once.
+    """
+    if len(rows) > FEW:
+        return rows @ matrix.T
+    outputs = np.empty((len(rows), len(matrix)), rows.dtype)
+    step = max(1, CACHED // matrix.shape[1]) if len(rows) > 1 else len(matrix)
+    for start in range(0, len(matrix), step):
+        part = matrix[start : start + step]
+        for row, output in zip(rows, outputs, strict=True):
+            np.dot(part, row, out=output[start : start + step])
+    return outputs
 
 
 def _relu(features: np.ndarray) -> np.ndarray:

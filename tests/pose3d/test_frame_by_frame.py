@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose3d.frame_by_frame import product
+from pose3d.frame_by_frame import FEW, product
 from tests.deploy.small_tasks import lifting_task, videopose3d
 
 SHAPES = [[1], [3], [3, 3, 3], [5, 3, 3], [3, 1, 5], [1, 3, 3, 3]]
@@ -31,8 +31,9 @@ def test_after_a_reset_nothing_of_the_frames_before_is_left():
         np.testing.assert_array_equal(stream.step(frame), pose)
 
 
-@pytest.mark.parametrize("rows", [1, 3])
-def test_a_product_of_one_row_or_more_is_the_product(rows):
+@pytest.mark.parametrize("rows", [1, 3, FEW, FEW + 1])
+def test_a_product_in_parts_is_the_product(rows, monkeypatch):
+    monkeypatch.setattr("pose3d.frame_by_frame.CACHED", 15)  # two of the five outputs at once
     generator = np.random.default_rng(0)
     left, matrix = generator.standard_normal((rows, 7)), generator.standard_normal((5, 7))
     np.testing.assert_allclose(product(left, matrix), np.einsum("ni,oi->no", left, matrix), atol=1e-12)
