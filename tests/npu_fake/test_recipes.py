@@ -15,7 +15,10 @@ def test_a_recipe_learns_on_the_npu_what_it_learns_on_the_cpu(recipe, precision,
     on_cpu = first_losses(make_trainer(small(recipe, f"precision={precision}"), tmp_path / "cpu"), STEPS)
     trainer = make_trainer(small(recipe, f"precision={precision}", "device=npu"), tmp_path / "npu")
     on_npu = first_losses(trainer, STEPS)
-    assert on_npu == pytest.approx(on_cpu, rel=5e-3 if precision == "fp32" else 3e-2)
+    # The first step is arithmetic alone; where a gradient is next to nothing Adam makes a whole step of its rounding.
+    assert on_npu[0] == pytest.approx(on_cpu[0], rel=1e-4 if precision == "fp32" else 1e-2)
+    share = 0.01 if precision == "fp32" else 0.03
+    assert on_npu == pytest.approx(on_cpu, rel=0, abs=share * max(map(abs, on_cpu)))
     assert trainer.captured is not None
     assert trainer.captured.replay is not None, "the step waits for the host somewhere"
 
