@@ -64,14 +64,14 @@ class CropCache:
         self.done = self._map(".done", (len(people),))
         log.info("task.cache: %s holds %d of %d people.", self.stem, int(self.done.sum()), len(people))
 
-    def _map(self, suffix: str, shape: tuple[int, ...]) -> np.memmap:
+    def _map(self, suffix: str, shape: tuple[int, ...]) -> np.ndarray:
         path = self.stem.with_suffix(suffix)
         with path.open("ab"):  # creates it without emptying it
             pass
         if path.stat().st_size != math.prod(shape):
             with path.open("r+b") as file:
                 file.truncate(math.prod(shape))  # zeros, which take no room until they are written
-        return np.memmap(path, np.uint8, "r+", shape=shape)
+        return np.asarray(np.memmap(path, np.uint8, "r+", shape=shape))  # a plain view: memmap's own indexing is slow
 
     def patch(self, row: int) -> np.ndarray:
         if not self.done[row]:
