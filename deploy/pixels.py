@@ -28,7 +28,7 @@ class PixelTask:
             )
         self.task = task
         self.inside: Normalization = normalization
-        self.model = FromPixels(task.model, normalization).eval()
+        self.model: Any = FromPixels(task.model, normalization).eval()
         io = cast("IO", task.model.io)
         ((_, (batch, _channels, height, width)),) = io.inputs.items()
         self.model.io = IO({PIXELS: (batch, height, width, 3)}, io.outputs)

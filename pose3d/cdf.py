@@ -2,7 +2,7 @@
 
 Why not cdflib, which others read the release with: it follows the counts in a file's records without a bound, so a file
 with one damaged word kept it spinning for more than 20 s or took all memory. Here every record is looked up inside the
-file, once, and every size is checked first. In the tests cdflib writes the files and is what this reader must agree with.
+file, once, and every size is checked first. In the tests cdflib writes the files, and this reader must agree with it.
 """
 
 from __future__ import annotations

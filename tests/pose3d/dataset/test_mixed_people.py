@@ -69,7 +69,8 @@ def test_the_recipe_takes_every_dataset_of_people_as_it_is(choice):
     with initialize_config_dir(version_base="1.3", config_dir=str(REPOSITORY / "conf")):
         settings = compose("train", ["model=total_capture", f"dataset={choice}"]).dataset
     module, _, name = settings._target_.rpartition(".")
-    assert set(settings) - {"_target_"} == set(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+    target = getattr(importlib.import_module(module), name)
+    assert set(settings) - {"_target_"} == set(inspect.signature(target).parameters)
 
 
 def test_photographs_and_rendered_recordings_mix_by_the_command_line_alone():
