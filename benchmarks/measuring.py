@@ -8,7 +8,7 @@ import os
 import pkgutil
 import types
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
@@ -71,7 +71,7 @@ def partner(name: str, options: argparse.Namespace, settings: Settings) -> Abstr
 
 
 def peer_side(connection: Connection, name: str, options: argparse.Namespace) -> None:
-    """In the peer's process: the same case, whose comparisons do what is asked of them."""
-    with settled(options, "device.keep_memory=false") as settings:
+    """In the peer's process: the same case, whose comparisons do what is asked of them, until nobody asks any more."""
+    with suppress(EOFError), settled(options, "device.keep_memory=false") as settings:
         for _ in case(name).run(replace(settings, partner=Requests(connection))):
             pass

@@ -20,6 +20,7 @@ from pose.metrics import mpjpe
 from pose3d.mixture import log_density
 
 BATCH = 64
+PUBLISHED = [f"trainer.batch_size={BATCH}", "model.dropout=0.5", "task.flip_augment=false"]
 HYPOTHESES, FRAMES = 5, 2000
 
 
@@ -27,8 +28,7 @@ def run(settings: Settings) -> Iterator[Row]:
     """The peer of the step is our own baseline3d step: the ratio is to stay above 1 / 1.2."""
     motion = RandomMotion(4 if settings.quick else 30, 800)
     several, one = (
-        build_trainer([f"model={name}", f"trainer.batch_size={BATCH}"], motion, settings)
-        for name in ("gmh_mdn", "baseline3d")
+        build_trainer([f"model={name}", *PUBLISHED], motion, settings) for name in ("gmh_mdn", "baseline3d")
     )
     flops = linear_training_flops(several.model, BATCH)
     yield compare(
