@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,6 +19,7 @@ from pose3d.sequence import PoseSequence
 log = logging.getLogger(__name__)
 
 JointFrame = Literal["camera", "world"]
+FRAMES_AT_ONCE = 1 << 16  # that are mirrored
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,16 +192,33 @@ def mirror_keypoints(keypoints: Tensor, mirror: Tensor, skeleton: Skeleton) -> T
     return torch.cat([mirror[..., None, None] - swapped[..., :1], swapped[..., 1:]], dim=-1)
 
 
+def _doubled(frames: Tensor, mirrored: Callable[[slice], Tensor]) -> Tensor:
+    """(2 N, ...) the frames (N, ...), and behind them what `mirrored` makes of some of them at a time.
+
+    All at once would hold a third and a fourth copy for a moment: most of a gigabyte for all of Human3.6M.
+    """
+    count = len(frames)
+    both = frames.new_empty((2 * count, *frames.shape[1:]))
+    both[:count] = frames
+    for start in range(0, count, FRAMES_AT_ONCE):
+        both[count + start : count + start + FRAMES_AT_ONCE] = mirrored(slice(start, start + FRAMES_AT_ONCE))
+    return both
+
+
 def with_mirror_image(packed: Packed) -> Packed:
     """The frames, and behind them their mirror images."""
     intrinsics = mirror_intrinsics(packed.intrinsics)
     intrinsics[:, 2] += packed.mirror  # the centre is negated; in pixels the mirror is the picture's right edge
-    keypoints = mirror_keypoints(packed.keypoints, packed.mirror[packed.sequence], packed.input_skeleton)
     root = packed.root * torch.tensor([-1.0, 1.0, 1.0], device=packed.device)
+
+    def keypoints(rows: slice) -> Tensor:
+        edges = packed.mirror[packed.sequence[rows]]
+        return mirror_keypoints(packed.keypoints[rows], edges, packed.input_skeleton)
+
     return replace(
         packed,
-        keypoints=torch.cat([packed.keypoints, keypoints]),
-        joints=torch.cat([packed.joints, mirror(packed.joints, packed.output_skeleton)]),
+        keypoints=_doubled(packed.keypoints, keypoints),
+        joints=_doubled(packed.joints, lambda rows: mirror(packed.joints[rows], packed.output_skeleton)),
         root=torch.cat([packed.root, root]),
         start=torch.cat([packed.start, packed.start + len(packed)]),
         end=torch.cat([packed.end, packed.end + len(packed)]),

@@ -24,7 +24,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 began = time.process_time(), time.perf_counter()
-root, cache = sys.argv[1:]
+root, cache, flip = sys.argv[1:]
 dataset = H36MCDF(root, None, h36m.SUBJECTS[:5], h36m.SUBJECTS[5:], None, 1, False, (), cache, 0, "both")
 views = {split: dataset.sequences(split) for split in ("train", "validation")}
 frames = {split: sum(map(len, sequences)) for split, sequences in views.items()}
@@ -33,7 +33,7 @@ found |= {"cpu": time.process_time() - began[0], "wall": time.perf_counter() - b
 del views
 model = baseline3d()
 packed = pack_split(dataset, "train", model, torch.device("cpu"))
-batches = training_batches(packed, model, Loading(64, seed=0), torch.device("cpu"))
+batches = training_batches(packed, model, Loading(64, seed=0), torch.device("cpu"), flip=flip == "mirrored")
 next(iter(batches.epoch(0)))
 print(json.dumps(found | {"samples": len(packed), "packed": peak()}))
 """
@@ -47,8 +47,8 @@ def smooth(frames: int, seed: int) -> np.ndarray:
     return np.round(few[first] * (1 - weight) + few[first + 1] * weight, 3)
 
 
-def read(root, cache) -> dict:
-    command = [sys.executable, "-c", READ, str(root), str(cache)]
+def read(root, cache, flip: str) -> dict:
+    command = [sys.executable, "-c", READ, str(root), str(cache), flip]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -64,10 +64,10 @@ def test_all_of_human36m_is_read_once_and_then_mapped_in_less_than_2_gib(tmp_pat
             folder = root / subject / "MyPoseFeatures" / "D3_Positions"
             write_cdf(folder / f"{take}.cdf", smooth(int(frames), number), compress=1)
     write_metadata(root / "metadata.xml")
-    first, second = (read(root, tmp_path / "cache") for _ in range(2))
+    first, second, mirrored = (read(root, tmp_path / "cache", flip) for flip in ("", "", "mirrored"))
     with capsys.disabled():
-        print(f"\nfrom CDF: {first}\nfrom the cache: {second}")
-    for found in (first, second):
+        print(f"\nfrom CDF: {first}\nfrom the cache: {second}\nwith mirror images: {mirrored}")
+    for found in (first, second, mirrored):
         assert found["frames"] == {"train": 1_559_752, "validation": 550_644}
         assert found["samples"] == 1_559_752
         assert max(found["read"], found["packed"]) < 2.0  # GiB
