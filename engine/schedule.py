@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -94,11 +95,17 @@ class PerEpoch(Schedule):
 
 
 class MultiStep(Schedule):
-    """Multiplied by `decay` when each epoch of `milestones` begins."""
+    """Multiplied by `decay` at each of `milestones`.
+
+    Args:
+        unit: what milestones count: "epoch" (when that one begins) or "step" (when so many are done), for training that
+            counts iterations.
+    """
 
     def __init__(
         self,
         milestones: Sequence[int],
+        unit: Literal["epoch", "step"],
         decay: float,
         warmup_steps: int,
         batchnorm_momentum: Sequence[float] | None,
@@ -106,26 +113,10 @@ class MultiStep(Schedule):
         super().__init__(warmup_steps, batchnorm_momentum)
         if list(milestones) != sorted(set(milestones)):
             raise ValueError(f"schedule.milestones must rise, got {list(milestones)}.")
-        self.milestones, self.decay = milestones, decay
+        if unit not in ("epoch", "step"):
+            raise ValueError(f"schedule.unit must be epoch or step, got {unit}.")
+        self.milestones, self.unit, self.decay = milestones, unit, decay
 
     def factor(self, step: int, epoch: int) -> float:
-        return self.decay ** sum(epoch >= milestone for milestone in self.milestones)
-
-
-class AtSteps(Schedule):
-    """Multiplied by `decay` after each step count of `milestones`: for training that counts iterations, not epochs."""
-
-    def __init__(
-        self,
-        milestones: Sequence[int],
-        decay: float,
-        warmup_steps: int,
-        batchnorm_momentum: Sequence[float] | None,
-    ) -> None:
-        super().__init__(warmup_steps, batchnorm_momentum)
-        if list(milestones) != sorted(set(milestones)):
-            raise ValueError(f"schedule.milestones must rise, got {list(milestones)}.")
-        self.milestones, self.decay = milestones, decay
-
-    def factor(self, step: int, epoch: int) -> float:
-        return self.decay ** sum(step >= milestone for milestone in self.milestones)
+        done = epoch if self.unit == "epoch" else step
+        return self.decay ** sum(done >= milestone for milestone in self.milestones)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from engine.schedule import AtSteps, Exponential, MultiStep, PerEpoch, Schedule
+from engine.schedule import Exponential, MultiStep, PerEpoch, Schedule
 
 PLAIN = {"warmup_steps": 0, "batchnorm_momentum": None}
 STEPS_PER_EPOCH, EPOCHS = 7, 6
@@ -40,7 +40,7 @@ def test_per_epoch_equals_torchs_exponential():
 
 def test_multi_step_equals_torchs():
     expected = torch_rates(lambda o: lr_scheduler.MultiStepLR(o, [2, 5], 0.1))
-    assert rates(MultiStep([2, 5], 0.1, **PLAIN)) == pytest.approx(expected)
+    assert rates(MultiStep([2, 5], "epoch", 0.1, **PLAIN)) == pytest.approx(expected)
 
 
 def test_exponential_is_continuous_in_the_step():
@@ -89,8 +89,8 @@ def test_batchnorm_momentum_decays_from_first_to_last():
             "batchnorm_momentum must be null or [first, last], both positive, got [0.1]",
         ),
         (lambda: Schedule(0, [0.1, 0.0]), "both positive, got [0.1, 0.0]"),
-        (lambda: AtSteps([5, 2], 0.1, **PLAIN), "schedule.milestones must rise, got [5, 2]."),
-        (lambda: MultiStep([5, 2], 0.1, **PLAIN), "schedule.milestones must rise, got [5, 2]."),
+        (lambda: MultiStep([5, 2], "step", 0.1, **PLAIN), "schedule.milestones must rise, got [5, 2]."),
+        (lambda: MultiStep([2, 5], "hour", 0.1, **PLAIN), "schedule.unit must be epoch or step, got hour."),
     ],
 )
 def test_wrong_settings_are_named(make, message):
@@ -99,5 +99,5 @@ def test_wrong_settings_are_named(make, message):
 
 
 def test_at_steps_drops_after_so_many_steps_whatever_the_epoch():
-    schedule = AtSteps([3, 5], 0.1, **PLAIN)
+    schedule = MultiStep([3, 5], "step", 0.1, **PLAIN)
     assert [schedule.rate(step, epoch=9) for step in range(6)] == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01])
