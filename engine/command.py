@@ -75,7 +75,7 @@ def explanation(error: Exception, hints: list[str]) -> str | None:
     """What the user can act on, as sentences; None where only a traceback helps.
 
     What this project raises with a message, and what Hydra says of a command line, is meant for the user. What a
-    library raises was not foreseen.
+    library raises was not foreseen, also where it has no Python frames of its own: torch on shapes that do not fit.
 
     Args:
         error: what ended the command.
@@ -88,9 +88,9 @@ def explanation(error: Exception, hints: list[str]) -> str | None:
         cause = cause.__cause__
     if isinstance(cause, HydraException):
         return f"{cause}\n{cause.__cause__}" if cause.__cause__ else str(cause)
-    *_, (frame, _) = traceback.walk_tb(cause.__traceback__)
-    file = Path(frame.f_code.co_filename)
-    ours = file.is_relative_to(ROOT) and "site-packages" not in file.parts
+    last = traceback.extract_tb(cause.__traceback__)[-1]
+    file = Path(last.filename)
+    ours = file.is_relative_to(ROOT) and "site-packages" not in file.parts and (last.line or "").startswith("raise")
     if not (ours and isinstance(cause, TOLD)):
         return None
     return f"{cause}\n({type(cause).__name__}; {FULL_ERROR}=1 shows where it was raised.)"

@@ -13,10 +13,12 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 
 from engine.command import explanation, suggestions
+from engine.limits import check_counts
 
 SMALL = (
     "device=cpu", "dataset=synthetic", "dataset.train_subjects=1", "dataset.validation_subjects=1",
@@ -108,6 +110,8 @@ def test_what_nobody_foresaw_keeps_its_traceback():
 
     assert explanation(fail(lambda: {}["x"]), []) is None  # a KeyError is a bug wherever it comes from
     assert explanation(fail(lambda: json.loads("{")), []) is None  # a ValueError from inside a library
+    assert explanation(fail(lambda: torch.ones(2) @ torch.ones(3)), []) is None  # from C: the last frame is ours
+    assert "trainer.epochs must be a whole number" in (explanation(fail(lambda: check_counts(epochs=0)), []) or "")
 
 
 def test_a_sweep_trains_each_job_as_if_alone_and_ends_in_a_table(run, tmp_path):
