@@ -36,16 +36,8 @@ def main(cfg: DictConfig) -> float:
         metrics, scores = evaluate(task, batches, device, world)
         if world.rank == 0:
             folder = Path(cfg.output or products_folder(path, state["choices"]["model"]))
-            print(
-                report(
-                    metrics,
-                    folder,
-                    where,
-                    path,
-                    describe_weights(state, path),
-                    OmegaConf.to_container(config, resolve=True),
-                )
-            )
+            settings = OmegaConf.to_container(config, resolve=True)
+            print(report(metrics, folder, where, path, describe_weights(state, path), settings))
             if cfg.predictions:
                 write_predictions(Path(cfg.predictions), metrics)
             if cfg.pictures or cfg.frames:
