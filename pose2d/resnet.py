@@ -108,32 +108,35 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, norm: partial[nn
 class ResNet(nn.Module):
     """The trunk without pooling and classifier: (B, 3, H, W) to (B, C, H / 32, W / 32).
 
-    C is `out_channels`: 512 for depths 18 and 34, 2048 above.
+    C is `out_channels`: 512 for depths 18 and 34, 2048 above, at the usual width.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
         bn_eps: added to the variance in every BatchNorm.
         bn_momentum: weight of the new batch in the running statistics (1 - TensorFlow's decay).
+        width: channels of the first stage; 64 is He et al.'s, fewer are for small machines.
     """
 
-    def __init__(self, depth: int, bn_eps: float, bn_momentum: float) -> None:
+    def __init__(self, depth: int, bn_eps: float, bn_momentum: float, width: int = 64) -> None:
         super().__init__()
         if depth not in _STAGES:
             raise ValueError(f"A ResNet has depth {', '.join(map(str, _STAGES))}, got model.depth={depth}.")
         kind, blocks = _STAGES[depth]
+        if width < 1:
+            raise ValueError(f"A ResNet's first stage has 1 channel at least, got model.trunk_channels={width}.")
         block = Bottleneck if kind == "bottleneck" else BasicBlock
         norm = partial(nn.BatchNorm2d, eps=bn_eps, momentum=bn_momentum)
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = norm(64)
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = norm(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        channels = 64
+        channels = width
         for stage, count in enumerate(blocks):
-            width = 64 * 2**stage
+            inner = width * 2**stage
             layers = []
             for index in range(count):
-                layers.append(block(channels, width, 2 if stage > 0 and index == 0 else 1, norm))
-                channels = width * block.expansion
+                layers.append(block(channels, inner, 2 if stage > 0 and index == 0 else 1, norm))
+                channels = inner * block.expansion
             setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
         self.out_channels = channels
         for module in self.modules():

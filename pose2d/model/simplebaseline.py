@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from pose.shapes import IO, check_shape
 from pose2d.resnet import Pointwise, ResNet
 
-HEAD_CHANNELS = 256
 STRIDE = 4  # input pixels from one heatmap cell to the next
 
 
@@ -26,6 +25,8 @@ class SimpleBaseline(ResNet):
         depth: of the trunk: 18, 34, 50, 101 or 152.
         num_keypoints: K.
         height, width: of the input [px], multiples of 32.
+        trunk_channels, deconv_channels: of the trunk's first stage and of the transposed convolutions; 64 and 256 are
+            published, fewer are for small machines.
         bn_eps, bn_momentum: of every BatchNorm, in PyTorch's terms.
         head_init: "normal" draws the head's weights from N(0, 0.001) (microsoft); "tf" draws the transposed
             convolutions from a normal of deviation 0.01 cut at two deviations and the last layer from
@@ -38,11 +39,15 @@ class SimpleBaseline(ResNet):
         num_keypoints: int,
         height: int,
         width: int,
+        trunk_channels: int,
+        deconv_channels: int,
         bn_eps: float,
         bn_momentum: float,
         head_init: Literal["normal", "tf"],
     ) -> None:
-        super().__init__(depth, bn_eps, bn_momentum)
+        super().__init__(depth, bn_eps, bn_momentum, trunk_channels)
+        if deconv_channels < 1:
+            raise ValueError(f"model.deconv_channels must be at least 1, got {deconv_channels}.")
         if height % 32 or width % 32 or min(height, width) < 32:
             raise ValueError(
                 f"A ResNet divides its input by 32: model.height and model.width must be multiples of 32, "
@@ -54,13 +59,13 @@ class SimpleBaseline(ResNet):
         channels = self.out_channels
         for _ in range(3):
             layers += [
-                nn.ConvTranspose2d(channels, HEAD_CHANNELS, 4, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(HEAD_CHANNELS, eps=bn_eps, momentum=bn_momentum),
+                nn.ConvTranspose2d(channels, deconv_channels, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(deconv_channels, eps=bn_eps, momentum=bn_momentum),
                 nn.ReLU(inplace=True),
             ]
-            channels = HEAD_CHANNELS
+            channels = deconv_channels
         self.deconv_layers = nn.Sequential(*layers)
-        self.final_layer = Pointwise(HEAD_CHANNELS, num_keypoints, bias=True)
+        self.final_layer = Pointwise(deconv_channels, num_keypoints, bias=True)
         self._init_head(head_init)
         self.num_keypoints = num_keypoints
         self.input_size = (height, width)

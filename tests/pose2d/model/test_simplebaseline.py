@@ -69,3 +69,16 @@ def test_sizes_that_do_not_divide_are_refused_with_their_values(small_model):
         small_model()(torch.zeros(1, 3, 64, 32))
     with pytest.raises(ValueError, match="normal or tf, got xavier"):
         small_model(head_init="xavier")
+
+
+def test_fewer_channels_keep_the_names_and_make_every_layer_narrower(small_model):
+    whole, narrow = small_model(), small_model(trunk_channels=16, deconv_channels=24)
+    assert set(narrow.state_dict()) == set(whole.state_dict())
+    shapes = {name: tuple(narrow.get_parameter(f"{name}.weight").shape) for name in ("conv1", "layer4.1.conv2")}
+    assert shapes == {"conv1": (16, 3, 7, 7), "layer4.1.conv2": (128, 128, 3, 3)}
+    assert narrow.deconv_layers[0].weight.shape == (128, 24, 4, 4)
+    assert narrow(torch.zeros(1, 3, 64, 64)).shape == (1, 17, 16, 16)
+    with pytest.raises(ValueError, match="1 channel at least, got model.trunk_channels=0"):
+        small_model(trunk_channels=0)
+    with pytest.raises(ValueError, match="model.deconv_channels must be at least 1, got 0"):
+        small_model(deconv_channels=0)
