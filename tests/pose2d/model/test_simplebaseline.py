@@ -78,7 +78,7 @@ def test_fewer_channels_keep_the_names_and_make_every_layer_narrower(small_model
     assert shapes == {"conv1": (16, 3, 7, 7), "layer4.1.conv2": (128, 128, 3, 3)}
     assert narrow.deconv_layers[0].weight.shape == (128, 24, 4, 4)
     assert narrow(torch.zeros(1, 3, 64, 64)).shape == (1, 17, 16, 16)
-    with pytest.raises(ValueError, match="1 channel at least, got model.trunk_channels=0"):
+    with pytest.raises(ValueError, match=r"1 channel at least, got model\.trunk_channels=0"):
         small_model(trunk_channels=0)
-    with pytest.raises(ValueError, match="model.deconv_channels must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"model\.deconv_channels must be at least 1, got 0"):
         small_model(deconv_channels=0)
