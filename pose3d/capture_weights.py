@@ -27,7 +27,8 @@ from pose2d.weights import read_weights
 
 log = logging.getLogger(__name__)
 _OPENPOSE_OUTPUTS = 38 + 19
-_MINE = re.compile(r"(conv\d_\d(_CPM)?(_L[12])?|Mconv\d_stage\d_L[12])\.(weight|bias)|limb_lengths")
+_KINDS = "weight|bias|running_mean|running_var|num_batches_tracked"  # the last three of a BatchNorm alone
+_MINE = re.compile(rf"(conv\d_\d(_CPM)?(_L[12])?|Mconv\d_stage\d_L[12])(_norm)?\.({_KINDS})|limb_lengths")
 _TF = re.compile(r"(?:CPM/)?(\w+)/(weights|biases)")
 _FRONT = (
     "conv1_1", "conv1_2", "pool", "conv2_1", "conv2_2", "pool", "conv3_1", "conv3_2", "conv3_3", "conv3_4", "pool",

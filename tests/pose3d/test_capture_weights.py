@@ -7,7 +7,7 @@ import torch
 from pose3d.capture_weights import load_capture_weights
 from pose3d.model.total_capture import TotalCapture
 
-NARROW = {"part": "body", "num_stages": 2, "width": 0.125, "init": "he", "enlarged": False}
+NARROW = {"part": "body", "num_stages": 2, "width": 0.125, "norm": "none", "init": "he", "enlarged": False}
 
 
 def network(seed: int, **changes) -> TotalCapture:

@@ -47,7 +47,7 @@ class Oracle(nn.Module):
 
 
 def small_model(part: str = "body", enlarged: bool = False) -> TotalCapture:
-    return TotalCapture(part=part, num_stages=2, width=0.125, init="he", enlarged=enlarged)
+    return TotalCapture(part=part, num_stages=2, width=0.125, norm="none", init="he", enlarged=enlarged)
 
 
 def make_task(model: nn.Module | None = None, **changes) -> OrientationFields:
