@@ -5,6 +5,8 @@ Poses are those of the motion generator and free ones; figures, light and scener
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pose.skeleton import get_skeleton
@@ -20,16 +22,30 @@ from pose3d.performance import perform
 from pose3d.rendered_people import Person, annotated_scenes
 
 POSES_PER_BODY = 24
+_H36M = get_skeleton("h36m_17")
+_LEFT_HIP, _RIGHT_HIP = _H36M.index("left_hip"), _H36M.index("right_hip")
 
 
 class Crowds:
     """Implements `pose3d.rendered_people.Stage`: one to three people anywhere, a function of (seed, split, index)."""
 
-    def __init__(self, seed: int, split: Split, count: int, height: int, width: int, poses: np.ndarray) -> None:
+    def __init__(
+        self,
+        seed: int,
+        split: Split,
+        count: int,
+        height: int,
+        width: int,
+        poses: np.ndarray,
+        turned: float,
+        sizes: Sequence[float],
+        occluded: float,
+    ) -> None:
         self.key = (seed, int(split == "validation"))
         self.count = count
         self.height, self.width = height, width
         self.poses = poses
+        self.turned, self.sizes, self.occluded = np.radians(turned), np.log(sizes), occluded
 
     def __len__(self) -> int:
         return self.count
@@ -44,12 +60,15 @@ class Crowds:
         lens = Lens(focal, (self.width / 2 - 0.5, self.height / 2 - 0.5), self.height, self.width)
         tilt = np.radians(np.clip(rng.normal(8, 14), -25, 60))
         roll = np.radians(rng.normal(0, 7))
-        size = self.height * np.exp(rng.uniform(np.log(0.4), np.log(1.5)))  # of the first person, standing
+        size = self.height * np.exp(rng.uniform(*self.sizes))  # of the first person, standing
         people = []
         for number in range(1 + int(rng.choice(3, p=[0.62, 0.26, 0.12]))):
             joints = self.poses[rng.integers(len(self.poses))].astype(np.float64)
-            turned = (joints - joints.mean(axis=0)) @ rotation(np.array([[0.0, 0.0, rng.uniform(-np.pi, np.pi)]]))[0].T
-            camera = turned[:, [1, 2, 0]] * [-1.0, -1.0, 1.0]  # left, up, away to right, down, away
+            left = joints[_LEFT_HIP] - joints[_RIGHT_HIP]
+            towards_camera = np.pi - np.arctan2(-left[0], left[1])  # forward is (y, -x) of left
+            turn = towards_camera + rng.normal(scale=self.turned)
+            turned = (joints - joints.mean(axis=0)) @ rotation(np.array([[0.0, 0.0, turn]]))[0].T
+            camera = turned[:, [1, 2, 0]] * [-1.0, -1.0, 1.0]  # away, left, up to right, down, away
             camera = camera @ rotation(np.array([[0.0, tilt, roll]]))[0].T  # about the camera's x and z
             depth = focal * 1.7 / size * (rng.uniform(0.75, 1.6) if number else 1.0)
             low, high = (0.25, 0.75) if number == 0 else (-0.05, 1.05)
@@ -57,7 +76,7 @@ class Crowds:
             if number:
                 place[1] = self.height * rng.uniform(0.3, 0.7)
             shift = np.append((place - np.array(lens.centre)) / focal, 1.0) * max(depth, 1.4)
-            people.append(Person(camera + shift, draw_look(rng), bool(rng.random() < 0.3)))
+            people.append(Person(camera + shift, draw_look(rng), bool(rng.random() < self.occluded)))
         people.sort(key=lambda person: -float(person.joints[:, 2].mean()))
         return lens, people
 
@@ -71,6 +90,9 @@ class SyntheticPeople:
         height, width: of an image [px], multiples of 8.
         bodies: how many people's proportions and motions poses are taken from, in each split.
         free_poses: share of poses that belong to no action.
+        turned: standard deviation of how far people turn away from the camera [degrees]; hundreds are any way.
+        sizes: least and largest height of an image's first person, standing, relative to the image's.
+        occluded: share of people with something in front of them.
     """
 
     name = "synthetic_people"
@@ -84,6 +106,9 @@ class SyntheticPeople:
         width: int,
         bodies: int,
         free_poses: float,
+        turned: float,
+        sizes: Sequence[float],
+        occluded: float,
     ) -> None:
         counts = {"train_images": train_images, "validation_images": validation_images, "bodies": bodies}
         for key, value in counts.items():
@@ -93,13 +118,18 @@ class SyntheticPeople:
             raise ValueError(
                 f"dataset.height and dataset.width must be multiples of 8 from 64 on, got {height} and {width}."
             )
-        if not 0 <= free_poses <= 1:
-            raise ValueError(f"dataset.free_poses must be in 0..1, got {free_poses}.")
+        for key, share in {"free_poses": free_poses, "occluded": occluded}.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"dataset.{key} must be in 0..1, got {share}.")
+        if turned < 0:
+            raise ValueError(f"dataset.turned must be 0 degrees or more, got {turned}.")
+        if len(sizes) != 2 or not 0.1 <= sizes[0] <= sizes[1]:
+            raise ValueError(f"dataset.sizes must be two rising numbers from 0.1 on, got {list(sizes)}.")
         self.seed = seed
         self.counts = {"train": train_images, "validation": validation_images}
         self.height, self.width = height, width
         self.bodies = bodies
-        self.free_poses = free_poses
+        self.free_poses, self.turned, self.sizes, self.occluded = free_poses, turned, tuple(sizes), occluded
         self.skeleton = get_skeleton("coco_17")
         self.notes = ("rendered people, no photographs",)
 
@@ -120,6 +150,7 @@ class SyntheticPeople:
         return np.concatenate(collected).astype(np.float32)
 
     def people(self, split: Split) -> People:
+        look = (self.turned, self.sizes, self.occluded)
         return annotated_scenes(
-            Crowds(self.seed, split, self.counts[split], self.height, self.width, self.poses(split))
+            Crowds(self.seed, split, self.counts[split], self.height, self.width, self.poses(split), *look)
         )

@@ -21,7 +21,16 @@ J = {name: index for index, name in enumerate(BODY.joints)}
 
 def drawn(images: int = 3):
     dataset = SyntheticPeople(
-        seed=3, train_images=images, validation_images=1, height=96, width=96, bodies=1, free_poses=0.5
+        seed=3,
+        train_images=images,
+        validation_images=1,
+        height=96,
+        width=96,
+        bodies=1,
+        free_poses=0.5,
+        turned=360.0,
+        sizes=(0.4, 1.5),
+        occluded=0.3,
     )
     return dataset.people("train")
 

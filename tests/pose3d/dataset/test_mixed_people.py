@@ -18,7 +18,18 @@ from tests.pose3d.task.test_orientation_fields import make_task
 
 
 def rendered() -> Any:
-    return SyntheticPeople(seed=1, train_images=5, validation_images=2, height=96, width=96, bodies=1, free_poses=0.5)
+    return SyntheticPeople(
+        seed=1,
+        train_images=5,
+        validation_images=2,
+        height=96,
+        width=96,
+        bodies=1,
+        free_poses=0.5,
+        turned=360.0,
+        sizes=(0.4, 1.5),
+        occluded=0.3,
+    )
 
 
 def test_both_are_there_with_numbers_of_their_own_and_each_pixel_where_it_belongs():

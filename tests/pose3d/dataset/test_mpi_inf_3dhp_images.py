@@ -121,7 +121,16 @@ def test_valid_test_frames_are_scored_at_the_people_s_own_or_one_size(root):
 def test_real_people_in_3d_and_rendered_ones_teach_each_what_their_source_labels(root):
     """One is not taught that a face is empty because the other has labels for it."""
     rendered: Any = SyntheticPeople(
-        seed=1, train_images=20, validation_images=2, height=96, width=96, bodies=1, free_poses=0.5
+        seed=1,
+        train_images=20,
+        validation_images=2,
+        height=96,
+        width=96,
+        bodies=1,
+        free_poses=0.5,
+        turned=360.0,
+        sizes=(0.4, 1.5),
+        occluded=0.3,
     )
     dataset: Any = MixedPeople(rendered, read(root), "spatial")
     task = make_task(size=64)

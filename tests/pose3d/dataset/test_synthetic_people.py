@@ -91,14 +91,27 @@ def test_keypoints_are_projections_of_the_joints_in_3d(people):
         np.testing.assert_allclose(points[labelled], people.keypoints[row][labelled], atol=1e-6)
 
 
-def test_people_mostly_stand_on_their_feet_and_face_all_ways(people):
-    names = people.skeleton.joints
-    upright = people.keypoints[:, names.index("nose"), 1] < people.keypoints[:, names.index("left_foot"), 1]
-    facing = (
-        people.keypoints[:, names.index("left_shoulder"), 0] > people.keypoints[:, names.index("right_shoulder"), 0]
-    )
-    assert upright.mean() > 0.6
-    assert 0.2 < facing.mean() < 0.8
+def test_people_mostly_stand_on_their_feet_and_face_the_camera_as_much_as_they_are_told_to(settings):
+    facing = {}
+    for turned in (0.0, 60.0, 720.0):
+        people = SyntheticPeople(**(settings | {"turned": turned, "free_poses": 0.0})).people("train")
+        names, joints = people.skeleton.joints, people.keypoints[:, :, 0]
+        upright = people.keypoints[:, names.index("nose"), 1] < people.keypoints[:, names.index("left_foot"), 1]
+        assert upright.mean() > 0.6
+        facing[turned] = (joints[:, names.index("left_hip")] > joints[:, names.index("right_hip")]).mean()
+    assert facing[0.0] > 0.95
+    assert 0.7 < facing[60.0] < 1
+    assert 0.2 < facing[720.0] < 0.8
+
+
+def test_the_first_person_is_as_large_as_asked_and_things_stand_before_as_many_as_asked(settings):
+    wanted = {"sizes": (0.5, 0.5), "occluded": 1.0, "turned": 0.0, "free_poses": 0.0}
+    stage = SyntheticPeople(**(settings | wanted)).people("train").images.stage
+    lens, people = stage.scene(0)
+    # 1.7 m away from the middle are half an image high, for the first person or, where there are more, for one of them.
+    heights = [lens.focal * 1.7 / person.joints[:, 2].mean() for person in people]
+    assert np.abs(np.array(heights) - 64).min() < 0.5
+    assert all(person.occluded for index in range(8) for person in stage.scene(index)[1])
 
 
 def test_free_poses_keep_bones_and_vary(settings):
@@ -121,6 +134,9 @@ def test_free_poses_keep_bones_and_vary(settings):
         ({"train_images": 0}, "dataset.train_images=0 must be at least 1"),
         ({"height": 100}, "multiples of 8 from 64 on, got 100 and 160"),
         ({"free_poses": 1.2}, r"dataset.free_poses must be in 0..1, got 1.2"),
+        ({"occluded": -0.1}, r"dataset.occluded must be in 0..1, got -0.1"),
+        ({"turned": -1.0}, "dataset.turned must be 0 degrees or more, got -1.0"),
+        ({"sizes": [0.9, 0.4]}, r"dataset.sizes must be two rising numbers from 0.1 on, got \[0.9, 0.4\]"),
     ],
 )
 def test_wrong_settings_are_refused(settings, wrong, message):

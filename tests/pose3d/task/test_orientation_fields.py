@@ -59,7 +59,16 @@ def make_task(model: nn.Module | None = None, **changes) -> OrientationFields:
 
 def rendered(images: int = 6) -> Any:
     return SyntheticPeople(
-        seed=1, train_images=images, validation_images=images, height=208, width=208, bodies=4, free_poses=0.3
+        seed=1,
+        train_images=images,
+        validation_images=images,
+        height=208,
+        width=208,
+        bodies=4,
+        free_poses=0.3,
+        turned=360.0,
+        sizes=(0.4, 1.5),
+        occluded=0.3,
     )
 
 
