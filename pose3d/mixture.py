@@ -28,19 +28,31 @@ def log_density(target: Tensor, means: Tensor, sigmas: Tensor, weights: Tensor) 
     Returns:
         (...) in nats.
     """
+    return log_parts(target, means, sigmas, weights).logsumexp(-1)
+
+
+def log_parts(target: Tensor, means: Tensor, sigmas: Tensor, weights: Tensor) -> Tensor:
+    """(..., M) log of weight_m N(target; mean_m, sigma_m^2 I); arguments as of `log_density`.
+
+    Their softmax is the share that each hypothesis has in the target, the responsibility of expectation-maximisation.
+    """
     squared = (target.unsqueeze(-2) - means).square().sum(-1)
-    return _log_mixture(squared, sigmas, weights, target.shape[-1])
+    return _log_parts(squared, sigmas, weights, target.shape[-1])
 
 
-def _log_mixture(squared: Tensor, sigmas: Tensor, weights: Tensor, dimensions: int) -> Tensor:
-    """`log_density` from the squared distances (..., M) to the means."""
+def _log_parts(squared: Tensor, sigmas: Tensor, weights: Tensor, dimensions: int) -> Tensor:
+    """`log_parts` from the squared distances (..., M) to the means."""
     sigmas = sigmas.clamp(min=SIGMA_FLOOR)
-    exponents = (
+    return (
         weights.clamp(min=WEIGHT_FLOOR).log()
         - dimensions * (sigmas.log() + 0.5 * math.log(2 * math.pi))
         - squared / (2 * sigmas.square())
     )
-    return exponents.logsumexp(-1)
+
+
+def _log_mixture(squared: Tensor, sigmas: Tensor, weights: Tensor, dimensions: int) -> Tensor:
+    """`log_density` from the squared distances (..., M) to the means."""
+    return _log_parts(squared, sigmas, weights, dimensions).logsumexp(-1)
 
 
 def log_prior(weights: Tensor, concentration: float) -> Tensor:

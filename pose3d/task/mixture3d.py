@@ -7,9 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from pose3d.annealing import Annealed
 from pose3d.lifter import Lifter
 from pose3d.missing_joints import Hide
-from pose3d.mixture import log_density, log_prior
+from pose3d.mixture import log_parts, log_prior
 from pose3d.mixture_errors import MixtureErrors, Select
 from pose3d.packed import Packed
 from pose3d.sequence import MotionDataset
@@ -28,9 +29,14 @@ class Mixture3D:
     Args:
         model: the lifter.
         prior: concentration of the Dirichlet prior, 2 in the source; null for none ("mdm_5" was trained so).
-        relaxation: weight of half the squared error of every hypothesis, added to the loss; 0 in the source. The
-            likelihood teaches a frame to its nearest hypothesis alone, so that some stay behind; this teaches all of
-            them a little (Rupprecht et al., "Learning in an uncertain world", ICCV 2017).
+        distance: weight of the distances of the joints [standardised, summed], of each hypothesis by its share in the
+            frame, added to the loss; 0 in the source. The likelihood judges by squares; scores are mean distances.
+        temperature: at which annealing begins; 1 in the source. Likelihoods over 48 coordinates are so peaked that a
+            frame teaches its nearest hypothesis alone, and hypotheses that begin badly stay unused. A temperature T
+            takes T log sum_m exp(log p_m / T) in place of the logarithm of the likelihood, so that hypotheses share a
+            frame and part from each other as T falls (deterministic annealing: Rose, Proceedings of the IEEE 86(11),
+            1998). At T = 1 it is the source's loss.
+        annealing_epochs: over which the temperature falls to 1, by the same factor in every step.
         flip_augment: every training sample comes mirrored, too.
         select: which pose stands for the frame in pictures and files: "likely", or "multiview", the one on which the
             cameras of a take agree; "multiview" is then also a column of the table.
@@ -46,7 +52,9 @@ class Mixture3D:
         model: Lifter,
         *,
         prior: float | None,
-        relaxation: float,
+        distance: float,
+        temperature: float,
+        annealing_epochs: float,
         flip_augment: bool,
         select: Select,
         by_subject: bool,
@@ -64,15 +72,21 @@ class Mixture3D:
             )
         if prior is not None and prior <= 0:
             raise ValueError(f"task.prior must be null or a positive concentration, got {prior}.")
-        if relaxation < 0:
-            raise ValueError(f"task.relaxation must not be negative, got {relaxation}.")
+        if distance < 0:
+            raise ValueError(f"task.distance must not be negative, got {distance}.")
+        if temperature < 1 or annealing_epochs < 0 or (temperature > 1) != (annealing_epochs > 0):
+            raise ValueError(
+                f"task.temperature={temperature} must be at least 1 and task.annealing_epochs={annealing_epochs} not "
+                "negative; to anneal set both, the first above 1 and the second above 0."
+            )
         if select not in ("likely", "multiview"):
             raise ValueError(f"task.select must be likely or multiview, got {select!r}.")
         if parity not in (None, "seed"):
             raise ValueError(f"parity must be null or seed, got {parity!r}.")
         self.model = model
         self.select: Select = select
-        self.prior, self.relaxation, self.flip_augment = prior, relaxation, flip_augment
+        self.prior, self.distance, self.flip_augment = prior, distance, flip_augment
+        self.temperature, self.annealing_epochs = temperature, annealing_epochs
         self.by_subject, self.parity = by_subject, parity
         self.monitor = f"best_of_{model.io.outputs['weights'][-1]}_mpjpe_mm"
         self.hide: Hide | None = None
@@ -80,14 +94,15 @@ class Mixture3D:
 
     def batches(
         self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
-    ) -> WindowBatches | SequenceBatches:
+    ) -> WindowBatches | Annealed | SequenceBatches:
         packed = pack_split(dataset, "train" if training else "validation", self.model, device)
         if not training:
             self.evaluated = packed, dataset
             return evaluation_batches(packed, self.model, loading, device)
         self.model.fit_statistics(packed.keypoints, packed.joints)
         self.hide = Hide(dataset.missing_joints.in_training, self.model, device)
-        return training_batches(packed, self.model, loading, device, flip=self.flip_augment)
+        batches = training_batches(packed, self.model, loading, device, flip=self.flip_augment)
+        return Annealed(batches, self.annealing_epochs) if self.annealing_epochs else batches
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         keypoints = self.hide(batch["keypoints"]) if self.hide else batch["keypoints"]
@@ -96,14 +111,21 @@ class Mixture3D:
         assert scale is not None
         target = (batch["joints"][..., computed, :] / scale).flatten(-2)
         means = (means[..., computed, :] / scale).flatten(-2)
-        nll = -log_density(target, means, sigmas, weights).mean()
+        parts = log_parts(target, means, sigmas, weights)
+        nll = -parts.logsumexp(-1).mean()
         loss, terms = nll, {"nll": nll.detach()}
+        if self.annealing_epochs:
+            temperature = (self.temperature ** (1 - batch["progress"])).view(-1, 1, 1)
+            parts = parts / temperature
+            loss = -(temperature.squeeze(-1) * parts.logsumexp(-1)).mean()
+            terms["temperature"] = temperature.mean()
         if self.prior is not None:
             prior = -log_prior(weights, self.prior).mean()
             loss, terms = loss + prior, terms | {"prior": prior.detach()}
-        if self.relaxation:
-            every = (target.unsqueeze(-2) - means).square().sum(-1).mean() / 2
-            loss, terms = loss + self.relaxation * every, terms | {"every": every.detach()}
+        if self.distance:
+            off = (target.unsqueeze(-2) - means).unflatten(-1, (-1, 3)).norm(dim=-1).sum(-1)
+            distance = (parts.detach().softmax(-1) * off).sum(-1).mean()
+            loss, terms = loss + self.distance * distance, terms | {"distance": distance.detach()}
         return loss, terms
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:

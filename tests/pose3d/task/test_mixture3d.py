@@ -14,7 +14,9 @@ CPU = torch.device("cpu")
 LOADING = SimpleNamespace(batch_size=16, seed=0, rank=0, world_size=1, drop_last=True)
 OPTIONS = {
     "prior": 2.0,
-    "relaxation": 0.0,
+    "distance": 0.0,
+    "temperature": 1.0,
+    "annealing_epochs": 0,
     "flip_augment": False,
     "select": "likely",
     "by_subject": False,
@@ -81,18 +83,69 @@ def test_without_prior_there_is_no_prior():
     assert loss == terms["nll"]
 
 
-def test_relaxation_pulls_every_hypothesis_to_the_truth():
+def test_annealing_and_distance_are_what_they_say_written_out_frame_by_frame():
     torch.manual_seed(0)
     model = network()
-    batch = next(iter(mixture(model).batches(DATA, True, LOADING, CPU).epoch(0)))
     model.eval()
-    plain, _ = mixture(model).loss(batch)
-    loss, terms = mixture(model, relaxation=3.0).loss(batch)
-    means = model(batch["keypoints"])[0][:, 0, :, 1:].double()
-    off = (means - batch["joints"][:, :, 1:].double()) / model.joint_scale()
-    every = sum(off[:, k].square().sum((-1, -2)).mean() / 2 for k in range(5)) / 5
-    torch.testing.assert_close(terms["every"].double(), every, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(loss, plain + 3 * terms["every"])
+    task = mixture(model, distance=3.0, temperature=16.0, annealing_epochs=2)
+    batch = next(iter(task.batches(DATA, True, LOADING, CPU).epoch(1, start=5)))
+    assert batch["progress"].tolist() == [0.75] * 16  # epoch 1 and a half of 2
+    loss, terms = task.loss(batch)
+    means, sigmas, weights = (output[:, 0] for output in model(batch["keypoints"]))
+    total = off = 0.0
+    for i in range(16):
+        target = (batch["joints"][i, 0, 1:] / model.joint_scale()).double()
+        parts, distances = [], []
+        for k in range(5):
+            mean = (means[i, k, 1:] / model.joint_scale()).double()
+            normal = torch.distributions.Normal(mean, sigmas[i, k].double())
+            parts.append((weights[i, k].double().log() + normal.log_prob(target).sum()) / 2)  # 16 ** 0.25
+            distances.append((target - mean).norm(dim=-1).sum())
+        total += 2 * torch.stack(parts).exp().sum().log() / 16
+        off += (
+            sum(share * distance for share, distance in zip(torch.stack(parts).softmax(0), distances, strict=True)) / 16
+        )
+    assert terms["temperature"] == 2
+    torch.testing.assert_close(terms["distance"].double(), off, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(loss.double(), -total + terms["prior"] + 3 * off, rtol=1e-4, atol=1e-4)
+
+
+def test_after_annealing_the_loss_is_the_sources():
+    torch.manual_seed(0)
+    model = network()
+    model.eval()
+    annealed = mixture(model, temperature=48.0, annealing_epochs=1.5)
+    batches = annealed.batches(DATA, True, LOADING, CPU)
+    assert len(batches) == 10
+    assert [float(batch["progress"][0]) for batch in batches.epoch(1)] == pytest.approx(
+        [(10 + i) / 15 for i in range(5)] + [1.0] * 5
+    )
+    batch = next(iter(batches.epoch(2)))
+    torch.testing.assert_close(annealed.loss(batch)[0], mixture(model).loss(batch)[0])
+
+
+def test_annealing_goes_on_where_a_run_was_cut():
+    batches = mixture(temperature=2.0, annealing_epochs=3).batches(DATA, True, LOADING, CPU)
+    whole = list(batches.epoch(1))
+    for batch, again in zip(whole[4:], batches.epoch(1, start=4), strict=True):
+        assert batch.keys() == again.keys()
+        assert all(torch.equal(batch[name], again[name]) for name in batch)
+
+
+def test_at_a_high_temperature_every_hypothesis_learns_from_every_frame():
+    torch.manual_seed(0)
+    model = network()
+    for parameter in model.sigmas.parameters():
+        torch.nn.init.zeros_(parameter)  # equal sigmas, so that gradients compare
+    gradients = {}
+    for temperature in (1.0, 1e4):
+        task = mixture(model, prior=None, temperature=temperature, annealing_epochs=temperature > 1)
+        batch = next(iter(task.batches(DATA, True, LOADING, CPU).epoch(0)))
+        model.zero_grad()
+        task.loss(batch)[0].backward()
+        gradients[temperature] = model.means.bias.grad.view(5, -1).norm(dim=1)
+    assert gradients[1e4].min() > 0.5 * gradients[1e4].max()
+    assert gradients[1.0].min() < 0.5 * gradients[1.0].max()
 
 
 def test_the_loss_is_float32_under_autocast():
@@ -165,7 +218,10 @@ def test_multiview_is_a_column_where_it_is_asked_for():
     ("options", "message"),
     [
         ({"prior": -1.0}, "task.prior must be null or a positive concentration, got -1.0"),
-        ({"relaxation": -0.5}, "task.relaxation must not be negative, got -0.5"),
+        ({"distance": -0.5}, "task.distance must not be negative, got -0.5"),
+        ({"temperature": 0.5}, "task.temperature=0.5 must be at least 1"),
+        ({"temperature": 9.0}, "task.annealing_epochs=0 not negative; to anneal set both"),
+        ({"annealing_epochs": 2}, "task.temperature=1.0 must be at least 1 .* to anneal set both"),
         ({"select": "best"}, "task.select must be likely or multiview, got 'best'"),
         ({"parity": "paper"}, "parity must be null or seed, got 'paper'"),
     ],
