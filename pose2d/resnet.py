@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 from torch import Tensor, nn
+
+from pose2d.convolution import Convolution, Pointwise
 
 # depth: (block, number of blocks in each of the four stages)
 _STAGES = {
@@ -21,37 +22,6 @@ _STAGES = {
 }
 
 
-class Pointwise(nn.Conv2d):
-    """A 1x1 convolution that is as fast on one CPU thread as on several.
-
-    There torch hands those of fewer than 16 fp32 images to a plain matrix product, which takes almost twice as long as
-    oneDNN. A row of pixels is an image of its own to such a convolution, and of those a batch has enough.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, bias: bool) -> None:
-        super().__init__(in_channels, out_channels, 1, bias=bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        if torch.jit.is_tracing() or torch.compiler.is_compiling() or not _left_to_a_plain_product(input):
-            return super().forward(input)
-        B, C, H, W = input.shape
-        rows = input.permute(0, 2, 3, 1).reshape(B * H, 1, W, C).permute(0, 3, 1, 2)
-        return super().forward(rows).permute(0, 2, 3, 1).reshape(B, H, W, -1).permute(0, 3, 1, 2)
-
-
-def _left_to_a_plain_product(x: Tensor) -> bool:
-    """Whether torch would not use oneDNN, and the pixels of `x` (B, C, H, W) lie as rows of channels."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and len(x) < 16 <= len(x) * x.shape[2]
-        and torch.get_num_threads() == 1
-        and not torch.is_autocast_enabled("cpu")
-        and x.is_contiguous(memory_format=torch.channels_last)
-        and not x.is_contiguous()
-    )
-
-
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and the input added."""
 
@@ -59,9 +29,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, in_channels: int, width: int, stride: int, norm: partial[nn.BatchNorm2d]) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, width, 3, stride, padding=1, bias=False)
+        self.conv1 = Convolution(in_channels, width, stride)
         self.bn1 = norm(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = Convolution(width, width)
         self.bn2 = norm(width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(in_channels, width, stride, norm)
@@ -82,7 +52,7 @@ class Bottleneck(nn.Module):
         out_channels = width * self.expansion
         self.conv1 = Pointwise(in_channels, width, bias=False)
         self.bn1 = norm(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.conv2 = Convolution(width, width, stride)
         self.bn2 = norm(width)
         self.conv3 = Pointwise(width, out_channels, bias=False)
         self.bn3 = norm(out_channels)
@@ -100,9 +70,7 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, norm: partial[nn
     """A 1x1 convolution where the block changes the shape of its input, else nothing."""
     if stride == 1 and in_channels == out_channels:
         return None
-    if stride == 1:
-        return nn.Sequential(Pointwise(in_channels, out_channels, bias=False), norm(out_channels))
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), norm(out_channels))
+    return nn.Sequential(Pointwise(in_channels, out_channels, bias=False, stride=stride), norm(out_channels))
 
 
 class ResNet(nn.Module):

@@ -10,7 +10,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from pose.shapes import IO, check_shape
-from pose2d.resnet import Pointwise, ResNet
+from pose2d.convolution import Pointwise, Upsampling
+from pose2d.resnet import ResNet
 
 STRIDE = 4  # input pixels from one heatmap cell to the next
 
@@ -59,7 +60,7 @@ class SimpleBaseline(ResNet):
         channels = self.out_channels
         for _ in range(3):
             layers += [
-                nn.ConvTranspose2d(channels, deconv_channels, 4, stride=2, padding=1, bias=False),
+                Upsampling(channels, deconv_channels),
                 nn.BatchNorm2d(deconv_channels, eps=bn_eps, momentum=bn_momentum),
                 nn.ReLU(inplace=True),
             ]
@@ -77,7 +78,7 @@ class SimpleBaseline(ResNet):
 
     def _init_head(self, head_init: str) -> None:
         for layer in self.deconv_layers:
-            if isinstance(layer, nn.ConvTranspose2d):
+            if isinstance(layer, Upsampling):
                 if head_init == "tf":
                     nn.init.trunc_normal_(layer.weight, std=0.01, a=-0.02, b=0.02)
                 else:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pose2d.resnet import Pointwise, ResNet
+from pose2d.resnet import ResNet
 
 # Parameters of torchvision's classifiers as documented, less those of `fc`.
 TORCHVISION = {
@@ -55,51 +55,3 @@ def test_output_is_a_32nd_of_the_input():
 def test_unknown_depth_names_the_known_ones():
     with pytest.raises(ValueError, match=r"depth 18, 34, 50, 101, 152, got model.depth=42"):
         ResNet(42, 1e-5, 0.1)
-
-
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_rows_as_images_give_the_same_convolution_and_gradients(one_thread, bias, monkeypatch):
-    torch.manual_seed(0)
-    layer = Pointwise(24, 40, bias)
-    plain = nn.Conv2d(24, 40, 1, bias=bias)
-    plain.load_state_dict(layer.state_dict())
-    seen = []
-    convolve = nn.Conv2d.forward
-    monkeypatch.setattr(nn.Conv2d, "forward", lambda self, x: seen.append(len(x)) or convolve(self, x))
-    x = torch.randn(3, 24, 8, 6).to(memory_format=torch.channels_last)
-    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
-    out, expected = layer(ours), plain(theirs)
-    assert seen == [24, 3]
-    assert out.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(out, expected)
-    weight = torch.randn_like(expected)
-    (out * weight).sum().backward()
-    (expected * weight).sum().backward()
-    torch.testing.assert_close(ours.grad, theirs.grad)
-    for name, parameter in layer.named_parameters():
-        torch.testing.assert_close(parameter.grad, dict(plain.named_parameters())[name].grad, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.filterwarnings("ignore")  # of tracing, which the export still uses
-def test_rows_stay_together_where_torch_is_fast_or_traces(one_thread, monkeypatch):
-    layer = Pointwise(24, 40, False)
-    seen = []
-    convolve = nn.Conv2d.forward
-    monkeypatch.setattr(nn.Conv2d, "forward", lambda self, x: seen.append(len(x)) or convolve(self, x))
-    x = torch.randn(3, 24, 8, 6).to(memory_format=torch.channels_last)
-    torch.jit.trace(layer, x, check_trace=False)
-    layer(x.contiguous())
-    layer(x.repeat(6, 1, 1, 1).to(memory_format=torch.channels_last))
-    with torch.autocast("cpu", torch.bfloat16):
-        layer(x)
-    torch.set_num_threads(2)
-    layer(x)
-    assert seen == [3, 3, 18, 3, 3]

@@ -1,0 +1,188 @@
+"""The convolutions of a ResNet and its head as torch's, with quicker ways to the same results on a CPU.
+
+Parameters, names and results (but for rounding) are torch's, and so is the code on other devices, in tracing and in
+compiling. In bf16 on a CPU, products of matrices do the work where oneDNN's convolutions are slow at it: all of 1x1
+convolutions, and the gradients of those with more channels than pixels, whose weights are also cast and turned to
+the layout that convolutions want in one go.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution.
+
+    In fp32 torch hands those of fewer than 16 images to a plain matrix product on one thread, which takes almost twice
+    as long as oneDNN. A row of pixels is an image of its own to such a convolution, and of those a batch has enough.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, 1, stride, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.bias is None and _in_bf16(input):
+            rows, weight = input.permute(0, 2, 3, 1).bfloat16(), self.weight.flatten(1).bfloat16()
+            return _Product.apply(rows, weight, self.stride[0]).permute(0, 3, 1, 2)  # pyright: ignore
+        if self.stride != (1, 1) or not _left_to_a_plain_product(input):
+            return super().forward(input)
+        B, C, H, W = input.shape
+        rows = input.permute(0, 2, 3, 1).reshape(B * H, 1, W, C).permute(0, 3, 1, 2)
+        return super().forward(rows).permute(0, 2, 3, 1).reshape(B, H, W, -1).permute(0, 3, 1, 2)
+
+
+class Convolution(nn.Conv2d):
+    """A 3x3 convolution without bias that keeps the size, or halves it with a stride of 2."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, 3, stride, padding=1, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not (_in_bf16(input) and _few(input, self.weight)):
+            return super().forward(input)
+        return _Convolved.apply(input.bfloat16(), self.weight, self.stride[0])  # pyright: ignore
+
+
+class Upsampling(nn.ConvTranspose2d):
+    """A 4x4 transposed convolution without bias that doubles the size."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if output_size is not None or not (_in_bf16(input) and _few(input, self.weight)):
+            return super().forward(input, output_size)
+        return _Upsampled.apply(input.bfloat16(), self.weight)  # pyright: ignore
+
+
+class _Product(Function):
+    """(B, H, W, C) pixels, every `stride`-th in both directions, times (O, C) weights."""
+
+    @staticmethod
+    def forward(ctx: Any, pixels: Tensor, weight: Tensor, stride: int) -> Tensor:
+        ctx.shape, ctx.stride = pixels.shape, stride
+        picked = pixels[:, ::stride, ::stride]
+        rows = picked.reshape(-1, picked.shape[3])
+        ctx.save_for_backward(rows, weight)
+        return (rows @ weight.t()).view(*picked.shape[:3], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        rows, weight = ctx.saved_tensors
+        flat = grad.reshape(-1, grad.shape[3])
+        of_pixels = of_weight = None
+        if ctx.needs_input_grad[0]:
+            of_pixels = (flat @ weight).view(*grad.shape[:3], -1)
+            if ctx.stride > 1:
+                picked, of_pixels = of_pixels, of_pixels.new_zeros(ctx.shape)
+                of_pixels[:, :: ctx.stride, :: ctx.stride] = picked
+        if ctx.needs_input_grad[1]:
+            # A factor is turned round first, which for many pixels is quicker the narrower it is.
+            narrow = weight.shape[1] < weight.shape[0] <= len(rows) // 8
+            of_weight = (rows.t() @ flat).t().contiguous() if narrow else flat.t() @ rows
+        return of_pixels, of_weight, None
+
+
+class _Convolved(Function):
+    """(B, C, H, W) times (O, C, 3, 3) fp32 weights, whose gradient is a product."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, weight: Tensor, stride: int) -> Tensor:
+        lowered = weight.to(image.dtype, memory_format=torch.channels_last)
+        ctx.save_for_backward(image, lowered)
+        ctx.stride = stride
+        return F.conv2d(image, lowered, None, stride, padding=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        image, weight = ctx.saved_tensors
+        of_image = of_weight = None
+        if ctx.needs_input_grad[0]:
+            of_image = torch.ops.aten.convolution_backward(
+                grad, image, weight, None, [ctx.stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [True, False, False]
+            )[0]
+        if ctx.needs_input_grad[1]:
+            of_weight = _as_kept(_rows(grad).t() @ _seen(image, 3, ctx.stride), weight)
+        return of_image, of_weight, None
+
+
+class _Upsampled(Function):
+    """(B, C, h, w) to twice the size by (C, O, 4, 4) fp32 weights; both gradients are products."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, weight: Tensor) -> Tensor:
+        lowered = weight.to(image.dtype, memory_format=torch.channels_last)
+        ctx.save_for_backward(image, lowered)
+        return F.conv_transpose2d(image, lowered, None, stride=2, padding=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        image, weight = ctx.saved_tensors
+        (B, C, h, w), seen = image.shape, _seen(grad, 4, 2)
+        of_image = of_weight = None
+        if ctx.needs_input_grad[0]:
+            flat = weight.permute(0, 2, 3, 1).reshape(C, -1)
+            of_image = (seen @ flat.t()).view(B, h, w, C).permute(0, 3, 1, 2)
+        if ctx.needs_input_grad[1]:
+            of_weight = _as_kept(_rows(image).t() @ seen, weight)
+        return of_image, of_weight
+
+
+def _few(image: Tensor, weight: Tensor) -> bool:
+    """Whether there are so few pixels beside channels that a product needs less time than oneDNN's gradients."""
+    return image.shape[0] * image.shape[2] * image.shape[3] <= 4 * max(weight.shape)
+
+
+def _rows(image: Tensor) -> Tensor:
+    """(N, C) pixels of (B, C, H, W)."""
+    return image.permute(0, 2, 3, 1).reshape(-1, image.shape[1])
+
+
+def _seen(image: Tensor, kernel: int, stride: int) -> Tensor:
+    """(N, kernel * kernel * C) pixels under each position of a kernel on (B, C, H, W) with a border of one added."""
+    padded = F.pad(image.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
+    B, H, W, C = padded.shape
+    size = (B, (H - kernel) // stride + 1, (W - kernel) // stride + 1, kernel, kernel * C)
+    return padded.as_strided(size, (H * W * C, stride * W * C, stride * C, W * C, 1)).reshape(-1, kernel * kernel * C)
+
+
+def _as_kept(product: Tensor, weight: Tensor) -> Tensor:
+    """(O, k * k * C) gradient in the shape of `weight`, and at once in the layout and the precision of a parameter."""
+    rows, columns, *kernel = weight.shape
+    return torch.empty(weight.shape).copy_(product.view(rows, *kernel, columns).permute(0, 3, 1, 2))
+
+
+def _in_bf16(x: Tensor) -> bool:
+    """Whether a CPU is to multiply in bf16, under autocast, where torch runs as it is read."""
+    return (
+        x.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        and not torch.jit.is_tracing()
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _left_to_a_plain_product(x: Tensor) -> bool:
+    """Whether torch would not use oneDNN, and the pixels of `x` (B, C, H, W) lie as rows of channels."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and len(x) < 16 <= len(x) * x.shape[2]
+        and torch.get_num_threads() == 1
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.jit.is_tracing()
+        and not torch.compiler.is_compiling()
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and not x.is_contiguous()
+    )
