@@ -184,3 +184,17 @@ def test_published_temporal_protocols_are_free_of_it_too(option):
     assert (cfg.model.channels, cfg.model.dropout) == (1024, 0.25)
     assert (cfg.optimizer.lr, cfg.optimizer.amsgrad, cfg.trainer.drop_last) == (1e-3, True, False)
     assert (cfg.schedule.batchnorm_momentum, cfg.task.flip_augment, cfg.task.flip_test) == ([0.1, 0.001], True, True)
+
+
+@pytest.mark.parametrize("option", [option for option in PROTOCOLS if re.search("/simplebaseline_coco_", option)])
+def test_published_protocols_of_images_train_the_published_network(option):
+    cfg = composed("train", "model=simplebaseline", f"experiment={option.removeprefix('experiment/')}")
+    model = cfg.model
+    assert (model.depth, model.trunk_channels, model.deconv_channels) == (50, 64, 256)
+    assert (model.height, model.width, cfg.schedule.decay, cfg.optimizer.betas) == (256, 192, 0.1, [0.9, 0.999])
+
+
+def test_the_seed_of_total_capture_trains_the_published_network():
+    cfg = composed("train", "model=total_capture", "experiment=total_capture_seed")
+    assert (cfg.model.num_stages, cfg.model.width, cfg.model.norm, cfg.model.init) == (6, 1.0, "none", "xavier")
+    assert (cfg.task.size, cfg.task.evaluation_size, cfg.optimizer.betas) == (368, 368, [0.9, 0.999])
