@@ -60,7 +60,6 @@ class Crowds:
         lens = Lens(focal, (self.width / 2 - 0.5, self.height / 2 - 0.5), self.height, self.width)
         tilt = np.radians(np.clip(rng.normal(8, 14), -25, 60))
         roll = np.radians(rng.normal(0, 7))
-        size = self.height * np.exp(rng.uniform(*self.sizes))  # of the first person, standing
         people = []
         for number in range(1 + int(rng.choice(3, p=[0.62, 0.26, 0.12]))):
             joints = self.poses[rng.integers(len(self.poses))].astype(np.float64)
@@ -70,7 +69,8 @@ class Crowds:
             turned = (joints - joints.mean(axis=0)) @ rotation(np.array([[0.0, 0.0, turn]]))[0].T
             camera = turned[:, [1, 2, 0]] * [-1.0, -1.0, 1.0]  # away, left, up to right, down, away
             camera = camera @ rotation(np.array([[0.0, tilt, roll]]))[0].T  # about the camera's x and z
-            depth = focal * 1.7 / size * (rng.uniform(0.75, 1.6) if number else 1.0)
+            size = self.height * np.exp(rng.uniform(*self.sizes))
+            depth = focal * 1.7 / size  # of someone of 1.7 m who stands
             low, high = (0.25, 0.75) if number == 0 else (-0.05, 1.05)
             place = rng.uniform(low, high, 2) * [self.width, self.height]
             if number:
@@ -91,7 +91,7 @@ class SyntheticPeople:
         bodies: how many people's proportions and motions poses are taken from, in each split.
         free_poses: share of poses that belong to no action.
         turned: standard deviation of how far people turn away from the camera [degrees]; hundreds are any way.
-        sizes: least and largest height of an image's first person, standing, relative to the image's.
+        sizes: least and largest height of people, were they standing, relative to the image's.
         occluded: share of people with something in front of them.
     """
 
