@@ -162,27 +162,24 @@ def _as_kept(product: Tensor, weight: Tensor) -> Tensor:
     return torch.empty(weight.shape).copy_(product.view(rows, *kernel, columns).permute(0, 3, 1, 2))
 
 
+def _as_read(x: Tensor) -> bool:
+    """Whether torch computes with the CPU and as the code is read: neither traces nor compiles it."""
+    return not torch.compiler.is_compiling() and not torch.jit.is_tracing() and x.device.type == "cpu"
+
+
 def _in_bf16(x: Tensor) -> bool:
-    """Whether a CPU is to multiply in bf16, under autocast, where torch runs as it is read."""
-    return (
-        x.device.type == "cpu"
-        and torch.is_autocast_enabled("cpu")
-        and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and not torch.jit.is_tracing()
-        and not torch.compiler.is_compiling()
-    )
+    """Whether a CPU is to multiply in bf16, under autocast."""
+    return _as_read(x) and torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
 def _left_to_a_plain_product(x: Tensor) -> bool:
     """Whether torch would not use oneDNN, and the pixels of `x` (B, C, H, W) lie as rows of channels."""
     return (
-        x.device.type == "cpu"
+        _as_read(x)
         and x.dtype == torch.float32
         and len(x) < 16 <= len(x) * x.shape[2]
         and torch.get_num_threads() == 1
         and not torch.is_autocast_enabled("cpu")
-        and not torch.jit.is_tracing()
-        and not torch.compiler.is_compiling()
         and x.is_contiguous(memory_format=torch.channels_last)
         and not x.is_contiguous()
     )

@@ -130,3 +130,12 @@ def test_torchs_own_code_runs_where_there_are_many_pixels(what, monkeypatch):
         layer(torch.randn(16, C, H, W))
         layer(torch.randn(2, C, H, W))
     assert seen == [16]
+
+
+@pytest.mark.parametrize("what", IN_BF16)
+@pytest.mark.parametrize("lowered", [False, True])
+def test_a_compiler_gets_one_graph(what, lowered, one_thread):
+    layer, _, shape = IN_BF16[what]
+    x = torch.randn(shape).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
+        assert torch._dynamo.explain(layer)(x).graph_break_count == 0
