@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from engine import checkpoint
 from engine.distributed import World
 from engine.evaluation import evaluate
 from engine.restore import build_task
 from engine.run import Run
-from engine.task import Loading
+from engine.task import Batch, Loading
 from engine.trainer import Trainer
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -146,3 +149,36 @@ def test_real_hardware_learns_what_the_cpu_learns(recipe, level, capture, device
         assert trainer.captured is not None
         assert not trainer.captured.failed
     trainer.device.close()
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if of_images(recipe)])
+def test_with_workers_an_interrupted_run_of_images_goes_on_bit_for_bit(recipe, tmp_path):
+    """In the middle of an epoch, with batches in the workers' hands; the uninterrupted run has none."""
+
+    def trained(folder: str, workers: int) -> Trainer:
+        cfg = small(recipe, "trainer.ema=0.9", "task.augment.colour=0.2")
+        cfg.trainer.update({"workers": workers, "max_steps": None, "epochs": 2, "batch_size": 2})
+        return make_trainer(cfg, tmp_path / folder)
+
+    whole = trained("whole", workers=0)
+    whole.fit()
+    parts = trained("parts", workers=2)
+    stop = len(parts.batches) + 2
+    step = parts.train_step
+
+    def interrupted(batch: Batch) -> Tensor:
+        if parts.step == stop - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(batch)
+
+    parts.train_step = interrupted
+    with pytest.raises(SystemExit):
+        parts.fit()
+    resumed = trained("parts", workers=2)
+    resumed.resume(tmp_path / "parts" / "last.pt")
+    assert (resumed.epoch, resumed.batch) == (1, 2)
+    assert len(resumed.batches) > 3
+    resumed.fit()
+    states = [checkpoint.load(tmp_path / folder / "last.pt") for folder in ("whole", "parts")]
+    for part in ("model", "trained", "optimizer", "metrics", "rng", "best"):
+        torch.testing.assert_close(states[0][part], states[1][part], rtol=0, atol=0)
