@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
 from engine import checkpoint
+from engine.command import CONF
 from engine.run import RELEASED, find_checkpoint
 from engine.task import Task
+
+log = logging.getLogger(__name__)
 
 FRESH = ("device", "precision")  # belong to where the model runs now, not to where it was trained
 PROTOCOLS = ("experiment", "recipe")  # bring a dataset and a task
@@ -34,9 +38,26 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
 
 def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:
     """The task around the trained model, on the CPU."""
+    complete(config, state["choices"], path)
     task = instantiate(config.task, model=instantiate(config.model))
     checkpoint.load_weights(task.model, state["model"], str(path))
     return task
+
+
+def complete(config: DictConfig, choices: dict[str, str], path: Path) -> None:
+    """Add the settings of model and task that came after a checkpoint, as the files of its choices have them.
+
+    There a new setting has the value that leaves everything as it was without it.
+    """
+    for section in ("model", "task"):
+        file = CONF / section / f"{choices.get(section)}.yaml"
+        known = OmegaConf.load(file) if file.is_file() else OmegaConf.create({})
+        if OmegaConf.select(known, "_target_") != config[section].get("_target_"):
+            continue
+        for key in sorted(set(known) - set(config[section]), key=str):
+            value = known._get_node(key)  # pyright: ignore[reportAttributeAccessIssue]
+            log.info("%s is older than %s.%s: taking %s.", path, section, key, value)
+            OmegaConf.update(config, f"{section}.{key}", value, force_add=True)
 
 
 def overlay(saved: dict[str, Any], cfg: DictConfig, overrides: list[str], groups: set[str], source: str) -> DictConfig:

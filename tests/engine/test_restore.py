@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from engine.restore import choose_model, overlay
+from engine.restore import choose_model, complete, overlay
 
 SAVED = {
     "seed": 5,
@@ -70,3 +71,23 @@ def test_a_run_or_checkpoint_chooses_its_model(tmp_path):
     assert choose_model([f"checkpoint={tmp_path}/best.pt"]) == ["model=videopose3d"]
     assert choose_model([f"run={tmp_path}", "model=baseline3d"]) == []
     assert choose_model(["run=nowhere"]) == choose_model([]) == []
+
+
+def test_settings_that_came_after_a_checkpoint_are_those_of_its_choices_files(tmp_path, monkeypatch, caplog):
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "t.yaml").write_text("_target_: a.T\nold: 1\nnew: {deep: 2}\nlinked: ${parity}\n")
+    monkeypatch.setattr("engine.restore.CONF", tmp_path)
+    caplog.set_level("INFO")
+
+    def completed(choices, **task):
+        config = OmegaConf.create({"parity": "seed", "model": {"_target_": "a.M"}, "task": task})
+        complete(config, choices, Path("x.pt"))
+        return OmegaConf.to_container(config.task, resolve=True)
+
+    expected = {"_target_": "a.T", "old": 7, "new": {"deep": 2}, "linked": "seed"}
+    assert completed({"task": "t", "model": "m"}, _target_="a.T", old=7) == expected
+    assert "x.pt is older than task.new: taking {'deep': 2}." in caplog.text
+    caplog.clear()
+    assert completed({"task": "t"}, _target_="a.Other", old=7) == {"_target_": "a.Other", "old": 7}
+    assert completed({"model": "m"}, _target_="a.T") == {"_target_": "a.T"}
+    assert caplog.text == ""
