@@ -125,7 +125,8 @@ def warp_one(
     height, width = crop_size
     if image.shape[0] * image.shape[1] > _WHOLE * height * width:
         left, top, right, bottom = needed_window(to_image, crop_size, (image.shape[0], image.shape[1]))
-        image, to_image = image[top:bottom, left:right], to_image - [[0, 0, left], [0, 0, top]]
+        image, to_image = image[top:bottom, left:right], to_image.copy()
+        to_image[:, 2] -= left, top
     if image.size == 0:
         crop = np.empty((height, width, 3), np.uint8) if out is None else out
         crop.fill(0)
