@@ -123,7 +123,7 @@ def first_losses(trainer: Trainer, steps: int) -> list[float]:
 def test_every_precision_learns_what_fp32_learns(recipe, level, tmp_path):
     reference = first_losses(make_trainer(small(recipe), tmp_path / "fp32"), 5)
     # A fixed scale: the dynamic one begins so large that it skips the first steps.
-    scaled = ["precision.loss_scale=128"] if level in ("o1", "o2") else []
+    scaled = ["precision.loss_scale=16"] if level in ("o1", "o2") else []
     curve = first_losses(make_trainer(small(recipe, f"precision={level}", *scaled), tmp_path / level), 5)
     scale = max(map(abs, reference))
     assert curve == pytest.approx(reference, rel=0, abs=(0.05 if level == "bf16" else 0.02) * scale)
@@ -137,7 +137,7 @@ def test_every_precision_learns_what_fp32_learns(recipe, level, tmp_path):
 @pytest.mark.parametrize("capture", ["never", "auto"])
 def test_real_hardware_learns_what_the_cpu_learns(recipe, level, capture, device, tmp_path):
     """`pytest -m cuda`, `pytest -m npu`. Rounding differs from device to device, so do losses after a few steps."""
-    scaled = ["precision.loss_scale=128"] if level != "fp32" else []
+    scaled = ["precision.loss_scale=16"] if level != "fp32" else []
     reference = first_losses(make_trainer(small(recipe), tmp_path / "cpu"), 6)
     exact = {"cuda": ["device.tf32=false"], "npu": ["device.hf32=false"]}[device]
     cfg = small(recipe, f"precision={level}", *scaled, f"device={device}", *exact, f"trainer.capture={capture}")
