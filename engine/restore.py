@@ -38,7 +38,7 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
 
 def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:
     """The task around the trained model, on the CPU."""
-    complete(config, state["choices"], path)
+    complete(config, state.get("choices", {}), path)
     task = instantiate(config.task, model=instantiate(config.model))
     checkpoint.load_weights(task.model, state["model"], str(path))
     return task
