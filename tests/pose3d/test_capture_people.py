@@ -13,25 +13,14 @@ from pose3d.capture_people import (
     targets_of,
     whole_images,
 )
-from pose3d.dataset.synthetic_people import SyntheticPeople
 from tests.pose3d.capture_scene import make_people, two_people
+from tests.pose3d.rendered import rendered_people
 
 J = {name: index for index, name in enumerate(BODY.joints)}
 
 
 def drawn(images: int = 3):
-    dataset = SyntheticPeople(
-        seed=3,
-        train_images=images,
-        validation_images=1,
-        height=96,
-        width=96,
-        bodies=1,
-        free_poses=0.5,
-        turned=360.0,
-        sizes=(0.4, 1.5),
-        occluded=0.3,
-    )
+    dataset = rendered_people(seed=3, train_images=images, validation_images=1)
     return dataset.people("train")
 
 

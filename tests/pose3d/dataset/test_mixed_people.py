@@ -11,29 +11,14 @@ from hydra import compose, initialize_config_dir
 from engine.task import Loading
 from pose2d.dataset.coco import Coco
 from pose3d.dataset.mixed_people import MixedPeople, join
-from pose3d.dataset.synthetic_people import SyntheticPeople
 from tests.conftest import REPOSITORY
 from tests.pose3d.capture_scene import two_people
+from tests.pose3d.rendered import rendered_people
 from tests.pose3d.task.test_orientation_fields import make_task
 
 
-def rendered() -> Any:
-    return SyntheticPeople(
-        seed=1,
-        train_images=5,
-        validation_images=2,
-        height=96,
-        width=96,
-        bodies=1,
-        free_poses=0.5,
-        turned=360.0,
-        sizes=(0.4, 1.5),
-        occluded=0.3,
-    )
-
-
 def test_both_are_there_with_numbers_of_their_own_and_each_pixel_where_it_belongs():
-    first, second = two_people(), rendered().people("train")
+    first, second = two_people(), rendered_people().people("train")
     joined = join(first, second)
     assert len(joined) == len(first) + len(second)
     assert len(set(joined.ids.tolist())) == len(joined)
@@ -49,7 +34,7 @@ def test_both_are_there_with_numbers_of_their_own_and_each_pixel_where_it_belong
 
 def test_photographs_and_rendered_people_train_in_one_batch_each_by_its_own_rules(real_data):
     flat: Any = Coco(str(real_data("coco_mini")), "train2017", "val2017", "ground_truth", 0.0, False)
-    dataset = MixedPeople(flat, rendered(), "spatial")
+    dataset = MixedPeople(flat, rendered_people(), "spatial")
     task = make_task(size=64)
     batches = task.batches(dataset, True, Loading(64, seed=0), torch.device("cpu"))
     truth = task.targets(next(iter(batches.epoch(0))))
@@ -64,12 +49,12 @@ def test_photographs_and_rendered_people_train_in_one_batch_each_by_its_own_rule
 
 
 def test_skeletons_must_agree_and_the_scored_one_must_be_named():
-    other = rendered()
+    other = rendered_people()
     other.skeleton = dataclasses.replace(other.skeleton, name="seventeen")
     with pytest.raises(ValueError, match=r"must share a skeleton, got coco_17 .* and seventeen"):
-        MixedPeople(rendered(), other, "flat")
+        MixedPeople(rendered_people(), other, "flat")
     with pytest.raises(ValueError, match=r"dataset\.validation must be flat or spatial, got both"):
-        MixedPeople(rendered(), rendered(), "both")
+        MixedPeople(rendered_people(), rendered_people(), "both")
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from pose3d.capture_layout import BODY
 from pose3d.capture_people import targets_of
 from pose3d.dataset.mixed_people import MixedPeople
 from pose3d.dataset.mpi_inf_3dhp_images import MPIINF3DHPImages
-from pose3d.dataset.synthetic_people import SyntheticPeople
 from pose3d.free_poses import draw_poses
 from pose3d.kinematics import rotation
 from tests.conftest import REPOSITORY
+from tests.pose3d.rendered import rendered_people
 from tests.pose3d.task.test_orientation_fields import make_task
 
 FRAMES, FOCAL, CENTRE = 6, 1500.0, 1024.0
@@ -120,18 +120,7 @@ def test_valid_test_frames_are_scored_at_the_people_s_own_or_one_size(root):
 
 def test_real_people_in_3d_and_rendered_ones_teach_each_what_their_source_labels(root):
     """One is not taught that a face is empty because the other has labels for it."""
-    rendered: Any = SyntheticPeople(
-        seed=1,
-        train_images=20,
-        validation_images=2,
-        height=96,
-        width=96,
-        bodies=1,
-        free_poses=0.5,
-        turned=360.0,
-        sizes=(0.4, 1.5),
-        occluded=0.3,
-    )
+    rendered: Any = rendered_people(train_images=20)
     dataset: Any = MixedPeople(rendered, read(root), "spatial")
     task = make_task(size=64)
     batch = next(iter(task.batches(dataset, True, Loading(40, seed=0), torch.device("cpu")).epoch(0)))

@@ -15,12 +15,12 @@ from engine.task import Loading
 from pose.shapes import IO
 from pose2d.dataset.coco import Coco
 from pose3d.capture_layout import BODY
-from pose3d.dataset.synthetic_people import SyntheticPeople
 from pose3d.field_loss import heatmap_error
 from pose3d.fields import draw_fields, draw_heatmaps
 from pose3d.model.total_capture import TotalCapture
 from pose3d.task.orientation_fields import OrientationFields
 from tests.conftest import REPOSITORY
+from tests.pose3d.rendered import rendered_people
 
 CPU = torch.device("cpu")
 SEED = {  # what the seed's training does differently
@@ -59,7 +59,7 @@ def make_task(model: nn.Module | None = None, **changes) -> OrientationFields:
 
 def rendered(images: int = 6) -> Any:
     """Small enough in their images that few hide each other: one peak cannot be two people's."""
-    return SyntheticPeople(
+    return rendered_people(
         seed=0,
         train_images=images,
         validation_images=images,
@@ -67,9 +67,7 @@ def rendered(images: int = 6) -> Any:
         width=208,
         bodies=4,
         free_poses=0.3,
-        turned=360.0,
         sizes=(0.3, 0.6),
-        occluded=0.3,
     )
 
 
