@@ -91,6 +91,7 @@ class Device:
     type = "cpu"
     default_precision = ("fp32", "the reference on every device")
     fused_optimizer = True
+    memory_format = torch.channels_last  # of the weights of convolutions of images while they are trained
     graph_class = ""  # in `module`; empty where the device has no graphs
 
     def __init__(self, index: int | None, deterministic: bool) -> None:
@@ -123,10 +124,6 @@ class Device:
     def module(self):
         """torch.cuda, torch.npu or torch.cpu."""
         return torch.get_device_module(self.type)
-
-    @property
-    def name(self) -> str:
-        return self.torch.type
 
     @property
     def supports_bf16(self) -> bool:
@@ -251,6 +248,7 @@ class Npu(Device):
     default_precision = ("o2", "the chip's matrix unit computes in fp16; pose networks lack bf16 kernels for conv1d")
     # torch_npu warns that the fused Adam may run on the host with some CANN releases.
     fused_optimizer = False
+    memory_format = torch.contiguous_format  # channels_last brings nothing: the chip has a layout of its own
     graph_class = "NPUGraph"
 
     def __init__(

@@ -25,6 +25,7 @@ from engine.divergence import check_losses, check_overflows, check_weights
 from engine.evaluation import evaluate
 from engine.interruptions import interruptions, leave
 from engine.limits import check_counts
+from engine.optimizer import load_state
 from engine.precision import Precision
 from engine.run import LAST, Run
 from engine.schedule import Schedule
@@ -109,7 +110,7 @@ class Trainer:
             raise ValueError(
                 f"trainer.batch_size={batch_size} is over all processes and must divide by {world.size} of them."
             )
-        self.model = task.model.to(device.torch)
+        self.model = task.model.to(device.torch, memory_format=device.memory_format)  # pyright: ignore
         if sync_batchnorm:
             self.model = world.share_batchnorm(self.model)
         loading = Loading(share, seed, world.rank, world.size, workers, drop_last)
@@ -283,8 +284,7 @@ class Trainer:
         self.arithmetic.load_model_state(self.model, state.get("trained", state["model"]), str(path))
         if self.average:
             self.average.load(state["model"])
-        groups = self.optimizer.state_dict()["param_groups"]  # learning rate and so on are the configuration's
-        self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
+        load_state(self.optimizer, state["optimizer"])  # learning rate and so on are the configuration's
         self.arithmetic.load_state_dict(state["scaler"])
         self.step, self.epoch, self.batch = state["step"], state["epoch"], state["batch"]
         self.best, self.scores = state["best"], state["metrics"]

@@ -2,8 +2,8 @@
 
 Parameters, names and results (but for rounding) are torch's, and so is the code on other devices, in tracing and in
 compiling. In bf16 on a CPU, products of matrices do the work where oneDNN's convolutions are slow at it: all of 1x1
-convolutions, and the gradients of those with more channels than pixels, whose weights are also cast and turned to
-the layout that convolutions want in one go.
+convolutions, the gradients of those with more channels than pixels, and those of weights that halve or double the size.
+Weights are cast, and their gradients arrive, in channels_last order, in which the trainer keeps weights, too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+
+AT_ONCE = 1 << 22  # numbers under a kernel on all pixels: 8 MiB, which still stay in a cache
 
 
 class Pointwise(nn.Conv2d):
@@ -45,7 +47,7 @@ class Convolution(nn.Conv2d):
         super().__init__(in_channels, out_channels, 3, stride, padding=1, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        if not (_in_bf16(input) and _few(input, self.weight)):
+        if not _in_bf16(input) or (self.stride == (1, 1) and not _few(input, self.weight)):
             return super().forward(input)
         return _Convolved.apply(input.bfloat16(), self.weight, self.stride[0])  # pyright: ignore
 
@@ -57,7 +59,7 @@ class Upsampling(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if output_size is not None or not (_in_bf16(input) and _few(input, self.weight)):
+        if output_size is not None or not _in_bf16(input):
             return super().forward(input, output_size)
         return _Upsampled.apply(input.bfloat16(), self.weight)  # pyright: ignore
 
@@ -111,12 +113,12 @@ class _Convolved(Function):
                 grad, image, weight, None, [ctx.stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [True, False, False]
             )[0]
         if ctx.needs_input_grad[1]:
-            of_weight = _as_kept(_rows(grad).t() @ _seen(image, 3, ctx.stride), weight)
+            of_weight = _of_weight(_rows(grad), image, 3, ctx.stride)
         return of_image, of_weight, None
 
 
 class _Upsampled(Function):
-    """(B, C, h, w) to twice the size by (C, O, 4, 4) fp32 weights; both gradients are products."""
+    """(B, C, h, w) to twice the size by (C, O, 4, 4) fp32 weights, whose gradient is a product."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, weight: Tensor) -> Tensor:
@@ -128,13 +130,15 @@ class _Upsampled(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         image, weight = ctx.saved_tensors
-        (B, C, h, w), seen = image.shape, _seen(grad, 4, 2)
+        B, C, h, w = image.shape
         of_image = of_weight = None
-        if ctx.needs_input_grad[0]:
+        if ctx.needs_input_grad[0] and _few(image, weight):
             flat = weight.permute(0, 2, 3, 1).reshape(C, -1)
-            of_image = (seen @ flat.t()).view(B, h, w, C).permute(0, 3, 1, 2)
+            of_image = (_seen(grad, 4, 2) @ flat.t()).view(B, h, w, C).permute(0, 3, 1, 2)
+        elif ctx.needs_input_grad[0]:
+            of_image = F.conv2d(grad, weight, None, stride=2, padding=1)
         if ctx.needs_input_grad[1]:
-            of_weight = _as_kept(_rows(image).t() @ seen, weight)
+            of_weight = _of_weight(_rows(image), grad, 4, 2)
         return of_image, of_weight
 
 
@@ -156,10 +160,22 @@ def _seen(image: Tensor, kernel: int, stride: int) -> Tensor:
     return padded.as_strided(size, (H * W * C, stride * W * C, stride * C, W * C, 1)).reshape(-1, kernel * kernel * C)
 
 
-def _as_kept(product: Tensor, weight: Tensor) -> Tensor:
-    """(O, k * k * C) gradient in the shape of `weight`, and at once in the layout and the precision of a parameter."""
-    rows, columns, *kernel = weight.shape
-    return torch.empty(weight.shape).copy_(product.view(rows, *kernel, columns).permute(0, 3, 1, 2))
+def _of_weight(rows: Tensor, image: Tensor, kernel: int, stride: int) -> Tensor:
+    """(A, B, kernel, kernel) fp32 gradient in channels_last order: (N, A) rows times what a kernel sees of the image.
+
+    All of it at once where that is little, else what each place of the kernel sees by itself.
+    """
+    shape = rows.shape[1], kernel, kernel, image.shape[1]
+    if kernel * kernel * len(rows) * image.shape[1] <= AT_ONCE:
+        return (rows.t() @ _seen(image, kernel, stride)).view(shape).float().permute(0, 3, 1, 2)
+    padded = F.pad(image.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    H, W = (size - kernel + 1 for size in padded.shape[1:3])
+    product = torch.empty(shape)
+    for y in range(kernel):
+        for x in range(kernel):
+            seen = padded[:, y : y + H : stride, x : x + W : stride]
+            product[:, y, x] = rows.t() @ seen.reshape(-1, shape[3])
+    return product.permute(0, 3, 1, 2)
 
 
 def _as_read(x: Tensor) -> bool:

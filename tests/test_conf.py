@@ -26,7 +26,7 @@ OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in C
 CHOICES = [option for option in OPTIONS if option.split("/")[0] in ("model", "dataset", "task")]
 PROTOCOLS = [option for option in OPTIONS if option.split("/")[0] in ("recipe", "experiment")]
 BROUGHT = {"engine", "pose2d", "pose3d"}  # packages whose classes the configuration builds
-GIVEN = {"task": {"model"}}  # arguments that the entry scripts bring
+GIVEN = {"task": {"model"}, "optimizer": {"params", "fused"}}  # arguments that the entry scripts and the trainer bring
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from engine import checkpoint
 from tests.engine.toy import ToyTask, make_trainer
@@ -300,3 +301,13 @@ def test_a_run_can_begin_with_the_weights_of_another_and_nothing_else_of_it(tmp_
     assert not second.optimizer.state_dict()["state"]
     second.fit()
     assert not same(weights(first), weights(second))
+
+
+def test_the_weights_of_convolutions_lie_in_channels_last_order(tmp_path):
+    def filtered(model):
+        model.filters = nn.Conv2d(3, 4, 3)
+        return ToyTask(model)
+
+    filters = make_trainer(tmp_path, task=filtered).model.filters.weight
+    assert filters.is_contiguous(memory_format=torch.channels_last)
+    assert not filters.is_contiguous()

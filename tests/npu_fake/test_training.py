@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from engine import checkpoint
 from engine.device import Npu
 from engine.precision import Precision
-from tests.engine.toy import make_trainer
+from tests.engine.toy import ToyTask, make_trainer
 
 LEVELS = [("fp32", None), ("bf16", None), ("o1", "dynamic"), ("o2", "dynamic"), ("o2", 128.0)]
 PLAIN = {"width": 16, "dropout": 0.25, "batch_norm": False}
@@ -113,3 +114,11 @@ def test_switches_are_set_and_evaluation_is_exact():
 def test_an_index_that_is_not_there_is_named():
     with pytest.raises(ValueError, match=r"device.index must lie in 0\.\.0 \(1 npu device\(s\) found\), got 3"):
         Npu(3, False, jit_compile=False, internal_format=False, hf32=True, hf32_evaluation=False)
+
+
+def test_the_npu_keeps_the_weights_of_convolutions_as_torch_makes_them(tmp_path):
+    def filtered(model):
+        model.filters = nn.Conv2d(3, 4, 3)
+        return ToyTask(model)
+
+    assert make_trainer(tmp_path, device=npu(), task=filtered).model.filters.weight.is_contiguous()

@@ -85,7 +85,7 @@ def test_augmentation(preset, task):
 
 def test_optimisation(preset):
     cfg = preset[1]
-    assert (cfg.optimizer._target_, cfg.optimizer.lr) == ("torch.optim.Adam", expect(preset, 5e-4, 1e-3, 5e-4))
+    assert (cfg.optimizer._target_, cfg.optimizer.lr) == ("engine.optimizer.Adam", expect(preset, 5e-4, 1e-3, 5e-4))
     assert cfg.optimizer.weight_decay == 0  # mks's is the task's l2; microsoft's never reached the optimiser
     assert cfg.trainer.batch_size == expect(preset, 32, 128, 512)
     assert cfg.trainer.epochs == expect(preset, 140, 140, 210)
