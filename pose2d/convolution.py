@@ -64,6 +64,20 @@ class Upsampling(nn.ConvTranspose2d):
         return _Upsampled.apply(input.bfloat16(), self.weight)  # pyright: ignore
 
 
+def forked(x: Tensor, first: Pointwise, second: Pointwise | None) -> tuple[Tensor, Tensor]:
+    """`x` (B, C, H, W) through one convolution, and through another or as it is; a product adds up their gradients.
+
+    The first has no stride.
+    """
+    biased = any(conv is not None and conv.bias is not None for conv in (first, second))
+    if biased or x.dtype != torch.bfloat16 or not _in_bf16(x):
+        return first(x), x if second is None else second(x)
+    weight, other = (None if conv is None else conv.weight.flatten(1).bfloat16() for conv in (first, second))
+    stride = 1 if second is None else second.stride[0]
+    y, z = _Fork.apply(x.permute(0, 2, 3, 1), weight, other, stride)  # pyright: ignore
+    return y.permute(0, 3, 1, 2), z.permute(0, 3, 1, 2)
+
+
 class _Product(Function):
     """(B, H, W, C) pixels, every `stride`-th in both directions, times (O, C) weights."""
 
@@ -71,7 +85,7 @@ class _Product(Function):
     def forward(ctx: Any, pixels: Tensor, weight: Tensor, stride: int) -> Tensor:
         ctx.shape, ctx.stride = pixels.shape, stride
         picked = pixels[:, ::stride, ::stride]
-        rows = picked.reshape(-1, picked.shape[3])
+        rows = _flat(picked)
         ctx.save_for_backward(rows, weight)
         return (rows @ weight.t()).view(*picked.shape[:3], -1)
 
@@ -79,7 +93,7 @@ class _Product(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         rows, weight = ctx.saved_tensors
-        flat = grad.reshape(-1, grad.shape[3])
+        flat = _flat(grad)
         of_pixels = of_weight = None
         if ctx.needs_input_grad[0]:
             of_pixels = (flat @ weight).view(*grad.shape[:3], -1)
@@ -87,10 +101,39 @@ class _Product(Function):
                 picked, of_pixels = of_pixels, of_pixels.new_zeros(ctx.shape)
                 of_pixels[:, :: ctx.stride, :: ctx.stride] = picked
         if ctx.needs_input_grad[1]:
-            # A factor is turned round first, which for many pixels is quicker the narrower it is.
-            narrow = weight.shape[1] < weight.shape[0] <= len(rows) // 8
-            of_weight = (rows.t() @ flat).t().contiguous() if narrow else flat.t() @ rows
+            of_weight = _turned_product(flat, rows)
         return of_pixels, of_weight, None
+
+
+class _Fork(Function):
+    """(B, H, W, C) pixels times (O, C) weights; and themselves, or every `stride`-th of them times other weights."""
+
+    @staticmethod
+    def forward(ctx: Any, pixels: Tensor, weight: Tensor, other: Tensor | None, stride: int) -> tuple[Tensor, Tensor]:
+        ctx.stride = stride
+        ctx.save_for_backward(pixels, weight, other)
+        y = (_flat(pixels) @ weight.t()).view(*pixels.shape[:3], -1)
+        if other is None:
+            return y, pixels
+        picked = pixels[:, ::stride, ::stride]
+        return y, (_flat(picked) @ other.t()).view(*picked.shape[:3], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, second: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        pixels, weight, other = ctx.saved_tensors
+        stride, flat, beside = ctx.stride, _flat(grad), _flat(second)
+        of_pixels = of_weight = of_other = None
+        if ctx.needs_input_grad[0] and stride == 1:
+            of_pixels = torch.addmm(beside if other is None else beside @ other, flat, weight).view(pixels.shape)
+        elif ctx.needs_input_grad[0]:
+            of_pixels = (flat @ weight).view(pixels.shape)
+            of_pixels[:, ::stride, ::stride] += (beside @ other).view(*second.shape[:3], -1)
+        if ctx.needs_input_grad[1]:
+            of_weight = _turned_product(flat, _flat(pixels))
+        if ctx.needs_input_grad[2]:
+            of_other = _turned_product(beside, _flat(pixels[:, ::stride, ::stride]))
+        return of_pixels, of_weight, of_other, None
 
 
 class _Convolved(Function):
@@ -101,7 +144,11 @@ class _Convolved(Function):
         lowered = weight.to(image.dtype, memory_format=torch.channels_last)
         ctx.save_for_backward(image, lowered)
         ctx.stride = stride
-        return F.conv2d(image, lowered, None, stride, padding=1)
+        if not _few(image, weight):
+            return F.conv2d(image, lowered, None, stride, padding=1)
+        (B, _, H, W), flat = image.shape, lowered.permute(0, 2, 3, 1).reshape(len(weight), -1)
+        rows = _seen(image, 3, stride) @ flat.t()
+        return rows.view(B, (H - 1) // stride + 1, (W - 1) // stride + 1, -1).permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
@@ -145,6 +192,18 @@ class _Upsampled(Function):
 def _few(image: Tensor, weight: Tensor) -> bool:
     """Whether there are so few pixels beside channels that a product needs less time than oneDNN's gradients."""
     return image.shape[0] * image.shape[2] * image.shape[3] <= 4 * max(weight.shape)
+
+
+def _flat(pixels: Tensor) -> Tensor:
+    """(N, C) of (B, H, W, C)."""
+    return pixels.reshape(-1, pixels.shape[3])
+
+
+def _turned_product(one: Tensor, other: Tensor) -> Tensor:
+    """(A, B) sum over pixels: (N, A) turned round, times (N, B)."""
+    (N, A), B = one.shape, other.shape[1]
+    # A factor is turned round first, which for many pixels is quicker the narrower it is.
+    return (other.t() @ one).t().contiguous() if B < A <= N // 8 else one.t() @ other
 
 
 def _rows(image: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from pose2d.convolution import Convolution, Pointwise
+from pose2d.convolution import Convolution, Pointwise, forked
 
 # depth: (block, number of blocks in each of the four stages)
 _STAGES = {
@@ -60,10 +60,10 @@ class Bottleneck(nn.Module):
         self.downsample = _shortcut(in_channels, out_channels, stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+        conv, norm = (None, None) if self.downsample is None else self.downsample
+        y, shortcut = forked(x, self.conv1, conv)  # pyright: ignore[reportArgumentType]
+        y = self.relu(self.bn2(self.conv2(self.relu(self.bn1(y)))))
+        return self.relu(self.bn3(self.conv3(y)) + (shortcut if norm is None else norm(shortcut)))
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int, norm: partial[nn.BatchNorm2d]) -> nn.Sequential | None:
@@ -112,7 +112,8 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
+        # Pooled first, which gives the same with a quarter of the work.
+        x = self.relu(self.maxpool(self.bn1(self.conv1(image))))
         for number in (1, 2, 3, 4):
             x = getattr(self, f"layer{number}")(x)
         return x

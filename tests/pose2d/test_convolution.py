@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pose2d.convolution import Convolution, Pointwise, Upsampling
+from pose2d.convolution import Convolution, Pointwise, Upsampling, forked
 
 
 @pytest.fixture
@@ -93,6 +93,63 @@ def test_in_bf16_products_are_as_near_to_the_exact_result_as_torchs_convolution_
         error, torchs = ((y.double() - true).norm() / true.norm() for y in (mine, other))
         assert error <= 1.1 * torchs
     assert mine.is_contiguous(memory_format=torch.channels_last)  # as the weight: autograd keeps it as it is
+
+
+FORKS = {
+    "as it is": None,
+    "narrow": Pointwise(24, 8, False),
+    "wide, stride 2": Pointwise(24, 96, False, stride=2),
+    "with a bias": Pointwise(24, 96, True),
+}
+
+
+def _run_fork(x, first, second, fork, lowered):
+    """Both outputs and the gradients of the input and of the weights."""
+    x = x.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
+        outs = fork(x.bfloat16() if lowered else x, first, second)
+    generator = torch.Generator().manual_seed(1)
+    loss = sum((out * torch.randn(out.shape, generator=generator).to(out.dtype)).sum() for out in outs)
+    weights = [conv.weight for conv in (first, second) if conv is not None]
+    return [out.detach() for out in outs] + list(torch.autograd.grad(loss, [x, *weights]))
+
+
+@pytest.mark.parametrize("kind", FORKS)
+def test_a_fork_is_as_near_to_the_exact_result_as_one_after_the_other_is(kind, monkeypatch):
+    def apart(x, first, second):
+        return first(x), x if second is None else second(x)
+
+    torch.manual_seed(0)
+    first, second = Pointwise(24, 40, False), copy.deepcopy(FORKS[kind])
+    x = torch.randn(8, 24, 7, 6).bfloat16().float().to(memory_format=torch.channels_last)
+    theirs = _run_fork(x, first, second, apart, lowered=True)
+    doubles = [copy.deepcopy(conv).double() if conv is not None else None for conv in (first, second)]
+    exact = _run_fork(x.double(), *doubles, forked, lowered=False)
+    monkeypatch.setattr(Pointwise, "forward", None if kind != "with a bias" else Pointwise.forward)
+    ours = _run_fork(x, first, second, forked, lowered=True)
+    for mine, other, true in zip(ours, theirs, exact, strict=True):
+        assert mine.shape == other.shape
+        error, other_error = (float((y.double() - true).norm() / true.norm()) for y in (mine, other))
+        assert error <= 1.1 * other_error
+
+
+@pytest.mark.parametrize("kind", FORKS)
+def test_a_frozen_fork_gets_no_gradient(kind):
+    first, second = Pointwise(24, 40, False), copy.deepcopy(FORKS[kind])
+    x = torch.randn(2, 24, 7, 6).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        first.requires_grad_(False)
+        trained = [] if second is None else [second.weight]
+        y, z = forked(x.bfloat16(), first, second)
+        assert not z.requires_grad or trained
+        if trained:
+            (y.sum() + z.sum()).backward()
+            assert first.weight.grad is None
+            assert trained[0].grad is not None
+            second.requires_grad_(False)
+        y, z = forked(x.requires_grad_().bfloat16(), first, second)
+        (y.sum() + z.sum()).backward()
+    assert x.grad.shape == x.shape
 
 
 @pytest.mark.parametrize("what", IN_BF16)
