@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 import weakref
 from datetime import timedelta
 from typing import Any
@@ -69,6 +70,8 @@ class World:
         """The module with its gradients averaged over the processes; parameters start as rank 0's."""
         if self.size == 1:
             return module
+        # The weights of a 1x1 convolution lie as their gradient does; only the strides of their axes of one differ.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         index = None if self.device.torch.type == "cpu" else [self.device.torch.index]
         return DistributedDataParallel(module, device_ids=index)
 
