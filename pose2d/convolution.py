@@ -190,7 +190,7 @@ class _Upsampled(Function):
 
 
 def _few(image: Tensor, weight: Tensor) -> bool:
-    """Whether there are so few pixels beside channels that a product needs less time than oneDNN's gradients."""
+    """Whether there are so few pixels beside channels that a product needs less time than oneDNN."""
     return image.shape[0] * image.shape[2] * image.shape[3] <= 4 * max(weight.shape)
 
 
@@ -208,7 +208,7 @@ def _turned_product(one: Tensor, other: Tensor) -> Tensor:
 
 def _rows(image: Tensor) -> Tensor:
     """(N, C) pixels of (B, C, H, W)."""
-    return image.permute(0, 2, 3, 1).reshape(-1, image.shape[1])
+    return _flat(image.permute(0, 2, 3, 1))
 
 
 def _seen(image: Tensor, kernel: int, stride: int) -> Tensor:
