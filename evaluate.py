@@ -5,14 +5,14 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from engine.command import command
-from engine.device import Device
-from engine.distributed import World
-from engine.evaluation import evaluate
-from engine.restore import build_task, choose_model, restore
-from engine.results import describe_weights, report, write_predictions
-from engine.run import products_folder
-from engine.task import Loading
+from anypose.engine.command import command
+from anypose.engine.device import Device
+from anypose.engine.distributed import World
+from anypose.engine.evaluation import evaluate
+from anypose.engine.restore import build_task, choose_model, restore
+from anypose.engine.results import describe_weights, report, write_predictions
+from anypose.engine.run import products_folder
+from anypose.engine.task import Loading
 
 
 @command("evaluate", choose_model)
@@ -29,7 +29,7 @@ def main(cfg: DictConfig) -> float:
         instantiate(config.precision).resolve(device).prepare(task.model)
         where = str(device)
         if cfg.runtime != "torch":
-            from deploy.runtime import compute_with
+            from anypose.export.runtime import compute_with
 
             name = state["choices"]["model"]
             where = compute_with(task, cfg.runtime, cfg.network, path, name, str(device.torch))
@@ -41,7 +41,7 @@ def main(cfg: DictConfig) -> float:
             if cfg.predictions:
                 write_predictions(Path(cfg.predictions), metrics)
             if cfg.pictures or cfg.frames:
-                from deploy.pictures import draw_evaluation
+                from pose3d.drawing.pictures import draw_evaluation
 
                 draw_evaluation(metrics, folder, cfg.frames)
         return scores[task.monitor]

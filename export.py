@@ -6,12 +6,12 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from deploy.export import Options, export_network
-from deploy.metadata import sha256
-from deploy.om import Atc
-from engine.command import command
-from engine.restore import build_task, choose_model, restore
-from engine.run import products_folder
+from anypose.engine.command import command
+from anypose.engine.restore import build_task, choose_model, restore
+from anypose.engine.run import products_folder
+from anypose.export.metadata import sha256
+from anypose.export.om import Atc
+from anypose.export.write import Options, export_network
 
 
 @command("export", choose_model)
@@ -20,7 +20,7 @@ def main(cfg: DictConfig) -> None:
     config, state, checkpoint = restore(cfg)
     task: Any = build_task(config, state, checkpoint)
     if cfg.pixels:
-        from deploy.pixels import PixelTask
+        from pose2d.network.pixels import PixelTask
 
         task = PixelTask(task)
     name = state["choices"]["model"]

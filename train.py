@@ -3,11 +3,11 @@
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from engine.command import command
-from engine.device import Device
-from engine.distributed import World
-from engine.run import Run, find_checkpoint, find_resume
-from engine.trainer import Trainer
+from anypose.engine.command import command
+from anypose.engine.device import Device
+from anypose.engine.distributed import World
+from anypose.engine.run import Run, find_checkpoint, find_resume
+from anypose.engine.trainer import Trainer
 
 
 @command("train")
@@ -35,7 +35,7 @@ def main(cfg: DictConfig) -> float:
             trainer.start_from(find_checkpoint(run.model, file=cfg.init))
         score = trainer.fit()
         if cfg.pictures and world.rank == 0:
-            from deploy.pictures import draw_training
+            from pose3d.drawing.pictures import draw_training
 
             draw_training(run.folder)
         return score

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from engine.device import Cpu, Cuda, Npu
+from anypose.engine.device import Cpu, Cuda, Npu
 
 from benchmarks import report  # isort: skip
 from benchmarks.measuring import choices, measure, settled

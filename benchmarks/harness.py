@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anypose.engine.device import Device
 from benchmarks.apart import Peer, Requests
-from engine.device import Device
 
 MAX_FOREIGN_LOAD = 0.08  # of all cores; a sample taken while others use more is measured again
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from engine.device import Device  # first: it imports torch safely
+from anypose.engine.device import Device  # first: it imports torch safely
 
 import torch  # isort: skip
 from hydra.utils import instantiate

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pose.camera import Camera, project
-from pose.skeleton import H36M_17
-from pose3d.missing_joints import NONE
-from pose3d.sequence import PoseSequence, Split
+from anypose.camera import Camera, project
+from anypose.skeleton import H36M_17
+from pose3d.motion.missing_joints import NONE
+from pose3d.motion.sequence import PoseSequence, Split
 
 WIDTH = 1000
 

@@ -10,11 +10,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
+from anypose.engine.command import CONF
+from anypose.engine.distributed import World
+from anypose.engine.run import Run
+from anypose.engine.trainer import Trainer
 from benchmarks.harness import Settings
-from engine.command import CONF
-from engine.distributed import World
-from engine.run import Run
-from engine.trainer import Trainer
 
 
 def compose(overrides: list[str]) -> DictConfig:

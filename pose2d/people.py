@@ -8,9 +8,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from pose.shapes import check_shape
-from pose.skeleton import Skeleton
-from pose2d.image import Images
+from anypose.shapes import check_shape
+from anypose.skeleton import Skeleton
 
 Split = Literal["train", "validation"]
 
@@ -18,6 +17,20 @@ Split = Literal["train", "validation"]
 _SIGMA_PAIRS = (0.025, 0.035, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089)  # eyes ... ankles
 COCO_SIGMAS = (0.026, *(sigma for sigma in _SIGMA_PAIRS for _side in range(2)))
 COCO_UPPER = tuple(range(11))
+
+
+class Images(Protocol):
+    """Where the pixels of a dataset come from; workers get a copy of it."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """What the image is called in messages."""
+        ...
+
+    def read(self, index: int, reduce: int = 1) -> np.ndarray:
+        """(ceil(H / reduce), ceil(W / reduce), 3) uint8 RGB; `reduce` is 1, 2, 4 or 8."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from pose.shapes import IO
-from pose.skeleton import Skeleton
+from anypose.shapes import IO
+from anypose.skeleton import Skeleton
 
 KeypointFrame = Literal["pixel", "screen"]
 

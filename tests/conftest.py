@@ -13,13 +13,13 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
 
-from engine.device import import_ascend  # first: it makes `import torch` safe beside torch_npu
+from anypose.engine.device import import_ascend  # first: it makes `import torch` safe beside torch_npu
 
 import torch  # isort: skip
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from pose3d.sequence import MotionDataset
+from pose3d.motion.sequence import MotionDataset
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

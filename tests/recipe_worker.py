@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from engine.checkpoint import to_cpu
-from tests.engine.toy_worker import pretend
+from anypose.engine.checkpoint import to_cpu
+from tests.anypose.engine.toy_worker import pretend
 from tests.test_recipes import RECIPES, make_trainer, small
 
 

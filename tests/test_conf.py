@@ -15,11 +15,11 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from engine import run
+from anypose.engine import run
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
-assert run.ROOT == ROOT  # importing it registers the resolver that train.yaml uses
+assert run.PACKAGE.parent == ROOT  # importing it registers the resolver that train.yaml uses
 
 PRIMARY = sorted(path.stem for path in CONF.glob("*.yaml"))
 OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml"))
@@ -97,7 +97,7 @@ def test_a_value_has_one_home(option):
 
 
 def test_the_trainers_settings_have_one_home():
-    from engine.trainer import Trainer
+    from anypose.engine.trainer import Trainer
 
     keywords = [p for p in inspect.signature(Trainer).parameters.values() if p.kind is p.KEYWORD_ONLY]
     assert {p.name for p in keywords} == set(read("trainer/default"))

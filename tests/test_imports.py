@@ -14,20 +14,32 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("pose", "engine", "pose2d", "pose3d", "deploy", "benchmarks")
-MAY_IMPORT = {
-    "pose": {"pose"},
-    "engine": {"engine"},
-    "pose2d": {"pose", "pose2d"},
-    "pose3d": {"pose", "pose2d", "pose3d"},
-    "deploy": {"pose", "pose2d", "pose3d", "engine", "deploy"},
-    "benchmarks": set(PACKAGES),
-    "": {"engine", "deploy"},  # train.py and its sisters build the rest from conf
-}
 CHOICES = ("dataset", "model", "task")
+PACKAGES = ("anypose", "pose2d", "pose3d", "benchmarks")
+MAY_IMPORT = {
+    "anypose": {"anypose"},
+    "pose2d": {"anypose", "pose2d"},
+    "pose3d": {"anypose", "pose2d", "pose3d"},
+    "benchmarks": set(PACKAGES),
+    "": {"anypose", "pose2d", "pose3d"},  # train.py and its sisters
+}
+# The rooms of a package from the ground up: a room may import those before it. "" are the files beside the rooms.
+ROOMS = {
+    "anypose": (("", "engine"), ("formats", "kernels"), ("drawing",), ("export",)),
+    "pose2d": (("",), ("synthesis", "scores"), ("images",), ("network",), CHOICES, ("drawing",)),
+    "pose3d": (("",), ("motion", "synthesis", "capture"), ("lifting",), CHOICES, ("drawing",), ("predict",)),
+}
+ROOMS_ABOVE = {"anypose/doctor.py", "anypose/__main__.py"}  # files beside the rooms that look into all of them
+# Commands read configuration and know the engine, wherever they stand; a task or a model never does.
+COMMANDS = re.compile(
+    r"pose3d/(motion/check|lifting/(convert|offline)|predict/\w+|drawing/\w+)\.py|pose2d/network/pixels\.py"
+)
+BORDER = re.compile(r"anypose/(engine|export)/\w+\.py|benchmarks/.*|\w+\.py")
 LONGEST_FILE = 320
 DEVICE_WORDS = re.compile(r"(?<![a-z])(cuda|npu|hccl|nccl|torch_npu|apex)(?![a-z])", re.IGNORECASE)
-KNOW_DEVICES = re.compile(r"engine/(device|precision|distributed|capture)\.py|deploy/.*|benchmarks/.*|conf/device/.*")
+KNOW_DEVICES = re.compile(
+    r"anypose/(engine/(device|precision|distributed|capture)|export/\w+|doctor)\.py|benchmarks/.*|conf/device/.*"
+)
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "misc"}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError")
 MACHINE_PATHS = re.compile(r"(?<![\w.~*/-])/(work|root|home|tmp|Users)/\w")
@@ -82,6 +94,37 @@ def imports_go_one_way(source: Source) -> Iterator[str]:
             yield f"line {line} imports {module}"
 
 
+def rooms_import_downwards(source: Source) -> Iterator[str]:
+    floors = ROOMS.get(source.package)
+    if floors is None or source.path in ROOMS_ABOVE:
+        return
+    height = {room: floor for floor, rooms in enumerate(floors) for room in rooms}
+    parts = source.path.split("/")
+    here = parts[1] if len(parts) > 2 else ""
+    if here not in height:
+        yield f"stands in {here}/, a room that has no floor in ROOMS"
+        return
+    for line, module in imported_modules(source):
+        there = room_of(module)
+        if module.split(".")[0] != source.package or there == here:
+            continue
+        if height[there] >= height[here]:
+            yield f"line {line} imports {module}, from {there or 'the door'} into {here or 'the door'}"
+
+
+def room_of(module: str) -> str:
+    """ "engine" for anypose.engine.run, "" for what stands beside the rooms."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and (ROOT / parts[0] / parts[1]).is_dir() else ""
+
+
+def only_commands_of_pose_know_the_engine(source: Source) -> Iterator[str]:
+    if source.package in ("pose2d", "pose3d") and not COMMANDS.fullmatch(source.path):
+        for line, module in imported_modules(source):
+            if module.startswith("anypose.engine"):
+                yield f"line {line} imports {module}"
+
+
 def choices_import_parts_and_nothing_imports_a_choice(source: Source) -> Iterator[str]:
     if source.package in ("pose2d", "pose3d"):
         for line, module in imported_modules(source):
@@ -97,7 +140,7 @@ def models_know_nothing_of_training(source: Source) -> Iterator[str]:
 
 
 def only_the_border_reads_configuration(source: Source) -> Iterator[str]:
-    if source.package in ("pose", "pose2d", "pose3d"):
+    if not (BORDER.fullmatch(source.path) or COMMANDS.fullmatch(source.path)):
         for line, module in imported_modules(source):
             if module.split(".")[0] in ("hydra", "omegaconf"):
                 yield f"line {line} imports {module}"
@@ -158,6 +201,8 @@ def no_path_of_one_machine(source: Source) -> Iterator[str]:
 
 PACKAGE_RULES: list[Rule] = [
     imports_go_one_way,
+    rooms_import_downwards,
+    only_commands_of_pose_know_the_engine,
     choices_import_parts_and_nothing_imports_a_choice,
     models_know_nothing_of_training,
     only_the_border_reads_configuration,
@@ -202,6 +247,26 @@ def test_configuration_names_devices_only_under_conf_device() -> None:
     assert [(str(path), DEVICE_WORDS.findall(text)) for path, text in settings if DEVICE_WORDS.search(text)] == []
 
 
+def test_no_file_imports_itself_in_a_circle() -> None:
+    names = {
+        source.path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): source
+        for source in project_sources()
+    }
+    arrows = {
+        name: {module for _, module in imported_modules(source) if module in names and module != name}
+        | {
+            parent
+            for _, module in imported_modules(source)
+            if (parent := module.rpartition(".")[0]) in names and module not in names
+        }
+        for name, source in names.items()
+    }
+    arrows = {name: to - {name} for name, to in arrows.items()}
+    while free := {name for name, to in arrows.items() if not to}:
+        arrows = {name: to - free for name, to in arrows.items() if name not in free}
+    assert not arrows, f"Circles among {sorted(arrows)}"
+
+
 def test_inheritance_is_one_level_deep() -> None:
     bases = {
         node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}  # nn.Module is not ours
@@ -219,9 +284,17 @@ def test_inheritance_is_one_level_deep() -> None:
 
 
 BAD_EXAMPLES = [
-    (imports_go_one_way, "pose/a.py", "from pose3d import sequence", "imports pose3d.sequence"),
-    (imports_go_one_way, "pose3d/a.py", "def f():\n    import engine.run", "imports engine.run"),
-    (imports_go_one_way, "deploy/a.py", "import benchmarks", "imports benchmarks"),
+    (imports_go_one_way, "anypose/a.py", "from pose3d import lifter", "imports pose3d.lifter"),
+    (
+        only_commands_of_pose_know_the_engine,
+        "pose3d/a.py",
+        "def f():\n    import anypose.engine.run",
+        "anypose.engine.run",
+    ),
+    (rooms_import_downwards, "anypose/engine/a.py", "from anypose.formats import bvh", "from formats into engine"),
+    (rooms_import_downwards, "pose3d/motion/a.py", "from pose3d.capture import fields", "from capture into motion"),
+    (rooms_import_downwards, "pose3d/drawer/a.py", "", "no floor"),
+    (imports_go_one_way, "pose3d/drawing/a.py", "import benchmarks", "imports benchmarks"),
     (
         choices_import_parts_and_nothing_imports_a_choice,
         "pose3d/task/a.py",
@@ -235,15 +308,15 @@ BAD_EXAMPLES = [
         "pose3d.task.b",
     ),
     (models_know_nothing_of_training, "pose3d/model/a.py", "from torch.optim import Adam", "torch.optim"),
-    (only_the_border_reads_configuration, "pose/a.py", "import omegaconf", "omegaconf"),
-    (device_words_stay_where_devices_are_known, "pose/a.py", "x = y.is_cuda", "says cuda"),
+    (only_the_border_reads_configuration, "anypose/a.py", "import omegaconf", "omegaconf"),
+    (device_words_stay_where_devices_are_known, "anypose/a.py", "x = y.is_cuda", "says cuda"),
     (device_words_stay_where_devices_are_known, "train.py", '"""device=npu"""\nx = "hccl"', "says hccl"),
-    (files_are_one_idea_long, "pose/a.py", "\n" * 321, "321 lines"),
-    (files_are_one_idea_long, "pose/utils.py", "", "drawer"),
-    (nothing_is_unfinished, "pose/a.py", "# TODO later", "says TODO"),
-    (no_handler_catches_everything, "pose/a.py", "try:\n    f()\nexcept:\n    g()", "catches everything"),
-    (public_names_have_docstrings, "pose/a.py", '"""A."""\ndef f(): ...', "f has no docstring"),
-    (no_path_of_one_machine, "pose/a.py", 'x = "/home/me"', "names /home/m"),
+    (files_are_one_idea_long, "anypose/a.py", "\n" * 321, "321 lines"),
+    (files_are_one_idea_long, "anypose/utils.py", "", "drawer"),
+    (nothing_is_unfinished, "anypose/a.py", "# TODO later", "says TODO"),
+    (no_handler_catches_everything, "anypose/a.py", "try:\n    f()\nexcept:\n    g()", "catches everything"),
+    (public_names_have_docstrings, "anypose/a.py", '"""A."""\ndef f(): ...', "f has no docstring"),
+    (no_path_of_one_machine, "anypose/a.py", 'x = "/home/me"', "names /home/m"),
 ]
 
 
@@ -253,4 +326,4 @@ def test_a_rule_finds_what_it_is_for(rule: Rule, path: str, text: str, offence: 
 
 
 def test_the_word_input_is_not_a_device() -> None:
-    assert not report(device_words_stay_where_devices_are_known, [Source("pose/a.py", "input_size = 3")])
+    assert not report(device_words_stay_where_devices_are_known, [Source("anypose/a.py", "input_size = 3")])

@@ -14,13 +14,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from engine import checkpoint
-from engine.distributed import World
-from engine.evaluation import evaluate
-from engine.restore import build_task
-from engine.run import Run
-from engine.task import Batch, Loading
-from engine.trainer import Trainer
+from anypose.engine import checkpoint
+from anypose.engine.distributed import World
+from anypose.engine.evaluation import evaluate
+from anypose.engine.restore import build_task
+from anypose.engine.run import Run
+from anypose.engine.task import Batch, Loading
+from anypose.engine.trainer import Trainer
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))

@@ -8,13 +8,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from anypose.skeleton import H36M_17
 from benchmarks import naive, peers
 from benchmarks.ceilings import write_seconds
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.motion import RandomMotion
-from pose.skeleton import H36M_17
-from pose3d.packed import Packed, pack
-from pose3d.windows import WindowBatches
+from pose3d.motion.packed import Packed, pack
+from pose3d.motion.windows import WindowBatches
 
 BATCH = 1024
 FLIP = list(H36M_17.flip_index)

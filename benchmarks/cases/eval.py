@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from anypose.metrics import mpjpe, p_mpjpe
 from benchmarks import naive, peers
 from benchmarks.ceilings import copy_seconds
 from benchmarks.harness import Comparison, Row, Settings, compare
-from pose.metrics import mpjpe, p_mpjpe
-from pose2d.average_precision import Truth, fast_statistics, pycocotools_statistics
+from pose2d.scores.average_precision import Truth, fast_statistics, pycocotools_statistics
 
 
 def run(settings: Settings) -> Iterator[Row]:

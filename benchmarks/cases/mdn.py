@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
+from anypose.engine.trainer import Trainer
+from anypose.metrics import mpjpe
 from benchmarks.ceilings import ceilings
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.motion import RandomMotion
 from benchmarks.training import adam_bytes, build_trainer, linear_training_flops
-from engine.trainer import Trainer
-from pose.metrics import mpjpe
-from pose3d.mixture import log_density
+from pose3d.lifting.mixture import log_density
 
 BATCH = 64
 PUBLISHED = [f"trainer.batch_size={BATCH}", "model.dropout=0.5", "task.flip_augment=false"]

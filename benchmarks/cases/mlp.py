@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from anypose.engine.trainer import Trainer
 from benchmarks import naive, peers
 from benchmarks.ceilings import ceilings, write_seconds
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.motion import RandomMotion
 from benchmarks.training import adam_bytes, build_trainer, linear_training_flops
-from engine.trainer import Trainer
-from pose3d.windows import WindowBatches
+from pose3d.motion.windows import WindowBatches
 
 BATCH = 64
 # As published, not as the embedded recipe trains: dropout costs both sides, mirrored poses would be ours alone.

@@ -13,11 +13,11 @@ import torch
 from hydra.utils import instantiate
 from torch.utils.data import DataLoader
 
+from anypose.engine.task import Loading
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.naive2d import PersonDataset
 from benchmarks.photos import write_coco
 from benchmarks.training import compose
-from engine.task import Loading
 from pose2d.dataset.coco import Coco
 from pose2d.task.topdown2d import TopDown2D
 

@@ -11,12 +11,12 @@ import hydra
 import torch
 from hydra.utils import instantiate
 
+from anypose.engine.command import CONF
+from anypose.export.network import Options
+from anypose.export.session import OnnxSession
+from anypose.export.write import export_onnx
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.training import compose
-from deploy.export import export_onnx
-from deploy.network import Options
-from deploy.session import OnnxSession
-from engine.command import CONF
 from pose2d.task.topdown2d import TopDown2D
 
 

@@ -9,11 +9,11 @@ import torch
 from hydra.utils import instantiate
 from torch.utils.flop_counter import FlopCounterMode
 
+from anypose.engine.trainer import Trainer
 from benchmarks.ceilings import ceilings
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.naive2d import JointLoop
 from benchmarks.training import adam_bytes, build_trainer, compose
-from engine.trainer import Trainer
 from pose2d.task.topdown2d import TopDown2D
 
 PROTOCOL = "experiment=simplebaseline_coco_msra"

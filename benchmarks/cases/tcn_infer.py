@@ -14,15 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from anypose.export.network import DType, Network, Options, trace
+from anypose.export.onnx_graph import import_onnx, tidy
+from anypose.export.onnx_types import quantise
+from anypose.export.session import OnnxSession
 from benchmarks import naive_tcn, peers
 from benchmarks.ceilings import ceilings
 from benchmarks.harness import Comparison, Row, Settings, compare
-from deploy.network import DType, Network, Options, trace
-from deploy.onnx_graph import import_onnx, tidy
-from deploy.onnx_types import quantise
-from deploy.session import OnnxSession
-from pose3d.model.videopose3d import VideoPose3D, from_published
-from pose3d.streaming_form import BlockwiseForm
+from pose3d.lifting.published import from_published
+from pose3d.lifting.streaming_form import BlockwiseForm
+from pose3d.model.videopose3d import VideoPose3D
 
 LONG = [3, 3, 3, 3, 3]
 SHORT = [3, 3, 3]

@@ -11,15 +11,15 @@ from itertools import cycle
 import torch
 from torch import Tensor, nn
 
+from anypose.engine.trainer import Trainer
+from anypose.skeleton import H36M_17
 from benchmarks import naive, naive_tcn, peers
 from benchmarks.ceilings import ceilings
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.motion import RandomMotion
 from benchmarks.training import adam_bytes, build_trainer
-from engine.trainer import Trainer
-from pose.skeleton import H36M_17
-from pose3d.model.videopose3d import from_published, to_published
-from pose3d.windows import WindowBatches
+from pose3d.lifting.published import from_published, to_published
+from pose3d.motion.windows import WindowBatches
 
 KERNELS = {27: [3, 3, 3], 243: [3, 3, 3, 3, 3]}
 FLIP = list(H36M_17.flip_index)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pose.skeleton import get_skeleton
-from pose2d.coco_files import annotated_people, read_annotations, read_detections
+from anypose.skeleton import get_skeleton
+from pose2d.images.coco_files import annotated_people, read_annotations, read_detections
 from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
 
 

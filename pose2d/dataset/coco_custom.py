@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pose.skeleton import Skeleton
-from pose2d.coco_files import annotated_people, read_annotations, read_detections
+from anypose.skeleton import Skeleton
+from pose2d.images.coco_files import annotated_people, read_annotations, read_detections
 from pose2d.people import People, Split
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pose.skeleton import get_skeleton
-from pose2d.coco_files import read_json
-from pose2d.image import ImageFiles
-from pose2d.mat_file import read_mat
+from anypose.formats.mat_file import read_mat
+from anypose.skeleton import get_skeleton
+from pose2d.images.coco_files import read_json
+from pose2d.images.image import ImageFiles
 from pose2d.people import People, Split
 
 PERSON = 200.0  # pixels of a person whose `scale` is 1

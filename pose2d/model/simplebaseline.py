@@ -9,9 +9,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from pose.shapes import IO, check_shape
-from pose2d.convolution import Pointwise, Upsampling
-from pose2d.resnet import ResNet
+from anypose.kernels.convolution import Pointwise, Upsampling
+from anypose.shapes import IO, check_shape
+from pose2d.network.resnet import ResNet
 
 STRIDE = 4  # input pixels from one heatmap cell to the next
 

@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pose.skeleton import Skeleton
-from pose2d.affine import crop_matrices, invert, transform, warp_one
-from pose2d.augment import Augmentation
-from pose2d.crop_cache import CropCache
-from pose2d.crops import CropRules, Crops
-from pose2d.heatmap import Coding
-from pose2d.image import Normalization
-from pose2d.kept_images import KeptImages
-from pose2d.oks import KeypointScores
-from pose2d.pckh import HeadScores
+from anypose.skeleton import Skeleton
+from pose2d.images.affine import crop_matrices, invert, transform, warp_one
+from pose2d.images.augment import Augmentation
+from pose2d.images.crop_cache import CropCache
+from pose2d.images.crops import CropRules, Crops
+from pose2d.images.image import Normalization
+from pose2d.images.kept_images import KeptImages
+from pose2d.network.heatmap import Coding
+from pose2d.network.weights import load_weights
 from pose2d.people import People, PeopleDataset
-from pose2d.weights import load_weights
+from pose2d.scores.oks import KeypointScores
+from pose2d.scores.pckh import HeadScores
 
 log = logging.getLogger(__name__)
 Batch = dict[str, Tensor]
@@ -36,19 +36,19 @@ class TopDown2D:
     Args:
         model: the network; it says how large its input and heatmaps are.
         metric: "ap" (COCO) or "pckh" (MPII).
-        weights: file of another project to start from (`pose2d.weights` says which), or None.
-        channels, mean, std: see `pose2d.image.Normalization`.
-        aligned, rounded, sigma, support, peak, outside, decoder: see `pose2d.heatmap.Coding`.
+        weights: file of another project to start from (`pose2d.network.weights` says which), or None.
+        channels, mean, std: see `pose2d.images.image.Normalization`.
+        aligned, rounded, sigma, support, peak, outside, decoder: see `pose2d.network.heatmap.Coding`.
         loss_factor: on the mean of squared differences over B, K, h and w.
         l2: TensorFlow's regulariser: half of it times the squared weights of all convolutions is added to the loss.
         flip_test: average the heatmaps with those of the mirrored crop.
-        padding, reduced_decode, unreadable: see `pose2d.crops.CropRules`.
+        padding, reduced_decode, unreadable: see `pose2d.images.crops.CropRules`.
         keep_images: megabytes of images that stay in memory, in each process that reads them; 0 reads every time.
         shuffle: "person", or "image": people of an image stay together, so that it is decoded once an epoch.
         cache: folder that keeps the training crops ready to warp, or None to decode JPEGs every time.
         cache_size: side of a kept crop [px].
-        augment: the settings of `pose2d.augment.Augmentation`, or None for none.
-        evaluator, nms_threshold, score_threshold, results: see `pose2d.oks.KeypointScores`.
+        augment: the settings of `pose2d.images.augment.Augmentation`, or None for none.
+        evaluator, nms_threshold, score_threshold, results: see `pose2d.scores.oks.KeypointScores`.
     """
 
     higher_is_better = True

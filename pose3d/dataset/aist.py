@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pose.camera import Camera
-from pose.skeleton import COCO_17
-from pose3d.cache import cached_sequences
-from pose3d.files import read_bytes, require_file, require_folder
-from pose3d.missing_joints import MissingJoints
-from pose3d.npz import motion_array
-from pose3d.pinhole import rodrigues, straightened
-from pose3d.plain_pickle import load_plain
-from pose3d.sequence import PoseSequence, Split
+from anypose.camera import Camera
+from anypose.formats.files import read_bytes, require_file, require_folder
+from anypose.formats.npz import motion_array
+from anypose.formats.plain_pickle import load_plain
+from anypose.skeleton import COCO_17
+from pose3d.motion.cache import cached_sequences
+from pose3d.motion.missing_joints import MissingJoints
+from pose3d.motion.pinhole import rodrigues, straightened
+from pose3d.motion.sequence import PoseSequence, Split
 
 FPS = 60.0
 VIEWS = tuple(f"c0{number}" for number in range(1, 10))
@@ -46,7 +46,7 @@ class AIST:
         frame_step: keep every n-th frame.
         allow_missing: go on without sequences whose files are not there.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
+        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
     """
 
     name = "aist"

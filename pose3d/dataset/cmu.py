@@ -9,16 +9,16 @@ from typing import Literal
 
 import numpy as np
 
-from pose.camera import project, world_to_camera
-from pose.skeleton import H36M_17
-from pose3d import cmu
-from pose3d.amc import read_amc, read_asf
-from pose3d.bvh import read_bvh
-from pose3d.cache import cached_sequences
-from pose3d.files import require_folder
-from pose3d.missing_joints import MissingJoints
-from pose3d.sequence import PoseSequence, Split
-from pose3d.virtual_cameras import sample_cameras
+from anypose.camera import project, world_to_camera
+from anypose.formats.amc import read_amc, read_asf
+from anypose.formats.bvh import read_bvh
+from anypose.formats.files import require_folder
+from anypose.skeleton import H36M_17
+from pose3d.motion import cmu
+from pose3d.motion.cache import cached_sequences
+from pose3d.motion.missing_joints import MissingJoints
+from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.virtual_cameras import sample_cameras
 
 
 class CMU:
@@ -30,7 +30,7 @@ class CMU:
             (`02/02_01.amc` with the subject's `02/02.asf`).
         train_subjects: e.g. ["01", "03"]; None for every subject found that does not validate.
         validation_subjects: e.g. ["02", "08"].
-        actions: rows of `pose3d.cmu.ACTIONS` to keep; None for all.
+        actions: rows of `pose3d.motion.cmu.ACTIONS` to keep; None for all.
         fps: frames per second to resample to; takes recorded slower stay as they are.
         frame_step: keep every n-th of those frames.
         num_cameras: views of each take.
@@ -38,7 +38,7 @@ class CMU:
         seed: of the cameras; those of a take depend on (seed, take) only.
         allow_missing: go on without subjects that are not in the folder.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
+        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
     """
 
     name = "cmu"

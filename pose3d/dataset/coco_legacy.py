@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from pose.skeleton import get_skeleton
-from pose2d.coco_files import annotated_people, read_json
-from pose2d.image import ImageFiles
+from anypose.skeleton import get_skeleton
+from pose2d.images.coco_files import annotated_people, read_json
+from pose2d.images.image import ImageFiles
 from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
 
 _VISIBILITY = np.array([1, 2, 0])  # COCO's for the file's 0, 1, 2

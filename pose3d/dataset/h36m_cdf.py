@@ -10,14 +10,14 @@ from typing import Literal
 
 import numpy as np
 
-from pose.shapes import check_shape
-from pose3d import h36m
-from pose3d.cache import cached_sequences
-from pose3d.cdf import MAX_BYTES, read_cdf
-from pose3d.files import read_bytes, require_folder
-from pose3d.h36m_cameras import published_cameras, read_metadata
-from pose3d.missing_joints import MissingJoints
-from pose3d.sequence import PoseSequence, Split
+from anypose.formats.cdf import MAX_BYTES, read_cdf
+from anypose.formats.files import read_bytes, require_folder
+from anypose.shapes import check_shape
+from pose3d.motion import h36m
+from pose3d.motion.cache import cached_sequences
+from pose3d.motion.h36m_cameras import published_cameras, read_metadata
+from pose3d.motion.missing_joints import MissingJoints
+from pose3d.motion.sequence import PoseSequence, Split
 
 # Within `root`, with the subject's folder in front: the release, and how h36m-fetch unpacks it.
 FOLDERS = ("MyPoseFeatures/D3_Positions", "Poses_D3_Positions")
@@ -32,9 +32,10 @@ class H36MCDF:
         root: folder of S1, S5, ... or of Poses_D3_Positions_S1.tgz, ...
         metadata: metadata.xml of the release's code; None to look for it in `root`, and to take the published camera
             table where it is not there.
-        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see `pose3d.h36m.Selection`.
+        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see
+            `pose3d.motion.h36m.Selection`.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
+        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
     """
 
     name = "h36m_cdf"

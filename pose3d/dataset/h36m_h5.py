@@ -8,16 +8,16 @@ from typing import Literal
 
 import numpy as np
 
-from pose.camera import Camera
-from pose.shapes import check_shape
-from pose.skeleton import H36M_16, SH_16, convert
-from pose3d import h36m
-from pose3d.cache import cached_sequences
-from pose3d.files import require_folder
-from pose3d.h5 import open_h5, read_array
-from pose3d.h36m_cameras import published_cameras, read_cameras_h5
-from pose3d.missing_joints import MissingJoints
-from pose3d.sequence import PoseSequence, Split
+from anypose.camera import Camera
+from anypose.formats.files import require_folder
+from anypose.formats.h5 import open_h5, read_array
+from anypose.shapes import check_shape
+from anypose.skeleton import H36M_16, SH_16, convert
+from pose3d.motion import h36m
+from pose3d.motion.cache import cached_sequences
+from pose3d.motion.h36m_cameras import published_cameras, read_cameras_h5
+from pose3d.motion.missing_joints import MissingJoints
+from pose3d.motion.sequence import PoseSequence, Split
 
 SOURCES = {
     "gt": "ground truth",
@@ -32,9 +32,10 @@ class H36MH5:
     Args:
         root: folder of cameras.h5, S1, S5, ...
         keypoints: "gt" for projections of the 3D, or the name of a folder of detections in `SOURCES`.
-        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see `pose3d.h36m.Selection`.
+        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see
+            `pose3d.motion.h36m.Selection`.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
+        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
     """
 
     name = "h36m_h5"

@@ -9,16 +9,16 @@ from typing import Literal
 
 import numpy as np
 
-from pose.camera import Camera, camera_to_world
-from pose.skeleton import H36M_17
-from pose3d import h36m
-from pose3d.cache import cached_sequences
-from pose3d.files import require_file, require_folder
-from pose3d.h36m_cameras import CAMERA_IDS, SIZES, published_cameras
-from pose3d.missing_joints import MissingJoints
-from pose3d.npz import MAX_BYTES, motion_array, read_npz
-from pose3d.plain_pickle import load_plain
-from pose3d.sequence import PoseSequence, Split
+from anypose.camera import Camera, camera_to_world
+from anypose.formats.files import require_file, require_folder
+from anypose.formats.npz import MAX_BYTES, motion_array, read_npz
+from anypose.formats.plain_pickle import load_plain
+from anypose.skeleton import H36M_17
+from pose3d.motion import h36m
+from pose3d.motion.cache import cached_sequences
+from pose3d.motion.h36m_cameras import CAMERA_IDS, SIZES, published_cameras
+from pose3d.motion.missing_joints import MissingJoints
+from pose3d.motion.sequence import PoseSequence, Split
 
 FILES: dict[Split, str] = {"train": "h36m_train.npz", "validation": "h36m_test.npz"}
 # S1_Directions_1.54138969_000001.jpg
@@ -33,9 +33,9 @@ class H36MMMPose:
         cameras: cameras.pkl; None to look for it in `root` and above, and to take the published camera table where it
             is not there.
         train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see
-            `pose3d.h36m.Selection`; S1, S5, S6, S7, S8 are in the one file and S9, S11 in the other.
+            `pose3d.motion.h36m.Selection`; S1, S5, S6, S7, S8 are in the one file and S9, S11 in the other.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
+        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
     """
 
     name = "h36m_mmpose"

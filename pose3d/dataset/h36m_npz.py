@@ -7,15 +7,15 @@ from typing import Literal
 
 import numpy as np
 
-from pose.skeleton import H36M_16, H36M_17, SH_16, convert
-from pose3d import h36m
-from pose3d.cache import cached_sequences
-from pose3d.files import require_file, require_folder
-from pose3d.h36m_cameras import published_cameras
-from pose3d.missing_joints import MissingJoints
-from pose3d.npz import MAX_BYTES, motion_array
-from pose3d.sequence import PoseSequence, Split
-from pose3d.videopose3d_files import read_detections, read_positions, views_of
+from anypose.formats.files import require_file, require_folder
+from anypose.formats.npz import MAX_BYTES, motion_array
+from anypose.skeleton import H36M_16, H36M_17, SH_16, convert
+from pose3d.motion import h36m
+from pose3d.motion.cache import cached_sequences
+from pose3d.motion.h36m_cameras import published_cameras
+from pose3d.motion.missing_joints import MissingJoints
+from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.videopose3d_files import read_detections, read_positions, views_of
 
 # VideoPose3D leaves this take out, because one of its four videos is corrupt.
 LEFT_OUT = ("S11", "Directions")
@@ -30,10 +30,11 @@ class H36MNPZ:
         root: folder of data_3d_h36m.npz and data_2d_h36m_<keypoints>.npz.
         keypoints: the detector, as in the name of its file, e.g. "cpn_ft_h36m_dbb", "detectron_pt_coco", "sh_ft_h36m";
             "gt" for projections of the 3D, whether data_2d_h36m_gt.npz is there or not.
-        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see `pose3d.h36m.Selection`.
+        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see
+            `pose3d.motion.h36m.Selection`.
         unlabelled_subjects: of S2, S3, S4, which the 2D files hold and the 3D file does not; see `unlabelled`.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
+        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
     """
 
     name = "h36m_npz"

@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pose.camera import Camera
-from pose.skeleton import HUMANEVA_15, Skeleton
-from pose3d.cache import cached_sequences
-from pose3d.files import require_file, require_folder
-from pose3d.missing_joints import MissingJoints
-from pose3d.npz import MAX_BYTES, motion_array
-from pose3d.pinhole import fit_pinhole, quaternion_rotation
-from pose3d.sequence import PoseSequence, Split
-from pose3d.videopose3d_files import read_detections, read_positions, views_of
+from anypose.camera import Camera
+from anypose.formats.files import require_file, require_folder
+from anypose.formats.npz import MAX_BYTES, motion_array
+from anypose.skeleton import HUMANEVA_15, Skeleton
+from pose3d.motion.cache import cached_sequences
+from pose3d.motion.missing_joints import MissingJoints
+from pose3d.motion.pinhole import fit_pinhole, quaternion_rotation
+from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.videopose3d_files import read_detections, read_positions, views_of
 
 FPS = 60.0
 SIZE = (640, 480)
@@ -47,7 +47,7 @@ class HumanEvaNPZ:
         actions: what names of takes start with, e.g. "Walk" of "Walking 1 chunk0"; None for all.
         frame_step: keep every n-th frame.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
+        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
     """
 
     name = "humaneva_npz"

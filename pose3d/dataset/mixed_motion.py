@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pose3d.sequence import MotionDataset, PoseSequence, Split
+from pose3d.motion.sequence import MotionDataset, PoseSequence, Split
 
 
 class MixedMotion:

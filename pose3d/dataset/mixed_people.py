@@ -6,12 +6,11 @@ import dataclasses
 
 import numpy as np
 
-from pose2d.image import Images
-from pose2d.people import People, PeopleDataset, Split
+from pose2d.people import Images, People, PeopleDataset, Split
 
 
 class JoinedImages:
-    """Implements `pose2d.image.Images`: the images of one source, then those of another."""
+    """Implements `pose2d.people.Images`: the images of one source, then those of another."""
 
     def __init__(self, first: Images, second: Images) -> None:
         self.first, self.second = first, second

@@ -8,16 +8,16 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from pose.camera import camera_to_world
-from pose.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert
-from pose3d.cache import cached_sequences
-from pose3d.files import require_folder
-from pose3d.h5 import open_h5, read_array
-from pose3d.mat5 import read_mat5
-from pose3d.missing_joints import MissingJoints
-from pose3d.npz import motion_array, read_npz
-from pose3d.pinhole import fit_pinhole
-from pose3d.sequence import PoseSequence, Split
+from anypose.camera import camera_to_world
+from anypose.formats.files import require_folder
+from anypose.formats.h5 import open_h5, read_array
+from anypose.formats.mat5 import read_mat5
+from anypose.formats.npz import motion_array, read_npz
+from anypose.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert
+from pose3d.motion.cache import cached_sequences
+from pose3d.motion.missing_joints import MissingJoints
+from pose3d.motion.pinhole import fit_pinhole
+from pose3d.motion.sequence import PoseSequence, Split
 
 # Annotated frames and frames per second of the training sequences.
 TRAIN = {
@@ -45,7 +45,7 @@ class MPIINF3DHP:
         cameras: of training, 0 to 13; lifters use the eight at chest height.
         frame_step: keep every n-th frame.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
+        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
     """
 
     name = "mpi_inf_3dhp"

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pose.skeleton import H36M_17, MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert, get_skeleton
-from pose2d.image import ImageFiles
+from anypose.formats.files import require_folder
+from anypose.formats.h5 import open_h5, read_array
+from anypose.formats.mat5 import read_mat5
+from anypose.formats.npz import motion_array
+from anypose.skeleton import H36M_17, MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert, get_skeleton
+from pose2d.images.image import ImageFiles
 from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
-from pose3d.files import require_folder
-from pose3d.h5 import open_h5, read_array
-from pose3d.mat5 import read_mat5
-from pose3d.npz import motion_array
-from pose3d.pinhole import fit_pinhole
+from pose3d.motion.pinhole import fit_pinhole
 
 # COCO's limbs are 3DHP's of the same name; its face has no counterpart.
 _COCO = get_skeleton("coco_17")

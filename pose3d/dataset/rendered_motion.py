@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from pose.camera import world_to_camera
-from pose.skeleton import H36M_17, convert, get_skeleton
-from pose2d.figure import draw_look
+from anypose.camera import world_to_camera
+from anypose.skeleton import H36M_17, convert, get_skeleton
 from pose2d.people import People, Split
-from pose2d.render import Lens
-from pose3d.rendered_people import Person, annotated_scenes
-from pose3d.sequence import MotionDataset, PoseSequence
+from pose2d.synthesis.figure import draw_look
+from pose2d.synthesis.render import Lens
+from pose3d.motion.sequence import MotionDataset, PoseSequence
+from pose3d.synthesis.rendered_people import Person, annotated_scenes
 
 
 class Recordings:
-    """Implements `pose3d.rendered_people.Stage`: frames of sequences, one person each, framed with some air around.
+    """Implements `pose3d.synthesis.rendered_people.Stage`: frames of sequences, one person each, with air around.
 
     Args:
         key: seeds of clothes, light and framing.

@@ -12,15 +12,15 @@ from typing import Literal
 
 import numpy as np
 
-from pose.camera import project, world_to_camera
-from pose.skeleton import H36M_17
-from pose3d.actions import ACTIONS
-from pose3d.body import Body, draw_body
-from pose3d.detector_noise import DetectorNoise
-from pose3d.missing_joints import MissingJoints
-from pose3d.performance import record
-from pose3d.sequence import PoseSequence, Split
-from pose3d.virtual_cameras import H36M_RANGES, sample_cameras
+from anypose.camera import project, world_to_camera
+from anypose.skeleton import H36M_17
+from pose3d.motion.detector_noise import DetectorNoise
+from pose3d.motion.missing_joints import MissingJoints
+from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.virtual_cameras import H36M_RANGES, sample_cameras
+from pose3d.synthesis.actions import ACTIONS
+from pose3d.synthesis.body import Body, draw_body
+from pose3d.synthesis.performance import record
 
 LETTERS = {"train": "T", "validation": "V"}
 
@@ -41,7 +41,7 @@ class Synthetic:
         proportion_spread: standard deviation of a segment's share of stature, as a fraction of it.
         camera_distance, camera_height, camera_roll, camera_tilt, focal: ranges (low, high), see `CameraRanges`.
         jitter, outliers, swaps, missing: see `DetectorNoise`; all zero leaves the keypoints exact.
-        missing_joints, missing_in: see `pose3d.missing_joints.MissingJoints`.
+        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
     """
 
     def __init__(

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pose.skeleton import get_skeleton
-from pose2d.figure import draw_look
+from anypose.skeleton import get_skeleton
 from pose2d.people import People, Split
-from pose2d.render import Lens
-from pose3d.actions import ACTIONS
-from pose3d.body import draw_body
-from pose3d.choreography import Script
-from pose3d.free_poses import draw_poses
-from pose3d.kinematics import pose_body, rotation
-from pose3d.performance import perform
-from pose3d.rendered_people import Person, annotated_scenes
+from pose2d.synthesis.figure import draw_look
+from pose2d.synthesis.render import Lens
+from pose3d.synthesis.actions import ACTIONS
+from pose3d.synthesis.body import draw_body
+from pose3d.synthesis.choreography import Script
+from pose3d.synthesis.free_poses import draw_poses
+from pose3d.synthesis.kinematics import pose_body, rotation
+from pose3d.synthesis.performance import perform
+from pose3d.synthesis.rendered_people import Person, annotated_scenes
 
 POSES_PER_BODY = 24
 _H36M = get_skeleton("h36m_17")
@@ -27,7 +27,7 @@ _LEFT_HIP, _RIGHT_HIP = _H36M.index("left_hip"), _H36M.index("right_hip")
 
 
 class Crowds:
-    """Implements `pose3d.rendered_people.Stage`: one to three people anywhere, a function of (seed, split, index)."""
+    """Implements `pose3d.synthesis.rendered_people.Stage`: one to three people, a function of (seed, split, index)."""
 
     def __init__(
         self,

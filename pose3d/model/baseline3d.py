@@ -10,11 +10,11 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from pose.shapes import IO
-from pose.skeleton import H36M_14, H36M_16, H36M_17
-from pose3d.foreign_mlp import State, statistics_of, take, tensorflow_arrays, tensorflow_trunk, weigq_trunk
+from anypose.shapes import IO
+from anypose.skeleton import H36M_14, H36M_16, H36M_17
 from pose3d.lifter import Lifter
-from pose3d.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
+from pose3d.lifting.foreign_mlp import State, statistics_of, take, tensorflow_arrays, tensorflow_trunk, weigq_trunk
+from pose3d.lifting.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
 
 
 class Baseline3D(Lifter):
@@ -102,7 +102,7 @@ def from_tensorflow(arrays: Mapping[str, np.ndarray], statistics: State) -> Stat
     """Weights of the TensorFlow original, for a model built with the options it was trained with.
 
     Args:
-        arrays: the checkpoint's variables by name, e.g. an opened npz (see `pose3d.foreign_mlp`).
+        arrays: the checkpoint's variables by name, e.g. an opened npz (see `pose3d.lifting.foreign_mlp`).
         statistics: `keypoint_statistics.mean`, `.std` (16, 2) [px], `joint_statistics.mean`, `.std` (J', 3) [m]; the
             original computes them from the training split, as `Baseline3D.fit_statistics` does.
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from pose.shapes import IO
-from pose.skeleton import H36M_14, H36M_16, H36M_17
-from pose3d.foreign_mlp import State, statistics_of, take, tensorflow_arrays, tensorflow_trunk
+from anypose.shapes import IO
+from anypose.skeleton import H36M_14, H36M_16, H36M_17
 from pose3d.lifter import Lifter
-from pose3d.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
+from pose3d.lifting.foreign_mlp import State, statistics_of, take, tensorflow_arrays, tensorflow_trunk
+from pose3d.lifting.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
 
 
 class GMHMDN(Lifter):
@@ -111,7 +111,7 @@ def from_tensorflow(arrays: Mapping[str, np.ndarray], statistics: State) -> Stat
     the other.
 
     Args:
-        arrays: the checkpoint's variables by name, e.g. an opened npz (see `pose3d.foreign_mlp`).
+        arrays: the checkpoint's variables by name, e.g. an opened npz (see `pose3d.lifting.foreign_mlp`).
         statistics: `keypoint_statistics.mean`, `.std` (16, 2) [px], `joint_statistics.mean`, `.std` (J', 3) [m]; the
             original computes them from the training split, as `GMHMDN.fit_statistics` does.
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pose.shapes import IO
-from pose3d.capture_layout import get_layout
-from pose3d.fields import enlarge
+from anypose.shapes import IO
+from pose3d.capture.fields import enlarge
+from pose3d.capture.layout import get_layout
 
 _FRONT = (
     ("conv1_1", 64), ("conv1_2", 64), ("pool", 0),

@@ -7,20 +7,20 @@ figures 1, 2 and 4.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import cast
 
 from torch import Tensor, nn
 
-from pose.shapes import IO
-from pose.skeleton import Skeleton, get_skeleton
-from pose3d.dropout import Dropout
-from pose3d.frame_by_frame import FrameByFrame
+from anypose.kernels.dropout import Dropout
+from anypose.kernels.rectified import norm_relu_dropout
+from anypose.shapes import IO
+from anypose.skeleton import Skeleton, get_skeleton
 from pose3d.lifter import Lifter
-from pose3d.rectified import norm_relu_dropout
-from pose3d.streaming_form import ProductForm, StreamingForm
-from pose3d.temporal import ConvolutionForm, FoldedConv, TapConv, fold
+from pose3d.lifting.frame_by_frame import FrameByFrame
+from pose3d.lifting.streaming_form import BlockwiseForm, ProductForm, StreamingForm
+from pose3d.lifting.temporal import ConvolutionForm, FoldedConv, TapConv, fold
 
 LONGEST_TEST_SEQUENCE = 5873  # frames of Human3.6M's S9 "Discussion 1"
 
@@ -125,12 +125,12 @@ class VideoPose3D(Lifter):
             raise ValueError(
                 f"videopose3d reads (B, T, {wanted[0]}, {wanted[1]}): {wanted[0]} {self.input_skeleton.name} keypoints "
                 f"of {wanted[1]} values, got keypoints of shape {tuple(keypoints.shape)}. Convert them with "
-                "pose.skeleton.convert, or train a model for this layout with model.input_skeleton."
+                "anypose.skeleton.convert, or train a model for this layout with model.input_skeleton."
             )
         if keypoints.shape[1] < self.receptive_field:
             raise ValueError(
                 f"videopose3d needs at least {self.receptive_field} frames per window, got keypoints of shape "
-                f"{tuple(keypoints.shape)}. Repeat the edge frames with pose3d.packed.pad, or choose fewer "
+                f"{tuple(keypoints.shape)}. Repeat the edge frames with pose3d.motion.packed.pad, or choose fewer "
                 "model.kernel_sizes."
             )
 
@@ -165,28 +165,10 @@ class VideoPose3D(Lifter):
         form.export_names, form.export_sizes = self.export_names, {"B": 1, "T": 1}
         return form
 
+    def whole_sequences(self, fast: bool = False) -> BlockwiseForm:
+        """The same function for whole sequences, some hundred frames at a time."""
+        return BlockwiseForm(self.streaming(fast))
+
     def frame_by_frame(self) -> FrameByFrame:
         """The same function for frames that come one by one, on the CPU."""
         return FrameByFrame(self.folded(), self.causal, (self.input_skeleton.num_joints, self.keypoint_channels))
-
-
-def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of a `VideoPose3D` from a network of the authors' code or of Ascend's port of it.
-
-    Args:
-        weights: "model_pos" (or "model_traj") of such a `.bin` file. The port's names may start with "module.", and its
-            kernels are those of Conv2d, (C_out, C_in, W, 1).
-    """
-    state = {}
-    for name, tensor in weights.items():
-        if tensor.dim() == 4:
-            tensor = tensor.squeeze(-1)
-        state[name.removeprefix("module.")] = tensor.transpose(1, 2).contiguous() if tensor.dim() == 3 else tensor
-    return state
-
-
-def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `from_published`: the weights as the authors' code loads them."""
-    return {
-        name: tensor.transpose(1, 2).contiguous() if tensor.dim() == 3 else tensor for name, tensor in state.items()
-    }

@@ -7,15 +7,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pose.metrics import mpjpe
-from pose.skeleton import mirror
-from pose3d.errors import PoseErrors
+from anypose.metrics import mpjpe
+from anypose.skeleton import mirror
 from pose3d.lifter import Lifter
-from pose3d.missing_joints import Hide
-from pose3d.packed import JointFrame, Packed, mirror_keypoints
-from pose3d.sequence import MotionDataset
-from pose3d.splits import conditions, evaluation_batches, pack_split, training_batches
-from pose3d.windows import SequenceBatches, WindowBatches
+from pose3d.lifting.errors import PoseErrors
+from pose3d.motion.missing_joints import Hide
+from pose3d.motion.packed import JointFrame, Packed, mirror_keypoints
+from pose3d.motion.sequence import MotionDataset
+from pose3d.motion.splits import conditions, evaluation_batches, pack_split, training_batches
+from pose3d.motion.windows import SequenceBatches, WindowBatches
 
 Batch = dict[str, Tensor]
 

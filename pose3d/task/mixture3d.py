@@ -7,15 +7,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pose3d.annealing import Annealed
 from pose3d.lifter import Lifter
-from pose3d.missing_joints import Hide
-from pose3d.mixture import log_parts, log_prior
-from pose3d.mixture_errors import MixtureErrors, Select
-from pose3d.packed import Packed
-from pose3d.sequence import MotionDataset
-from pose3d.splits import conditions, evaluation_batches, pack_split, training_batches
-from pose3d.windows import SequenceBatches, WindowBatches
+from pose3d.lifting.annealing import Annealed
+from pose3d.lifting.mixture import log_parts, log_prior
+from pose3d.lifting.mixture_errors import MixtureErrors, Select
+from pose3d.motion.missing_joints import Hide
+from pose3d.motion.packed import Packed
+from pose3d.motion.sequence import MotionDataset
+from pose3d.motion.splits import conditions, evaluation_batches, pack_split, training_batches
+from pose3d.motion.windows import SequenceBatches, WindowBatches
 
 Batch = dict[str, Tensor]
 

@@ -11,23 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose2d.affine import transform
-from pose2d.augment import Augmentation
-from pose2d.crops import CropRules, Crops
-from pose2d.image import Normalization
-from pose2d.kept_images import KeptImages
+from pose2d.images.affine import transform
+from pose2d.images.augment import Augmentation
+from pose2d.images.crops import CropRules, Crops
+from pose2d.images.image import Normalization
+from pose2d.images.kept_images import KeptImages
 from pose2d.people import People, PeopleDataset
-from pose3d.assembly import assemble
-from pose3d.capture_figure import Figure
-from pose3d.capture_layout import BODY
-from pose3d.capture_people import Targets, crops_of, main_people, mean_limb_lengths, targets_of, whole_images
-from pose3d.capture_scores import CaptureScores
-from pose3d.capture_weights import load_capture_weights
-from pose3d.field_lifting import lift_perspective
-from pose3d.field_loss import field_error, heatmap_error
-from pose3d.fields import draw_fields, draw_heatmaps, enlarge, limb_vectors
-from pose3d.region_masks import RegionMasks, outside_boxes
-from pose3d.scenes import ASSUMED_FOCAL, Company, Scenes, sources_of
+from pose3d.capture.assembly import assemble
+from pose3d.capture.fields import draw_fields, draw_heatmaps, enlarge, limb_vectors
+from pose3d.capture.figure import Figure
+from pose3d.capture.layout import BODY
+from pose3d.capture.lifting import lift_perspective
+from pose3d.capture.loss import field_error, heatmap_error
+from pose3d.capture.people import Targets, crops_of, main_people, mean_limb_lengths, targets_of, whole_images
+from pose3d.capture.region_masks import RegionMasks, outside_boxes
+from pose3d.capture.scenes import ASSUMED_FOCAL, Company, Scenes, sources_of
+from pose3d.capture.scores import CaptureScores
+from pose3d.capture.weights import load_capture_weights
 
 Batch = dict[str, Tensor]
 # The network reads grey levels / 255 - 0.5.
@@ -40,28 +40,28 @@ class OrientationFields:
     Args:
         model: the network.
         metric: what picks the best checkpoint: "ap", or "angle_deg".
-        weights: file of another project to start from (`pose3d.capture_weights` says which), or None.
+        weights: file of another project to start from (`pose3d.capture.weights` says which), or None.
         size: side of the square crops, a multiple of 8 [px].
         evaluation_size: side of the squares that whole images are evaluated in, a multiple of 8 [px].
         padding: a crop reaches this much farther than the person.
-        reduced_decode, unreadable: see `pose2d.crops.CropRules`.
+        reduced_decode, unreadable: see `pose2d.images.crops.CropRules`.
         keep_images: megabytes of images that stay in memory, in each process that reads them; 0 reads every time.
         shuffle: "person", or "image": people of an image stay together, so that it is decoded once an epoch.
-        augment: the settings of `pose2d.augment.Augmentation`, or None for none.
+        augment: the settings of `pose2d.images.augment.Augmentation`, or None for none.
         people: whose crops are trained on: "all", or "main", the original's choice.
         alone: only a crop's own person is a target, and others' boxes are masked, as in the original.
         visible_only: labelled but hidden keypoints do not count, as in the original.
         channels: which heatmaps and fields a sample teaches: "dataset", all that its dataset labels; or
             "person", those labelled for its own person, as in the original.
-        mask: "miss", "all" or "none", see `pose3d.region_masks`.
+        mask: "miss", "all" or "none", see `pose3d.capture.region_masks`.
         resolution: where losses are taken: "maps", an eighth of the crop, or "crop", after TF1's bicubic enlargement.
         field_weight: of the fields' loss relative to the heatmaps'.
         pof2d: samples of which only 2D is known teach the fields, too. The seed's training says no.
-        off_limb: see `pose3d.field_loss.field_error`.
+        off_limb: see `pose3d.capture.loss.field_error`.
         baseline: crops on which the loss of predicting nothing is measured, to be told beside the training's own
-            (`pose3d.capture_figure`); 0 does not.
-        peak_threshold, min_joints, most_people: see `pose3d.assembly.assemble`.
-        pixel_sigma, limb_sigma: see `pose3d.field_lifting.lift_perspective`.
+            (`pose3d.capture.figure`); 0 does not.
+        peak_threshold, min_joints, most_people: see `pose3d.capture.assembly.assemble`.
+        pixel_sigma, limb_sigma: see `pose3d.capture.lifting.lift_perspective`.
         evaluator: "pycocotools", or "fast" for the same numbers sooner.
         results: file for the people found in COCO's result format, or None.
     """

@@ -12,16 +12,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pose.camera import project_points
-from pose.metrics import mpjpe
-from pose.skeleton import mirror
+from anypose.camera import project_points
+from anypose.metrics import mpjpe
+from anypose.skeleton import mirror
 from pose3d.lifter import Lifter
-from pose3d.packed import Packed, mirror_keypoints, pack
-from pose3d.sequence import MotionDataset, PoseSequence
-from pose3d.splits import conditions, evaluation_batches, training_batches
-from pose3d.subset import subset
-from pose3d.trajectory import ROOT, LabelledAndUnlabelled, PoseAndTrajectory, TrajectoryErrors, bone_lengths
-from pose3d.windows import SequenceBatches
+from pose3d.lifting.trajectory import ROOT, LabelledAndUnlabelled, PoseAndTrajectory, TrajectoryErrors, bone_lengths
+from pose3d.motion.packed import Packed, mirror_keypoints, pack
+from pose3d.motion.sequence import MotionDataset, PoseSequence
+from pose3d.motion.splits import conditions, evaluation_batches, training_batches
+from pose3d.motion.subset import subset
+from pose3d.motion.windows import SequenceBatches
 
 Batch = dict[str, Tensor]
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from anypose.engine.device import Cpu
 from benchmarks import naive_tcn
 from benchmarks.cases import tcn_infer, tcn_train
 from benchmarks.harness import Settings, WrongResult, compare
-from engine.device import Cpu
 
 SETTINGS = Settings(
     Cpu(index=None, deterministic=False, keep_memory=False), "fp32", threads=1, cpu_time=True, quick=True, peers=None

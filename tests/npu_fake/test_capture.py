@@ -2,9 +2,9 @@
 
 import torch
 
-from engine.task import Loading
-from pose3d.capture_layout import BODY
-from pose3d.fields import draw_fields, draw_heatmaps
+from anypose.engine.task import Loading
+from pose3d.capture.fields import draw_fields, draw_heatmaps
+from pose3d.capture.layout import BODY
 from tests.pose3d.task.test_orientation_fields import Oracle, make_task, rendered
 
 

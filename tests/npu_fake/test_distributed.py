@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-
-from engine import checkpoint
 from tests.engine.test_distributed import PLAIN, losses, run, torchrun
-from tests.engine.toy import make_trainer
+
+from anypose.engine import checkpoint
+from tests.anypose.engine.toy import make_trainer
 from tests.test_recipes import RECIPES
 from tests.test_recipes import score as score_recipe
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine import checkpoint
+from anypose.engine import checkpoint
 from tests.test_recipes import RECIPES, by_precision, first_losses, make_trainer, score, small
 
 STEPS = 6  # three run eagerly before the step is captured

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from engine import checkpoint
-from engine.device import Npu
-from engine.precision import Precision
-from tests.engine.toy import ToyTask, make_trainer
+from anypose.engine import checkpoint
+from anypose.engine.device import Npu
+from anypose.engine.precision import Precision
+from tests.anypose.engine.toy import ToyTask, make_trainer
 
 LEVELS = [("fp32", None), ("bf16", None), ("o1", "dynamic"), ("o2", "dynamic"), ("o2", 128.0)]
 PLAIN = {"width": 16, "dropout": 0.25, "batch_norm": False}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from engine.lowering import cast
+from anypose.engine.lowering import cast
 from tests.npu_fake.autocast import aten
 from tests.npu_fake.tensors import MIXED, RENAMED
 

@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from engine.device import ASCEND_PROBLEM, Npu
+from anypose.engine.device import ASCEND_PROBLEM, Npu
 
 CHIP = os.environ["ANYPOSE_CHIP"]
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from engine import checkpoint
-from engine.device import Npu
-from tests.engine.toy import make_trainer
+from anypose.engine import checkpoint
+from anypose.engine.device import Npu
+from tests.anypose.engine.toy import make_trainer
 from tests.npu_fake.test_training import losses
 from tests.test_recipes import RECIPES, first_losses, small
 from tests.test_recipes import make_trainer as make_recipe_trainer

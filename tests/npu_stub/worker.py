@@ -1,4 +1,4 @@
-"""One process of a shared run on the stand-in: loads the libraries before torch, then is tests.engine.toy_worker."""
+"""A process of a shared run on the stand-in: loads the libraries before torch, then is the toy task's worker."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ os.environ.pop("TORCH_DEVICE_BACKEND_AUTOLOAD", None)  # the launcher had no sta
 from tests.npu_stub import preload
 
 assert preload.loaded
-runpy.run_module("tests.engine.toy_worker", run_name="__main__")
+runpy.run_module("tests.anypose.engine.toy_worker", run_name="__main__")

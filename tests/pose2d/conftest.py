@@ -20,7 +20,7 @@ from pose2d.task.topdown2d import TopDown2D
 
 @dataclass(frozen=True)
 class Load:
-    """What `engine.task.Loading` holds, without the engine."""
+    """What `anypose.engine.task.Loading` holds, without the engine."""
 
     batch_size: int
     seed: int = 0

@@ -8,9 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from engine import run  # registers the resolver that train.yaml uses
-
-CONF = Path(run.__file__).parents[1] / "conf"
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 @pytest.fixture(scope="module", params=["mks", "msra", "modern"])
@@ -85,7 +83,10 @@ def test_augmentation(preset, task):
 
 def test_optimisation(preset):
     cfg = preset[1]
-    assert (cfg.optimizer._target_, cfg.optimizer.lr) == ("engine.optimizer.Adam", expect(preset, 5e-4, 1e-3, 5e-4))
+    assert (cfg.optimizer._target_, cfg.optimizer.lr) == (
+        "anypose.engine.optimizer.Adam",
+        expect(preset, 5e-4, 1e-3, 5e-4),
+    )
     assert cfg.optimizer.weight_decay == 0  # mks's is the task's l2; microsoft's never reached the optimiser
     assert cfg.trainer.batch_size == expect(preset, 32, 128, 512)
     assert cfg.trainer.epochs == expect(preset, 140, 140, 210)

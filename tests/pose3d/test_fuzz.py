@@ -11,15 +11,15 @@ import scipy.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pose3d.amc import bone_ends, read_amc, read_asf
-from pose3d.bvh import forward_kinematics, read_bvh
-from pose3d.cdf import read_cdf
-from pose3d.h5 import open_h5, read_array
-from pose3d.h36m_cameras import read_metadata
-from pose3d.mat5 import read_mat5
-from pose3d.npz import read_npz
-from pose3d.plain_pickle import load_plain
-from tests.pose3d.motion_files import ASF, motion_32, write_amc, write_cdf, write_daz_bvh, write_metadata
+from anypose.formats.amc import bone_ends, read_amc, read_asf
+from anypose.formats.bvh import forward_kinematics, read_bvh
+from anypose.formats.cdf import read_cdf
+from anypose.formats.h5 import open_h5, read_array
+from anypose.formats.mat5 import read_mat5
+from anypose.formats.npz import read_npz
+from anypose.formats.plain_pickle import load_plain
+from pose3d.motion.h36m_cameras import read_metadata
+from tests.pose3d.motion.motion_files import ASF, motion_32, write_amc, write_cdf, write_daz_bvh, write_metadata
 
 MOTION = {"S1": {"Walking": np.zeros((3, 2, 3), np.float32)}, "meta": {"sides": [[1, 2], [3, 4]], "n": np.int64(3)}}
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pose2d.model.simplebaseline import SimpleBaseline
-from pose2d.resnet import ResNet
+from pose2d.network.resnet import ResNet
 
 
 def test_the_default_has_the_published_number_of_parameters(conf):

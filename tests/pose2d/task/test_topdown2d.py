@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose2d.affine import transform
+from pose2d.images.affine import transform
 
 
 def batch_of(task, people, loading, count=4):

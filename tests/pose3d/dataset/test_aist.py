@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pose.camera import project
+from anypose.camera import project
 from pose3d.dataset.aist import AIST
 
 NAMES = ("gBR_sBM_cAll_d04_mBR0_ch01", "gWA_sFM_cAll_d26_mWA1_ch02")

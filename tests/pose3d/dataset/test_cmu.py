@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from pose.camera import project, world_to_camera
-from pose.skeleton import H36M_17
-from pose3d.amc import bone_ends, read_asf
-from pose3d.bvh import read_bvh
+from anypose.camera import project, world_to_camera
+from anypose.formats.amc import bone_ends, read_asf
+from anypose.formats.bvh import read_bvh
+from anypose.skeleton import H36M_17
 from pose3d.dataset.cmu import CMU
-from tests.pose3d.motion_files import ASF, write_amc, write_daz_bvh
+from tests.pose3d.motion.motion_files import ASF, write_amc, write_daz_bvh
 
 
 def read(root, train=None, validation=("02",), **changes):

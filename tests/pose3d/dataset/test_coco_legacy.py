@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from engine.task import Loading
-from pose3d.capture_people import main_people
+from anypose.engine.task import Loading
+from pose3d.capture.people import main_people
 from pose3d.dataset.coco_legacy import CocoLegacy
 from tests.conftest import REPOSITORY
 from tests.pose3d.task.test_orientation_fields import SEED, make_task

@@ -6,12 +6,19 @@ import cdflib
 import numpy as np
 import pytest
 
-from pose.camera import project, world_to_camera
-from pose3d import h36m
+from anypose.camera import project, world_to_camera
 from pose3d.dataset.h36m_cdf import H36MCDF
 from pose3d.dataset.h36m_h5 import H36MH5
-from pose3d.h36m_cameras import published_cameras
-from tests.pose3d.motion_files import motion_32, take_frames, write_cdf, write_h5_release, write_metadata, write_release
+from pose3d.motion import h36m
+from pose3d.motion.h36m_cameras import published_cameras
+from tests.pose3d.motion.motion_files import (
+    motion_32,
+    take_frames,
+    write_cdf,
+    write_h5_release,
+    write_metadata,
+    write_release,
+)
 
 SUBJECTS, ACTIONS = ("S1", "S9"), ("Directions", "Photo", "WalkDog", "Walking")
 

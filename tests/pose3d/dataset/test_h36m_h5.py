@@ -4,10 +4,10 @@ import h5py
 import numpy as np
 import pytest
 
-from pose3d import h36m
 from pose3d.dataset.h36m_h5 import H36MH5
-from pose3d.h36m_cameras import published_cameras
-from tests.pose3d.motion_files import all_takes, motion_32, write_cameras_h5, write_h5, write_h5_release
+from pose3d.motion import h36m
+from pose3d.motion.h36m_cameras import published_cameras
+from tests.pose3d.motion.motion_files import all_takes, motion_32, write_cameras_h5, write_h5, write_h5_release
 
 SUBJECTS, ACTIONS = ("S1", "S11"), ("Directions", "Photo", "Walking")
 # Stacked Hourglass index of each of the 16 keypoints, as 3d-pose-baseline rearranges them.

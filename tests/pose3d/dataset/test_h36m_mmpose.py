@@ -3,12 +3,12 @@ import pickle
 import numpy as np
 import pytest
 
-from pose.camera import project, world_to_camera
-from pose3d import h36m
+from anypose.camera import project, world_to_camera
 from pose3d.dataset.h36m_cdf import H36MCDF
 from pose3d.dataset.h36m_mmpose import H36MMMPose
-from pose3d.h36m_cameras import published_cameras
-from tests.pose3d.motion_files import all_takes, write_release
+from pose3d.motion import h36m
+from pose3d.motion.h36m_cameras import published_cameras
+from tests.pose3d.motion.motion_files import all_takes, write_release
 
 SUBJECTS, ACTIONS = ("S1", "S9"), ("Directions", "Photo")
 

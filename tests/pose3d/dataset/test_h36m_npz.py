@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from engine.task import Loading
-from pose3d import h36m
+from anypose.engine.task import Loading
 from pose3d.dataset.h36m_cdf import H36MCDF
 from pose3d.dataset.h36m_npz import H36MNPZ
-from pose3d.splits import pack_split
-from pose3d.videopose3d_files import write_videopose3d
-from tests.deploy.small_tasks import baseline3d
-from tests.pose3d.motion_files import all_takes, write_release
+from pose3d.motion import h36m
+from pose3d.motion.splits import pack_split
+from pose3d.motion.videopose3d_files import write_videopose3d
+from tests.anypose.export.small_tasks import baseline3d
+from tests.pose3d.motion.motion_files import all_takes, write_release
 from tests.pose3d.task.test_semi_supervised import task as semi_supervised
 
 SUBJECTS, ACTIONS = ("S1", "S11"), ("Directions", "Walking")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pose.skeleton import COCO_17, HUMANEVA_15
+from anypose.skeleton import COCO_17, HUMANEVA_15
 from pose3d.dataset.humaneva_npz import EXTRINSICS, HumanEvaNPZ
-from pose3d.pinhole import quaternion_rotation
+from pose3d.motion.pinhole import quaternion_rotation
 
 SYMMETRY = {"gt": [[2, 3, 4, 8, 9, 10], [5, 6, 7, 11, 12, 13]], "coco": [list(range(1, 17, 2)), list(range(2, 17, 2))]}
 TAKES = ("Walking 1 chunk0", "Walking 1 chunk1", "Jog 1 chunk0", "Gestures 1 chunk0")

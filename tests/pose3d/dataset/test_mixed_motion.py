@@ -5,11 +5,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from engine.task import Loading
+from anypose.engine.task import Loading
 from pose3d.dataset.cmu import CMU
 from pose3d.dataset.mixed_motion import MixedMotion
 from pose3d.dataset.synthetic import Synthetic
-from tests.pose3d.motion_files import write_daz_bvh
+from tests.pose3d.motion.motion_files import write_daz_bvh
 
 CONF = Path(__file__).parents[3] / "conf"
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from engine.task import Loading
+from anypose.engine.task import Loading
 from pose2d.dataset.coco import Coco
 from pose3d.dataset.mixed_people import MixedPeople, join
 from tests.conftest import REPOSITORY
-from tests.pose3d.capture_scene import two_people
+from tests.pose3d.capture.capture_scene import two_people
 from tests.pose3d.rendered import rendered_people
 from tests.pose3d.task.test_orientation_fields import make_task
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from pose.skeleton import MPI_INF_3DHP_17
+from anypose.skeleton import MPI_INF_3DHP_17
 from pose3d.dataset import mpi_inf_3dhp
 from pose3d.dataset.mpi_inf_3dhp import MPIINF3DHP
 

@@ -11,15 +11,15 @@ import scipy.io
 import torch
 import yaml
 
-from engine.task import Loading
-from pose.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28
-from pose3d.body import draw_body
-from pose3d.capture_layout import BODY
-from pose3d.capture_people import targets_of
+from anypose.engine.task import Loading
+from anypose.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28
+from pose3d.capture.layout import BODY
+from pose3d.capture.people import targets_of
 from pose3d.dataset.mixed_people import MixedPeople
 from pose3d.dataset.mpi_inf_3dhp_images import MPIINF3DHPImages
-from pose3d.free_poses import draw_poses
-from pose3d.kinematics import rotation
+from pose3d.synthesis.body import draw_body
+from pose3d.synthesis.free_poses import draw_poses
+from pose3d.synthesis.kinematics import rotation
 from tests.conftest import REPOSITORY
 from tests.pose3d.rendered import rendered_people
 from tests.pose3d.task.test_orientation_fields import make_task

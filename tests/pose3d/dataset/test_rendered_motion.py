@@ -9,22 +9,22 @@ import pytest
 import torch
 import yaml
 
-from engine.task import Loading
-from pose.camera import world_to_camera
-from pose.skeleton import H36M_17, convert
-from pose2d.figure import coco_keypoints
-from pose3d import h36m
-from pose3d.body import draw_body
-from pose3d.capture_people import targets_of
+from anypose.camera import world_to_camera
+from anypose.engine.task import Loading
+from anypose.skeleton import H36M_17, convert
+from pose2d.synthesis.figure import coco_keypoints
+from pose3d.capture.people import targets_of
 from pose3d.dataset.cmu import CMU
 from pose3d.dataset.h36m_cdf import H36MCDF
 from pose3d.dataset.mixed_people import MixedPeople
 from pose3d.dataset.rendered_motion import RenderedMotion
-from pose3d.free_poses import draw_poses
-from pose3d.rendered_people import RenderedImages
+from pose3d.motion import h36m
+from pose3d.synthesis.body import draw_body
+from pose3d.synthesis.free_poses import draw_poses
+from pose3d.synthesis.rendered_people import RenderedImages
 from tests.conftest import REPOSITORY
-from tests.pose3d.capture_scene import two_people
-from tests.pose3d.motion_files import write_cdf
+from tests.pose3d.capture.capture_scene import two_people
+from tests.pose3d.motion.motion_files import write_cdf
 from tests.pose3d.task.test_orientation_fields import make_task
 
 MOVING = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]  # h36m_17 among the release's 32

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-from pose.skeleton import H36M_17
-from pose3d.actions import ACTIONS
+from anypose.skeleton import H36M_17
 from pose3d.dataset.synthetic import Synthetic
+from pose3d.synthesis.actions import ACTIONS
 
 CONFIG = Path(__file__).resolve().parents[3] / "conf" / "dataset" / "synthetic.yaml"
 SMALL = {

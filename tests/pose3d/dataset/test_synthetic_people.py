@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from pose2d.figure import coco_keypoints, dress
 from pose2d.people import People
-from pose2d.render import Canvas, Light, silhouette
+from pose2d.synthesis.figure import coco_keypoints, dress
+from pose2d.synthesis.render import Canvas, Light, silhouette
 from pose3d.dataset.synthetic_people import SyntheticPeople
-from pose3d.free_poses import draw_poses
+from pose3d.synthesis.free_poses import draw_poses
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_people_are_as_large_as_asked_and_things_stand_before_as_many_as_asked(s
 
 
 def test_free_poses_keep_bones_and_vary(settings):
-    from pose3d.body import draw_body
+    from pose3d.synthesis.body import draw_body
 
     rng = np.random.default_rng(0)
     body = draw_body(rng, 0.05)

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose3d import h36m
-from tests.pose3d.motion_files import motion_32, write_cdf, write_metadata
+from pose3d.motion import h36m
+from tests.pose3d.motion.motion_files import motion_32, write_cdf, write_metadata
 
 READ = """
 import json, resource, sys, time
 import torch
-from engine.task import Loading
-from pose3d import h36m
+from anypose.engine.task import Loading
+from pose3d.motion import h36m
 from pose3d.dataset.h36m_cdf import H36MCDF
-from pose3d.splits import pack_split, training_batches
-from tests.deploy.small_tasks import baseline3d
+from pose3d.motion.splits import pack_split, training_batches
+from tests.anypose.export.small_tasks import baseline3d
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pose.skeleton import H36M_14, H36M_16, H36M_17
+from anypose.skeleton import H36M_14, H36M_16, H36M_17
 from pose3d.model.baseline3d import Baseline3D, from_tensorflow, from_weigq
 
 OPTIONS = {

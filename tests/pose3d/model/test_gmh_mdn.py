@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose.skeleton import H36M_14
+from anypose.skeleton import H36M_14
 from pose3d.model.gmh_mdn import GMHMDN, from_tensorflow
 
 OPTIONS = {

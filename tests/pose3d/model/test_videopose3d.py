@@ -6,7 +6,8 @@ import torch
 import yaml
 from torch import nn
 
-from pose3d.model.videopose3d import VideoPose3D, from_published, to_published
+from pose3d.lifting.published import from_published, to_published
+from pose3d.model.videopose3d import VideoPose3D
 
 SETTINGS = {
     "kernel_sizes": [3, 3, 3],

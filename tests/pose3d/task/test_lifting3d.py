@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from pose.shapes import IO
-from pose.skeleton import H36M_16, H36M_17, mirror
+from anypose.shapes import IO
+from anypose.skeleton import H36M_16, H36M_17, mirror
 from pose3d.lifter import Lifter
 from pose3d.model.baseline3d import Baseline3D
 from pose3d.task.lifting3d import Lifting3D
-from tests.pose3d.random_motion import dataset, sequence
+from tests.pose3d.motion.random_motion import dataset, sequence
 
 CPU = torch.device("cpu")
 LOADING = SimpleNamespace(batch_size=16, seed=0, rank=0, world_size=1, drop_last=True)

@@ -3,12 +3,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pose.shapes import IO
-from pose3d.missing_joints import MissingJoints
+from anypose.shapes import IO
 from pose3d.model.baseline3d import Baseline3D
 from pose3d.model.gmh_mdn import GMHMDN
+from pose3d.motion.missing_joints import MissingJoints
 from pose3d.task.mixture3d import Mixture3D
-from tests.pose3d.random_motion import camera, dataset, sequence
+from tests.pose3d.motion.random_motion import camera, dataset, sequence
 
 CPU = torch.device("cpu")
 LOADING = SimpleNamespace(batch_size=16, seed=0, rank=0, world_size=1, drop_last=True)

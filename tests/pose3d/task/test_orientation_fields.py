@@ -9,14 +9,14 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from deploy.export import export_onnx
-from deploy.network import Options
-from engine.task import Loading
-from pose.shapes import IO
+from anypose.engine.task import Loading
+from anypose.export.network import Options
+from anypose.export.write import export_onnx
+from anypose.shapes import IO
 from pose2d.dataset.coco import Coco
-from pose3d.capture_layout import BODY
-from pose3d.field_loss import heatmap_error
-from pose3d.fields import draw_fields, draw_heatmaps
+from pose3d.capture.fields import draw_fields, draw_heatmaps
+from pose3d.capture.layout import BODY
+from pose3d.capture.loss import heatmap_error
 from pose3d.model.total_capture import TotalCapture
 from pose3d.task.orientation_fields import OrientationFields
 from tests.conftest import REPOSITORY

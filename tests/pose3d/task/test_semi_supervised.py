@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine.task import Loading
-from pose.camera import project, to_screen
-from pose.skeleton import H36M_17
+from anypose.camera import project, to_screen
+from anypose.engine.task import Loading
+from anypose.skeleton import H36M_17
 from pose3d.task.semi_supervised import SemiSupervised
-from tests.deploy.small_tasks import baseline3d, videopose3d
-from tests.pose3d.random_motion import camera, dataset, sequence
+from tests.anypose.export.small_tasks import baseline3d, videopose3d
+from tests.pose3d.motion.random_motion import camera, dataset, sequence
 
 CPU = torch.device("cpu")
 

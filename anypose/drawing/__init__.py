@@ -1,0 +1,1 @@
+"""Poses, charts and skeletons as pictures."""

@@ -1,0 +1,181 @@
+"""Commands: Hydra around a function; what goes wrong is told in sentences, with the nearest names for typos."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+from anypose.engine.distributed import adopt_submitit
+
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = PACKAGE.parent  # of a checkout, or where packages are installed
+CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else ROOT / "conf"  # a wheel carries conf/ inside
+PACKAGES = ("anypose", "pose2d", "pose3d")
+FULL_ERROR = "HYDRA_FULL_ERROR"
+TOLD = (HydraException, ValueError, OSError, ImportError, RuntimeError, FloatingPointError)  # in sentences, if ours
+
+
+def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) -> Callable:
+    """Turn `function(cfg) -> float` into the command whose configuration is conf/<name>.yaml.
+
+    Args:
+        name: the primary configuration.
+        prepare: may change the command line's overrides before they are composed.
+    """
+
+    def decorate(function: Callable[[DictConfig], float]) -> Callable[[], None]:
+        started = []
+
+        @functools.wraps(function)
+        def job(cfg: DictConfig) -> float:
+            started.append(True)
+            adopt_submitit()
+            return function(cfg)
+
+        @functools.wraps(function)
+        def entry() -> None:
+            started.clear()
+            overrides = [argument for argument in sys.argv[1:] if "=" in argument and argument[0] != "-"]
+            if prepare:
+                sys.argv += prepare(overrides)
+            if int(os.environ.get("RANK", 0)):
+                sys.argv += ["hydra.run.dir=.", "hydra/job_logging=silent"]  # only rank 0 writes
+            whole = os.environ.get(FULL_ERROR)
+            os.environ[FULL_ERROR] = "1"  # Hydra hands the exception on as it is, rather than printing it
+            try:
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+            except TOLD as error:
+                sentence = None if whole == "1" else explanation(error, [] if started else suggestions(name, overrides))
+                if sentence is None:
+                    raise
+                print(sentence, file=sys.stderr)
+            else:
+                return
+            finally:
+                os.environ.pop(FULL_ERROR) if whole is None else os.environ.update({FULL_ERROR: whole})
+            sys.exit(1)  # outside the handler, or the traceback comes along
+
+        return entry
+
+    return decorate
+
+
+def explanation(error: Exception, hints: list[str]) -> str | None:
+    """What the user can act on, as sentences; None where only a traceback helps.
+
+    What this project raises with a message, and what Hydra says of a command line, is meant for the user. What a
+    library raises was not foreseen, also where it has no Python frames of its own: torch on shapes that do not fit.
+
+    Args:
+        error: what ended the command.
+        hints: `suggestions` for a command line that does not compose; they say it better than Hydra.
+    """
+    if hints:
+        return "\n".join(hints)
+    cause: BaseException = error
+    while isinstance(cause, InstantiationException) and cause.__cause__:
+        cause = cause.__cause__
+    if isinstance(cause, HydraException):
+        return f"{cause}\n{cause.__cause__}" if cause.__cause__ else str(cause)
+    last = traceback.extract_tb(cause.__traceback__)[-1]
+    file = Path(last.filename)
+    ours = _is_ours(file) and (last.line or "").startswith("raise")
+    if not (ours and isinstance(cause, TOLD)):
+        return None
+    return f"{cause}\n({type(cause).__name__}; {FULL_ERROR}=1 shows where it was raised.)"
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file is a script or a package of this project, in a checkout or installed."""
+    packages = any(file.is_relative_to(ROOT / name) for name in PACKAGES)
+    return packages or (file.parent == ROOT and "site-packages" not in file.parts)
+
+
+def suggestions(config: str, overrides: list[str]) -> list[str]:
+    """For every override whose key or option does not exist: the nearest that do.
+
+    Args:
+        config: the name of the primary configuration.
+        overrides: as typed, e.g. ["model=basline3d", "trainer.epohcs=3"].
+    """
+    groups = {
+        str(folder.relative_to(CONF)): sorted(file.stem for file in folder.glob("*.yaml"))
+        for folder in CONF.rglob("*")
+        if folder.is_dir()
+    }
+    ours = [override for override in _parse(overrides) if not override.key_or_group.startswith("hydra")]
+    parsed = [override for override in ours if not override.is_add()]
+    lines, good = [], []
+    for override in parsed:
+        options = groups.get(override.key_or_group)
+        if options is None:
+            continue
+        value = str(override.value())
+        if override.is_delete() or value == "None":
+            continue
+        if value not in options and not override.is_sweep_override():
+            lines.append(_line(f"{override.key_or_group}={value}", value, options, f"{override.key_or_group}="))
+        else:
+            good.append(override.input_line.split(",")[0] if override.input_line else "")
+    keys = _keys(config, good) or _keys(config, [])
+    for override in parsed:
+        key = override.key_or_group
+        if key in groups or key in keys:
+            continue
+        parent, _, name = key.rpartition(".")
+        # Within its own section, or the section's name would make everything in it look near.
+        siblings = [k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent] if parent in keys else []
+        if siblings:
+            lines.append(_line(key, name, siblings, f"{parent}."))
+        else:
+            lines.append(_line(key, key, [*keys, *(group for group in groups if "/" not in group)]))
+    return lines
+
+
+def _parse(overrides: list[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    found = []
+    for line in overrides:
+        try:
+            found.append(parser.parse_override(line))
+        except HydraException:
+            continue  # Hydra has said what is wrong with the line itself
+    return found
+
+
+def _keys(name: str, overrides: list[str]) -> list[str]:
+    """Every dotted key of the configuration with these options; none where it does not compose."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        try:
+            cfg = hydra.compose(name, overrides)
+        except HydraException:
+            return []
+
+    def walk(node: Any, prefix: str) -> list[str]:
+        if not isinstance(node, dict):
+            return []
+        return [name for key, child in node.items() for name in (prefix + key, *walk(child, f"{prefix}{key}."))]
+
+    return walk(OmegaConf.to_container(cfg, resolve=False), "")
+
+
+def _line(wrong: str, word: str, right: list[str], prefix: str = "") -> str:
+    near = difflib.get_close_matches(word, right, n=3, cutoff=0.7)
+    if not near:  # the section may be missing: epochs for trainer.epochs
+        near = [key for key in right if key.rpartition(".")[2] == word.rpartition(".")[2]][:3]
+    hint = f"Did you mean {' or '.join(prefix + key for key in near)}?" if near else "Nothing is named like it."
+    return f"{wrong} does not exist. {hint}"

@@ -1,0 +1,106 @@
+"""What an evaluation leaves: a table on the screen, results.json, results.csv, a row for RESULTS.md, predictions."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anypose.engine.run import BEST, command, commit, environment, write_json
+from anypose.engine.task import Metrics
+
+
+def format_table(rows: list[dict[str, Any]]) -> str:
+    """Columns aligned: numbers right with two decimals, words left."""
+    header = list(rows[0])
+    cells = [[_cell(row.get(name)) for name in header] for row in rows]
+    widths = [max(len(line[i]) for line in [header, *cells]) for i in range(len(header))]
+    words = [any(isinstance(row.get(name), str) for row in rows) for name in header]
+
+    def line(values: list[str]) -> str:
+        pairs = zip(values, widths, words, strict=True)
+        return "  ".join(v.ljust(w) if word else v.rjust(w) for v, w, word in pairs).rstrip()
+
+    return "\n".join([line(header), "  ".join("-" * width for width in widths), *map(line, cells)])
+
+
+def format_protocol(protocol: dict[str, Any]) -> str:
+    """What the scores were measured under, one line each."""
+    return "\n".join(f"{name}: {_words(value)}" for name, value in protocol.items() if value != "")
+
+
+def markdown_row(protocol: dict[str, Any], scores: dict[str, float], device: str) -> str:
+    """A row for RESULTS.md: what was measured, how, where, by which command and commit."""
+    numbers = ", ".join(f"{name} {value:.2f}" for name, value in list(scores.items())[:6])
+    how = "; ".join(f"{name}: {_words(value)}" for name, value in protocol.items() if value != "")
+    return f"| `{command()}` | {commit()} | {device} | {numbers} | {how} |"
+
+
+def report(metrics: Metrics, folder: Path, device: str, checkpoint: Path, weights: str, config: dict[str, Any]) -> str:
+    """Write results.json, results.csv and results.md into `folder`; return what to print.
+
+    Args:
+        weights: which ones were scored, in words.
+    """
+    rows, protocol, scores = metrics.rows(), metrics.protocol() | {"weights": weights}, metrics.compute()
+    folder.mkdir(parents=True, exist_ok=True)
+    row = markdown_row(protocol, scores, device)
+    write_json(
+        folder / "results.json",
+        {
+            "scores": scores,
+            "protocol": protocol,
+            "rows": rows,
+            "checkpoint": str(checkpoint),
+            "device": device,
+            "environment": environment(),
+            "config": config,
+        },
+    )
+    write_csv(folder / "results.csv", rows)
+    (folder / "results.md").write_text(row + "\n")
+    written = f"written to {folder / 'results.json'}, .csv and .md"
+    return "\n".join([format_protocol(protocol), "", format_table(rows), written])
+
+
+def describe_weights(state: dict[str, Any], path: Path) -> str:
+    """Where the scored weights come from; a choice made on what is scored is named as one.
+
+    Args:
+        state: the checkpoint.
+        path: its file.
+    """
+    if path.name == BEST and "epoch" in state:
+        return f"{path}, the best of the run (epoch {state['epoch']}) by this very score, which flatters"
+    return f"{path}, after epoch {state['epoch']}, step {state['step']}" if "epoch" in state else str(path)
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """The rows with their keys as the header."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_predictions(path: Path, metrics: Metrics) -> None:
+    """Every prediction with its truth and its keys, as npz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:  # numpy would append .npz to another suffix
+        np.savez_compressed(file, **metrics.arrays())  # pyright: ignore[reportArgumentType]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)

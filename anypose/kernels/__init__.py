@@ -1,0 +1,1 @@
+"""Quicker ways to the same results, put into plain networks from outside."""

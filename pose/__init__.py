@@ -1,1 +1,0 @@
-"""Words that 2D and 3D share: skeletons, cameras, metrics. Pure functions and frozen records."""

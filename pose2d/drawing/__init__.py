@@ -1,0 +1,1 @@
+"""What a 2D run shows."""

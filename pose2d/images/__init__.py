@@ -1,0 +1,1 @@
+"""From files and boxes to batches of crops on a device."""

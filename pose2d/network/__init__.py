@@ -1,0 +1,1 @@
+"""Parts of the networks that read images: trunks, heatmaps, weights of other projects."""

@@ -1,0 +1,1 @@
+"""How good keypoints are: AP, OKS, PCKh."""

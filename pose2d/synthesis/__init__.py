@@ -1,0 +1,1 @@
+"""Invented pictures of people: figures, rendering, scenery."""

@@ -1,0 +1,1 @@
+"""Total capture: fields, assembly, lifting of fields, its people and scores."""

@@ -1,0 +1,1 @@
+"""What a 3D run shows."""

@@ -1,0 +1,1 @@
+"""Parts of the lifters, their errors, conversion of weights, the offline road."""

@@ -1,0 +1,184 @@
+"""Weights of VideoPose3D's own code, or of Ascend's port of it, as a checkpoint of this project.
+
+    python -m anypose convert pretrained_h36m_cpn.bin
+    python evaluate.py run=runs/videopose3d/pretrained_h36m_cpn dataset=h36m_npz dataset.keypoints=cpn_ft_h36m_dbb
+
+Such a `.bin` is a pickle that also holds an optimiser and a random state, and `torch.load` would run whatever it names.
+Here only tensors and plain containers are built; the random state becomes an empty object.
+
+What the weights cannot tell must be said: --keypoints is the layout of the 2D, and the wrong one is the most common
+mistake with these files (COCO and Human3.6M both have 17 keypoints); --causal for a network trained with that flag.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from anypose.engine import checkpoint
+from anypose.engine.command import CONF
+from anypose.engine.run import LAST, RUNS, write_json
+from anypose.export.metadata import sha256
+from pose3d.lifting.published import from_published
+
+# (keypoints, joints) of the files that are handed around.
+KNOWN = {
+    "pretrained_h36m_cpn": ("h36m_17", "h36m_17"),
+    "pretrained_h36m_detectron_coco": ("coco_17", "h36m_17"),
+    "pretrained_humaneva15_detectron": ("coco_17", "humaneva_15"),
+}
+
+
+class Inert:
+    """Stands for what a file names and nobody needs: takes any arguments and any state, and does nothing."""
+
+    def __init__(self, *_arguments: Any) -> None: ...
+
+    def __setstate__(self, _state: Any) -> None: ...
+
+
+# NumPy's random state and the arrays in it, under the names that its versions pickle them by.
+_NAMES = [
+    "_codecs.encode",
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.random.__RandomState_ctor",
+    "numpy.random._mt19937.MT19937",
+    "numpy.random._pickle.__bit_generator_ctor",
+    "numpy.random._pickle.__randomstate_ctor",
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+]
+
+
+def read_bin(path: Path) -> dict[str, Any]:
+    """The file's dictionary, with tensors and plain values; anything of NumPy is an `Inert`.
+
+    Raises:
+        ValueError: for a file that is damaged, names anything else, or holds no pose network.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"No weights at {path}.")
+    try:
+        with torch.serialization.safe_globals([(Inert, name) for name in _NAMES]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split("Please file an issue")[0].split())[-300:]
+        raise ValueError(
+            f"{path} ({path.stat().st_size} bytes) is damaged, or holds what is not read: {reason}"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("model_pos"), Mapping):
+        found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"{path} must hold 'model_pos', the pose network of VideoPose3D; found {found or 'nothing'}.")
+    return content
+
+
+def shape_of(state: Mapping[str, Tensor], source: str) -> dict[str, Any]:
+    """The settings of a network that its weights tell.
+
+    Args:
+        state: from `from_published`.
+        source: the file, for messages.
+
+    Returns:
+        kernel_sizes, channels, and the numbers of input and output values.
+    """
+    wide = [name for name in state if name == "expand_conv.weight" or _is_wide(name)]
+    if "expand_conv.weight" not in state or "shrink.weight" not in state:
+        raise ValueError(f"{source} holds no temporal network: found {', '.join(list(state)[:5])}, ...")
+    kernels = [state[name] for name in sorted(wide, key=lambda name: (name != "expand_conv.weight", _number(name)))]
+    return {
+        "kernel_sizes": [kernel.shape[1] for kernel in kernels],
+        "channels": kernels[0].shape[0],
+        "inputs": kernels[0].shape[2],
+        "outputs": state["shrink.weight"].shape[0],
+    }
+
+
+def _is_wide(name: str) -> bool:
+    return name.startswith("layers_conv.") and _number(name) % 2 == 0
+
+
+def _number(name: str) -> int:
+    return int(name.split(".")[1]) if name.startswith("layers_conv.") else -1
+
+
+def convert(file: Path, output: Path, keypoints: str, joints: str, causal: bool) -> dict[str, Any]:
+    """Write `output`/last.pt.
+
+    Args:
+        file: the .bin.
+        output: folder of the new run.
+        keypoints, joints: names of the skeletons.
+        causal: whether the network was trained with --causal.
+
+    Returns:
+        The model's settings.
+
+    Raises:
+        ValueError: when the weights do not fit the skeletons, naming what differs.
+    """
+    state = from_published(read_bin(file)["model_pos"])
+    shape = shape_of(state, str(file))
+    overrides = [
+        "model=videopose3d",
+        f"model.kernel_sizes={shape['kernel_sizes']}",
+        f"model.channels={shape['channels']}",
+        f"model.input_skeleton={keypoints}",
+        f"model.output_skeleton={joints}",
+        f"model.causal={str(causal).lower()}",
+    ]
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        config = compose("train", overrides)
+        num_keypoints = instantiate(config.model).input_skeleton.num_joints
+        if shape["inputs"] == 3 * num_keypoints:
+            config = compose("train", [*overrides, "model.keypoint_channels=3"])
+    model = instantiate(config.model)
+    wanted = model.input_skeleton.num_joints * model.keypoint_channels, 3 * model.output_skeleton.num_joints
+    if wanted != (shape["inputs"], shape["outputs"]):
+        raise ValueError(
+            f"{file} reads {shape['inputs']} and gives {shape['outputs']} numbers a frame; {keypoints} keypoints have "
+            f"{num_keypoints} x 2 or x 3, {joints} joints {wanted[1]}. Say which they are: --keypoints, --joints."
+        )
+    checkpoint.load_weights(model, state, str(file))
+    output.mkdir(parents=True, exist_ok=True)
+    choices = {"model": "videopose3d"}
+    container = OmegaConf.to_container(config, resolve=False)
+    checkpoint.save(output / LAST, {"model": model.state_dict(), "config": container, "choices": choices})
+    write_json(output / "environment.json", {"converted_from": str(file), "sha256": sha256(file), "choices": choices})
+    return dict(config.model)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m anypose convert", description="Weights of VideoPose3D's own code.")
+    parser.add_argument("file", type=Path, help="pretrained_h36m_cpn.bin, model_best.bin, ...")
+    parser.add_argument("--keypoints", help="layout of the 2D it was trained on: h36m_17, coco_17, ...")
+    parser.add_argument("--joints", help="skeleton of its output: h36m_17, humaneva_15")
+    parser.add_argument("--causal", action="store_true", help="it was trained with --causal")
+    parser.add_argument("--output", type=Path, help=f"folder of the run; {RUNS}/videopose3d/<name of the file>")
+    given = parser.parse_args(arguments)
+    known = KNOWN.get(given.file.stem, (None, "h36m_17"))
+    keypoints = given.keypoints or known[0]
+    if keypoints is None:
+        parser.error(
+            f"the weights in {given.file.name} do not say which keypoints they read: --keypoints h36m_17 for "
+            "Human3.6M's layout (CPN, ground truth, Ascend's model_best.bin), coco_17 for Detectron's on COCO"
+        )
+    output = given.output or RUNS / "videopose3d" / given.file.stem
+    settings = convert(given.file, output, keypoints, given.joints or known[1], given.causal)
+    print(
+        f"{output / LAST}: {keypoints} keypoints, {', '.join(f'{k} {settings[k]}' for k in ('kernel_sizes', 'causal'))}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Motion as data: sequences, cameras, protocols, packing, windows and splits."""

@@ -1,0 +1,230 @@
+"""Many sequences laid end to end in a few contiguous tensors, and what is done to all of them at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anypose.camera import mirror_intrinsics, to_screen, world_to_camera
+from anypose.skeleton import Skeleton, convert, mirror
+from pose3d.lifter import KeypointFrame
+from pose3d.motion.sequence import PoseSequence
+
+log = logging.getLogger(__name__)
+
+JointFrame = Literal["camera", "world"]
+FRAMES_AT_ONCE = 1 << 16  # that are mirrored
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """All frames of many sequences, one after the other.
+
+    Attributes:
+        keypoints: (N, K, C) in the model's keypoint frame.
+        joints: (N, J, 3) relative to the root [m].
+        root: (N, 3) the root itself [m].
+        start, end: (S,) first row of each sequence, and one past its last.
+        sequence: (N,) which sequence a row belongs to.
+        rotation: (S, 3, 3) world to camera.
+        intrinsics: (S, 9) focal length 2, centre 2, radial 3, tangential 2, in the units of the keypoints.
+        mirror: (S,) an image's mirror takes x to mirror - x: its width in pixels, 0 on the screen.
+        input_skeleton, output_skeleton: what the K keypoints and the J joints are.
+        joint_frame: the axes of the joints.
+        names: (subject, action, take, camera) of each sequence.
+    """
+
+    keypoints: Tensor
+    joints: Tensor
+    root: Tensor
+    start: Tensor
+    end: Tensor
+    sequence: Tensor
+    rotation: Tensor
+    intrinsics: Tensor
+    mirror: Tensor
+    input_skeleton: Skeleton
+    output_skeleton: Skeleton
+    joint_frame: JointFrame
+    names: tuple[tuple[str, str, str, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @property
+    def device(self) -> torch.device:
+        return self.keypoints.device
+
+    def to(self, device: torch.device) -> Packed:
+        """The same on `device`; where it does not fit there, in pinned host memory, and the log says so."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        try:
+            return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+        except torch.OutOfMemoryError:
+            size = sum(tensor.nbytes for tensor in tensors.values())
+            log.warning("%.1f GB of packed frames do not fit %s; they stay in host memory.", size / 1e9, device)
+            return replace(self, **{name: tensor.pin_memory() for name, tensor in tensors.items()})
+
+
+def pack(
+    sequences: Sequence[PoseSequence],
+    *,
+    input_skeleton: Skeleton,
+    output_skeleton: Skeleton,
+    keypoint_frame: KeypointFrame,
+    keypoint_channels: int = 2,
+    joint_frame: JointFrame = "camera",
+    device: torch.device | str = "cpu",
+) -> Packed:
+    """Convert the sequences to a model's skeletons and frames and lay them end to end.
+
+    Raises:
+        ValueError: no sequence, keypoints that cannot give the input skeleton, or scores that are not there.
+    """
+    if not sequences:
+        raise ValueError("There is no sequence to pack: the dataset's choice of subjects and actions is empty.")
+    lengths = [len(sequence) for sequence in sequences]
+    end = np.cumsum(lengths)
+    total = int(end[-1])
+    keypoints = np.empty((total, input_skeleton.num_joints, keypoint_channels), np.float32)
+    joints = np.empty((total, output_skeleton.num_joints, 3), np.float32)
+    root = np.empty((total, 3), np.float32)
+    for sequence, last, length in zip(sequences, end, lengths, strict=True):
+        rows = slice(last - length, last)
+        keypoints[rows] = _keypoints(sequence, input_skeleton, keypoint_frame, keypoint_channels)
+        joints[rows], root[rows] = _joints(sequence, output_skeleton, joint_frame)
+    cameras = [sequence.camera for sequence in sequences]
+    screen = keypoint_frame == "screen"
+    packed = Packed(
+        keypoints=torch.from_numpy(keypoints),
+        joints=torch.from_numpy(joints),
+        root=torch.from_numpy(root),
+        start=torch.from_numpy(end - np.array(lengths)),
+        end=torch.from_numpy(end),
+        sequence=torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)),
+        rotation=torch.from_numpy(np.stack([camera.rotation for camera in cameras]).astype(np.float32)),
+        intrinsics=torch.from_numpy(
+            np.stack([c.screen_intrinsics if screen else c.intrinsics for c in cameras]).astype(np.float32)
+        ),
+        mirror=torch.tensor([0.0 if screen else float(camera.width) for camera in cameras]),
+        input_skeleton=input_skeleton,
+        output_skeleton=output_skeleton,
+        joint_frame=joint_frame,
+        names=tuple((s.subject, s.action, s.take, s.camera.name) for s in sequences),
+    )
+    return packed.to(torch.device(device))
+
+
+def _keypoints(sequence: PoseSequence, skeleton: Skeleton, frame: KeypointFrame, channels: int) -> np.ndarray:
+    try:
+        keypoints = convert(sequence.keypoints, sequence.keypoint_skeleton, skeleton)
+    except ValueError as error:
+        raise ValueError(
+            f"The model reads {skeleton.name} keypoints, {sequence.name} has {sequence.keypoint_skeleton.name}: {error}"
+        ) from error
+    if frame == "screen":
+        keypoints = to_screen(keypoints, sequence.camera.width, sequence.camera.height)
+    if channels == 2:
+        return keypoints
+    if sequence.scores is None:
+        raise ValueError(
+            f"The model reads a score with every keypoint, and {sequence.name} has none. "
+            "Choose a dataset with detections, or model.keypoint_channels=2."
+        )
+    scores = convert(sequence.scores[..., None], sequence.keypoint_skeleton, skeleton)
+    return np.concatenate([keypoints, scores], axis=-1)
+
+
+def _joints(sequence: PoseSequence, skeleton: Skeleton, frame: JointFrame) -> tuple[np.ndarray, np.ndarray]:
+    """(T, J, 3) relative to the root, and the (T, 3) root."""
+    if sequence.skeleton.root is None:
+        raise ValueError(
+            f"{sequence.name} has {sequence.skeleton.name} joints, and those have no hip to be relative to."
+        )
+    joints = sequence.joints
+    if frame == "camera":
+        joints = world_to_camera(joints, sequence.camera)
+    root = joints[:, sequence.skeleton.root]
+    return convert(joints - root[:, None], sequence.skeleton, skeleton), root
+
+
+def pad(packed: Packed, before: int, after: int) -> tuple[Packed, Tensor]:
+    """Repeat the first frame of every sequence `before` times and the last one `after` times.
+
+    Returns:
+        The padded frames, and (N',) for each of them its row in `packed`, -1 where it repeats an edge.
+    """
+    rows = torch.arange(len(packed), device=packed.device)
+    if before + after == 0:
+        return packed, rows
+    shift = torch.arange(len(packed.names), device=packed.device) * (before + after)
+    start, end = packed.start + shift, packed.end + shift + before + after
+    sequence = torch.repeat_interleave(end - start)
+    rows = torch.arange(len(sequence), device=packed.device) - before - shift[sequence]
+    inside = torch.minimum(torch.maximum(rows, packed.start[sequence]), packed.end[sequence] - 1)
+    padded = replace(
+        packed,
+        keypoints=packed.keypoints[inside],
+        joints=packed.joints[inside],
+        root=packed.root[inside],
+        start=start,
+        end=end,
+        sequence=sequence,
+    )
+    return padded, torch.where(rows == inside, rows, -1)
+
+
+def mirror_keypoints(keypoints: Tensor, mirror: Tensor, skeleton: Skeleton) -> Tensor:
+    """The keypoints of the mirrored image.
+
+    Args:
+        keypoints: (..., K, C), x first.
+        mirror: (...), what x and its mirror image add up to.
+        skeleton: what the K keypoints are.
+    """
+    swapped = keypoints[..., list(skeleton.flip_index), :]
+    return torch.cat([mirror[..., None, None] - swapped[..., :1], swapped[..., 1:]], dim=-1)
+
+
+def _doubled(frames: Tensor, mirrored: Callable[[slice], Tensor]) -> Tensor:
+    """(2 N, ...) the frames (N, ...), and behind them what `mirrored` makes of some of them at a time.
+
+    All at once would hold a third and a fourth copy for a moment: most of a gigabyte for all of Human3.6M.
+    """
+    count = len(frames)
+    both = frames.new_empty((2 * count, *frames.shape[1:]))
+    both[:count] = frames
+    for start in range(0, count, FRAMES_AT_ONCE):
+        both[count + start : count + start + FRAMES_AT_ONCE] = mirrored(slice(start, start + FRAMES_AT_ONCE))
+    return both
+
+
+def with_mirror_image(packed: Packed) -> Packed:
+    """The frames, and behind them their mirror images."""
+    intrinsics = mirror_intrinsics(packed.intrinsics)
+    intrinsics[:, 2] += packed.mirror  # the centre is negated; in pixels the mirror is the picture's right edge
+    root = packed.root * torch.tensor([-1.0, 1.0, 1.0], device=packed.device)
+
+    def keypoints(rows: slice) -> Tensor:
+        edges = packed.mirror[packed.sequence[rows]]
+        return mirror_keypoints(packed.keypoints[rows], edges, packed.input_skeleton)
+
+    return replace(
+        packed,
+        keypoints=_doubled(packed.keypoints, keypoints),
+        joints=_doubled(packed.joints, lambda rows: mirror(packed.joints[rows], packed.output_skeleton)),
+        root=torch.cat([packed.root, root]),
+        start=torch.cat([packed.start, packed.start + len(packed)]),
+        end=torch.cat([packed.end, packed.end + len(packed)]),
+        sequence=torch.cat([packed.sequence, packed.sequence + len(packed.names)]),
+        intrinsics=torch.cat([packed.intrinsics, intrinsics]),
+        rotation=packed.rotation.repeat(2, 1, 1),
+        mirror=packed.mirror.repeat(2),
+        names=packed.names * 2,
+    )

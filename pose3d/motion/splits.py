@@ -1,0 +1,99 @@
+"""From a dataset to batches for a lifting model: which frames, which windows, told by the model itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from pose3d.lifter import Lifter
+from pose3d.motion.missing_joints import Hide
+from pose3d.motion.packed import JointFrame, Packed, pack
+from pose3d.motion.sequence import MotionDataset, Split
+from pose3d.motion.subset import subset
+from pose3d.motion.windows import EVALUATION_FRAMES, SequenceBatches, WindowBatches
+
+
+def pack_split(
+    dataset: MotionDataset,
+    split: Split,
+    model: Lifter,
+    device: torch.device,
+    joint_frame: JointFrame = "camera",
+    share: float = 1.0,
+) -> Packed:
+    """The sequences of a split, or a `share` of each, in the model's skeletons and keypoint frame.
+
+    Keypoints that `dataset.missing_joints` hides in the test are hidden here, the same in every run; those hidden in
+    training are drawn anew for every batch, which is the task's to do.
+    """
+    dataset.missing_joints.check(model)
+    if unlabelled := getattr(dataset, "unlabelled_subjects", ()):
+        raise ValueError(
+            f"dataset.unlabelled_subjects={list(unlabelled)} are known in 2D alone: only task=semi_supervised learns "
+            "from them. Set that task, or dataset.unlabelled_subjects=[]."
+        )
+    packed = pack(
+        subset(dataset.sequences(split), share),
+        input_skeleton=model.input_skeleton,
+        output_skeleton=model.output_skeleton,
+        keypoint_frame=model.keypoint_frame,
+        keypoint_channels=model.keypoint_channels,
+        joint_frame=joint_frame,
+        device=device,
+    )
+    if split == "train":
+        return packed
+    hide = Hide(dataset.missing_joints.in_test, model, packed.device)
+    return replace(packed, keypoints=hide(packed.keypoints, torch.Generator().manual_seed(0)))
+
+
+def training_batches(
+    packed: Packed,
+    model: Lifter,
+    loading: Any,
+    device: torch.device,
+    *,
+    stride: int = 1,
+    flip: bool = False,
+    trajectory: bool = False,
+) -> WindowBatches:
+    """Shuffled windows as long as the model's receptive field asks; `loading` is `anypose.engine.task.Loading`."""
+    return WindowBatches(
+        packed,
+        receptive_field=model.receptive_field,
+        causal=model.causal,
+        batch_size=loading.batch_size,
+        seed=loading.seed,
+        device=device,
+        stride=stride,
+        flip=flip,
+        trajectory=trajectory,
+        drop_last=loading.drop_last,
+        rank=loading.rank,
+        world_size=loading.world_size,
+    )
+
+
+def evaluation_batches(packed: Packed, model: Lifter, loading: Any, device: torch.device) -> SequenceBatches:
+    """Every frame in order, at least `EVALUATION_FRAMES` in a batch."""
+    return SequenceBatches(
+        packed,
+        receptive_field=model.receptive_field,
+        causal=model.causal,
+        device=device,
+        rank=loading.rank,
+        world_size=loading.world_size,
+        frames_per_batch=max(loading.batch_size, EVALUATION_FRAMES),
+    )
+
+
+def conditions(dataset: MotionDataset) -> dict[str, Any]:
+    """What a dataset contributes to the protocol that is printed with every number."""
+    return {
+        "dataset": dataset.name,
+        "keypoints": dataset.keypoint_source,
+        "missing_joints": str(dataset.missing_joints),
+        "notes": "; ".join(dataset.notes),
+    }

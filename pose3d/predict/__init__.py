@@ -1,0 +1,1 @@
+"""From pictures or keypoints to motion."""

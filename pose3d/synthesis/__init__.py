@@ -1,0 +1,1 @@
+"""Invented motion: bodies, kinematics, actions, rendered people."""

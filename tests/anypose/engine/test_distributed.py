@@ -1,0 +1,159 @@
+"""Two and four processes over gloo equal one; a dead one ends the job."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.anypose.engine.toy import make_trainer
+
+TOY = "tests.anypose.engine.toy_worker"
+PLAIN = {"dropout": 0.0, "batch_norm": False}  # both depend on which process sees a sample
+
+
+def torchrun(
+    repository: Path, folder: Path, processes: int, module: str, argument: str
+) -> subprocess.CompletedProcess[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)),
+            *("-m", module, str(folder), argument),
+        ],
+        cwd=repository,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def run(repository: Path, folder: Path, processes: int, **settings: Any) -> list[dict[str, Any]]:
+    """What every process ended with."""
+    done = torchrun(repository, folder, processes, TOY, json.dumps(settings))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return torch.load(folder / "everyone.pt", weights_only=True)
+
+
+def losses(folder: Path) -> list[float]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if line["split"] == "train"]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The run of one process: its folder and its trainer after the end."""
+    folder = tmp_path_factory.mktemp("alone")
+    trainer = make_trainer(folder, net=PLAIN)
+    trainer.fit()
+    return folder, trainer
+
+
+@pytest.mark.parametrize(("processes", "validation"), [(2, 20), (4, 3)])
+def test_processes_share_one_run(repository, tmp_path, alone, processes, validation):
+    folder, trainer = alone
+    everyone = run(repository, tmp_path, processes, net=PLAIN, validation=validation)
+    assert len(everyone) == processes
+    for other in everyone[1:]:
+        for name, value in everyone[0]["state"].items():
+            assert torch.equal(value, other["state"][name]), f"{name} differs between processes"
+        assert other["scores"] == everyone[0]["scores"]
+    # The same global batches as one process: the losses differ by the order of a sum.
+    assert losses(tmp_path) == pytest.approx(losses(folder), rel=1e-4)
+    for name, value in trainer.arithmetic.model_state(trainer.model).items():
+        torch.testing.assert_close(everyone[0]["state"][name], value, rtol=1e-4, atol=1e-5)
+    # Every sample is scored once (the toy's metrics assert it), also where a process has none.
+    assert everyone[0]["scores"]["frames"] == validation
+    if validation == 20:
+        assert everyone[0]["best"] == pytest.approx(trainer.best, rel=1e-4)
+    assert (tmp_path / "last.pt").is_file()
+
+
+@pytest.mark.slow
+def test_a_run_resumes_with_another_number_of_processes(repository, tmp_path, alone):
+    folder, _ = alone
+    run(repository, tmp_path, 2, net=PLAIN, max_steps=13)
+    trainer = make_trainer(tmp_path, net=PLAIN)
+    trainer.resume(tmp_path / "last.pt")
+    trainer.fit()
+    assert losses(tmp_path)[-1] == pytest.approx(losses(folder)[-1], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_processes_resume_bit_for_bit_with_dropout_and_batchnorm(repository, tmp_path):
+    whole = run(repository, tmp_path / "whole", 2)
+    run(repository, tmp_path / "parts", 2, max_steps=13)
+    parts = run(repository, tmp_path / "parts", 2, resume=str(tmp_path / "parts" / "last.pt"))
+    for a, b in zip(whole, parts, strict=True):
+        assert all(torch.equal(value, b["state"][name]) for name, value in a["state"].items())
+
+
+@pytest.mark.slow
+def test_o2_is_shared_too(repository, tmp_path, alone):
+    everyone = run(repository, tmp_path, 2, net=PLAIN, level="o2", loss_scale="dynamic")
+    assert torch.equal(everyone[0]["state"]["last.weight"], everyone[1]["state"]["last.weight"])
+    assert losses(tmp_path) == pytest.approx(losses(alone[0]), rel=2e-2)
+
+
+@pytest.mark.slow
+def test_two_hosts_find_each_other_and_share_one_run(repository, tmp_path, alone):
+    """Both are this one, each with a launcher of its own, as docs/devices.md has the line."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    line = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"),
+        *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}"),
+        *("-m", TOY, str(tmp_path), json.dumps({"net": PLAIN})),
+    ]
+    hosts = [subprocess.Popen(line, cwd=repository, env=os.environ | {"OMP_NUM_THREADS": "1"}) for _ in range(2)]
+    assert [host.wait(timeout=300) for host in hosts] == [0, 0]
+    assert len(torch.load(tmp_path / "everyone.pt", weights_only=True)) == 2
+    assert losses(tmp_path) == pytest.approx(losses(alone[0]), rel=1e-4)
+
+
+def test_a_dead_process_ends_the_job_with_its_error(repository, tmp_path):
+    begun = time.monotonic()
+    done = torchrun(repository, tmp_path, 2, TOY, json.dumps({"net": PLAIN, "dies": 13}))
+    assert done.returncode != 0
+    assert "rank 1 has lost its data" in done.stderr
+    assert time.monotonic() - begun < 120, "the other process must not wait for it"
+    assert (tmp_path / "last.pt").is_file(), "the epoch before it is kept"
+
+
+@pytest.mark.slow
+def test_linear_scaling_takes_more_samples_at_a_larger_rate(repository, tmp_path):
+    run(repository, tmp_path, 2, net=PLAIN, linear_scaling=True, batch_size=4, learning_rate=0.005, epochs=1)
+    trainer = make_trainer(tmp_path / "one", net=PLAIN, epochs=1)  # batch 8, rate 0.01
+    trainer.fit()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[0]["lr"] == pytest.approx(0.01)
+    assert losses(tmp_path) == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):
+    class Three:
+        rank, size = 0, 3
+
+    from tests.engine import toy
+
+    monkeypatch.setattr(toy, "World", lambda device: Three())
+    with pytest.raises(ValueError, match=r"trainer.batch_size=8 is over all processes and must divide by 3 of them"):
+        make_trainer(tmp_path)
+
+
+def test_batchnorm_over_processes_needs_a_device_that_can(tmp_path, monkeypatch):
+    from anypose.engine.distributed import World
+
+    monkeypatch.setattr(World, "__init__", lambda self, device: vars(self).update(rank=0, size=2, device=device))
+    with pytest.raises(ValueError, match=r"trainer.sync_batchnorm=true needs device=cuda or device=npu"):
+        make_trainer(tmp_path, sync_batchnorm=True)

@@ -1,0 +1,96 @@
+"""Optimisers over weights in channels_last order against torch's over contiguous ones."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from anypose.engine import optimizer
+
+KINDS = ["Adam", "AdamW"]
+SETTINGS = {"lr": 1e-2, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1, "amsgrad": False, "fused": True}
+
+
+def _network():
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(3, 8, 3, bias=False), nn.Conv2d(8, 4, 1)
+    return nn.Sequential(first, nn.BatchNorm2d(8), second, nn.Flatten(), nn.Linear(64, 5)).double()
+
+
+def _train(network, steps, make, state=None):
+    """(weights, the optimiser's state) after some steps; with `state` they go on."""
+    adam = make(network.parameters())
+    if state is not None:
+        optimizer.load_state(adam, state)
+    generator = torch.Generator().manual_seed(1 + (state is not None))
+    for _ in range(steps):
+        adam.zero_grad()
+        network(torch.randn(6, 3, 6, 6, generator=generator).double()).square().mean().backward()
+        adam.step()
+    return copy.deepcopy(network.state_dict()), adam.state_dict()["state"]
+
+
+def _last(network):
+    return network.to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_are_torchs_over_contiguous_weights(kind, amsgrad):
+    options = SETTINGS | {"amsgrad": amsgrad}
+    theirs, _ = _train(_network(), 4, lambda p: getattr(torch.optim, kind)(p, **options))
+    network = _last(_network())
+    ours, state = _train(network, 4, lambda p: getattr(optimizer, kind)(p, **options))
+    assert not network[0].weight.is_contiguous()
+    assert state[0]["exp_avg"].stride() == network[0].weight.stride()
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kernel_sees_contiguous_tensors_of_the_same_memory(kind, monkeypatch):
+    network, seen = _last(_network()), []
+    name = "_fused_adamw_" if kind == "AdamW" else "_fused_adam_"
+    fused = getattr(torch, name)
+    monkeypatch.setattr(torch, name, lambda *lists, **options: seen.extend(lists[:4]) or fused(*lists, **options))
+    _train(network, 1, lambda p: getattr(optimizer, kind)(p, **SETTINGS))
+    assert len(seen) == 4
+    assert all(tensor.is_contiguous() for tensors in seen for tensor in tensors)
+    assert seen[0][0].data_ptr() == network[0].weight.data_ptr()
+
+
+@pytest.mark.parametrize("make", [optimizer.Adam, torch.optim.Adam, torch.optim.SGD])
+@pytest.mark.parametrize("then", ["contiguous to channels_last", "channels_last to contiguous"])
+def test_a_checkpoint_goes_on_where_weights_lie_otherwise(make, then):
+    """torch's fused step mixes up the channels of a state that does not lie as its weights do."""
+
+    def build(parameters):
+        options = {"lr": 1e-2, "momentum": 0.9, "fused": True} if make is torch.optim.SGD else SETTINGS
+        return make(parameters, **options)
+
+    weights, state = _train(_network(), 2, build)
+    expected, _ = _train(_network_with(weights), 2, build, copy.deepcopy(state))
+    if then.startswith("channels_last"):
+        weights, state = _train(_last(_network()), 2, build)
+        network = _network_with(weights)
+    else:
+        network = _last(_network_with(weights))
+    found, kept = _train(network, 2, build, state)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+    assert kept[0]["step" if make is not torch.optim.SGD else "momentum_buffer"] is not None
+
+
+def _network_with(weights):
+    network = _network()
+    network.load_state_dict(weights)
+    return network
+
+
+def test_a_step_without_a_fused_kernel_is_left_as_it_is():
+    network, plain = _last(_network()), _network()
+    ours, _ = _train(network, 2, lambda p: optimizer.Adam(p, **SETTINGS | {"fused": False}))
+    theirs, _ = _train(plain, 2, lambda p: torch.optim.Adam(p, **SETTINGS | {"fused": False}))
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value)

@@ -1,0 +1,93 @@
+"""The saved configuration with the command line on top."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from anypose.engine.restore import choose_model, complete, overlay
+
+SAVED = {
+    "seed": 5,
+    "parity": None,
+    "device": {"_target_": "old"},
+    "precision": {"level": "o2"},
+    "model": {"width": 64},
+    "dataset": {"root": "trained/on"},
+    "task": {"flip_test": False, "parity": "${parity}"},
+    "trainer": {"batch_size": 16},
+}
+GROUPS = {"device", "precision", "model", "dataset", "task", "trainer", "recipe", "experiment"}
+COMPOSED = {
+    "seed": 0,
+    "parity": "seed",
+    "run": "here",
+    "device": {"_target_": "new"},
+    "precision": {"level": "fp32"},
+    "model": {"width": 1024},
+    "dataset": {"root": "elsewhere", "frames": 7},
+    "task": {"flip_test": True, "parity": "${parity}", "stride": 2},
+    "trainer": {"batch_size": 999},
+}
+
+
+def overlaid(*overrides: str) -> dict:
+    config = overlay(SAVED, OmegaConf.create(COMPOSED), list(overrides), GROUPS, "x.pt")
+    return OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportReturnType]
+
+
+def test_without_overrides_only_device_and_precision_are_the_commands_own():
+    expected = SAVED | {"device": {"_target_": "new"}, "precision": {"level": "fp32"}}
+    assert overlaid("model=m") == expected | {"task": {"flip_test": False, "parity": None}}
+
+
+def test_a_key_overrides_the_saved_value_and_reaches_interpolations():
+    config = overlaid("parity=seed", "task.flip_test=true", "run=here")
+    assert config["task"] == {"flip_test": True, "parity": "seed"}
+    assert config["dataset"] == {"root": "trained/on"}
+    assert config["seed"] == 5
+
+
+def test_a_dataset_replaces_the_section_and_a_protocol_replaces_dataset_and_task():
+    assert overlaid("dataset=cmu")["dataset"] == COMPOSED["dataset"]
+    assert overlaid("dataset=cmu")["task"]["flip_test"] is False
+    config = overlaid("experiment=e")
+    assert config["dataset"] == COMPOSED["dataset"]
+    assert config["task"] == {"flip_test": True, "parity": "seed", "stride": 2}
+    assert config["model"] == {"width": 64}
+
+
+def test_a_key_the_saved_configuration_lacks_is_named():
+    with pytest.raises(ValueError, match=r"task.stride is not part of .* in x.pt, whose task has flip_test, parity\."):
+        overlaid("task.stride=2")
+
+
+def test_a_run_or_checkpoint_chooses_its_model(tmp_path):
+    (tmp_path / "environment.json").write_text(json.dumps({"choices": {"model": "videopose3d"}}))
+    assert choose_model([f"run={tmp_path}"]) == ["model=videopose3d"]
+    assert choose_model([f"checkpoint={tmp_path}/best.pt"]) == ["model=videopose3d"]
+    assert choose_model([f"run={tmp_path}", "model=baseline3d"]) == []
+    assert choose_model(["run=nowhere"]) == choose_model([]) == []
+
+
+def test_settings_that_came_after_a_checkpoint_are_those_of_its_choices_files(tmp_path, monkeypatch, caplog):
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "t.yaml").write_text("_target_: a.T\nold: 1\nnew: {deep: 2}\nlinked: ${parity}\n")
+    monkeypatch.setattr("anypose.engine.restore.CONF", tmp_path)
+    caplog.set_level("INFO")
+
+    def completed(choices, **task):
+        config = OmegaConf.create({"parity": "seed", "model": {"_target_": "a.M"}, "task": task})
+        complete(config, choices, Path("x.pt"))
+        return OmegaConf.to_container(config.task, resolve=True)
+
+    expected = {"_target_": "a.T", "old": 7, "new": {"deep": 2}, "linked": "seed"}
+    assert completed({"task": "t", "model": "m"}, _target_="a.T", old=7) == expected
+    assert "x.pt is older than task.new: taking {'deep': 2}." in caplog.text
+    caplog.clear()
+    assert completed({"task": "t"}, _target_="a.Other", old=7) == {"_target_": "a.Other", "old": 7}
+    assert completed({"model": "m"}, _target_="a.T") == {"_target_": "a.T"}
+    assert caplog.text == ""

@@ -1,0 +1,27 @@
+import pytest
+
+from anypose.formats.files import read_bytes, require_file, require_folder
+
+
+def test_a_folder_that_is_not_there_is_named_with_what_it_should_hold(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        FileNotFoundError, match=r"dataset\.root=.*/nowhere does not exist\. It must be a folder with h"
+    ):
+        require_folder(tmp_path / "nowhere", "h36m")
+    with pytest.raises(FileNotFoundError, match=r"dataset\.root=.*/file is a file\. It must be a folder with h36m"):
+        require_folder(tmp_path / "file", "h36m")
+    assert require_folder(str(tmp_path), "h36m") == tmp_path
+
+
+def test_a_file_has_a_sane_size(tmp_path):
+    path = tmp_path / "x"
+    with pytest.raises(FileNotFoundError, match=r"x does not exist\. It should be a take"):
+        require_file(path, "a take", 3)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="x has 0 bytes; a take has 1 to 3"):
+        require_file(path, "a take", 3)
+    path.write_bytes(b"1234")
+    with pytest.raises(ValueError, match="x has 4 bytes; a take has 1 to 3"):
+        read_bytes(path, "a take", 3)
+    assert read_bytes(path, "a take", 4) == b"1234"

@@ -1,0 +1,57 @@
+"""anypose/doctor.py: says what is there, what is not, and the line that changes it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+import torch
+
+from anypose import doctor
+from anypose.engine.device import Npu
+
+
+def test_every_device_is_there_or_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Npu, "problem", classmethod(lambda cls: "torch_npu cannot be loaded (libhccl.so not found)"))
+    rows = dict(doctor.devices())
+    assert list(rows) == ["npu", "cuda", "cpu"]
+    assert rows["npu"] == "no: torch_npu cannot be loaded (libhccl.so not found)"
+    assert rows["cuda"].startswith("yes: " if torch.cuda.is_available() else "no: ")
+    assert rows["cpu"].startswith("yes: ")
+
+
+def test_an_incomplete_extra_names_what_it_lacks_and_the_pip_line() -> None:
+    rows = doctor.extras(
+        [
+            "torch>=2.6",
+            "numpy>=1.26; extra == 'good'",
+            'absent-package<2; extra == "bad"',
+            "numpy; extra == 'bad'",
+            "anypose[bad,good]; extra == 'all'",
+        ]
+    )
+    assert rows == [
+        ("good", f"numpy {importlib.metadata.version('numpy')}"),
+        ("bad", "lacks absent-package: pip install 'anypose[bad]'"),
+    ]
+
+
+def test_datasets_are_looked_for_where_their_configuration_says(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "a.yaml").write_text(f"_target_: x\nroot: {tmp_path}/here   # a folder\n")
+    (tmp_path / "b.yaml").write_text("root: data/nowhere\n")
+    (tmp_path / "c.yaml").write_text("seed: 1\n")
+    assert doctor.datasets(tmp_path) == [
+        ("a", f"dataset.root={tmp_path}/here: found"),
+        ("b", "dataset.root=data/nowhere: not there"),
+        ("c", "embedded, nothing to download"),
+    ]
+
+
+def test_the_report_has_every_section_and_this_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor.main()
+    report = capsys.readouterr().out
+    for title in ("Versions", "Devices", "Ascend", "Runtimes", "Extras", "Datasets"):
+        assert f"\n{title}\n" in f"\n{report}"
+    assert torch.__version__ in report
