@@ -1,13 +1,25 @@
-"""Every command of an installed anypose.    anypose check dataset=cmu dataset.root=data/cmu
+"""Every command of an installed anypose.    anypose train model=baseline3d
 
 `python -m anypose COMMAND ...` is the same. What a command takes is its own `--help`.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import importlib.metadata
+import runpy
 import sys
 
+from anypose.engine.place import SCRIPTS
+
+# The scripts of a checkout; in a wheel they lie inside the package.
+RUN = {
+    "train": "train a model",
+    "evaluate": "score a trained one: a table, results.json, pictures",
+    "predict": "from a video, pictures or keypoints to motion",
+    "export": "a trained network as ONNX, OM or safetensors",
+}
 COMMANDS = {
     "doctor": ("anypose.doctor", "what is installed, which devices work and why the others do not"),
     "check": ("pose3d.motion.check", "what a motion dataset holds, against what it should hold"),
@@ -20,20 +32,38 @@ COMMANDS = {
     "skeletons": ("anypose.drawing.skeleton_pictures", "a picture of every skeleton"),
     "synthetic": ("pose3d.drawing.synthetic", "pictures of the invented motion"),
 }
+MISUSED = 2
+
+
+def commands() -> dict[str, str]:
+    """Every command that is there, with what it does."""
+    scripts = {name: about for name, about in RUN.items() if (SCRIPTS / f"{name}.py").is_file()}
+    return scripts | {name: about for name, (_, about) in COMMANDS.items()}
 
 
 def main() -> None:
     """Run the command that the first word names."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if name in ("-h", "--help"):
-        print("anypose COMMAND ...\n")
-        for command, (_, about) in COMMANDS.items():
+    known = commands()
+    if name in ("-h", "--help", "help"):
+        print("anypose COMMAND ...        anypose COMMAND --help says what it takes\n")
+        for command, about in known.items():
             print(f"  {command:14}{about}")
+        print("\nStart with `anypose train model=baseline3d`: minutes on a CPU, nothing to download.")
         return
-    if name not in COMMANDS:
-        sys.exit(f"There is no command {name}. There are {', '.join(COMMANDS)}.")
+    if name in ("-V", "--version", "version"):
+        print(f"anypose {importlib.metadata.version('anypose')}")
+        return
+    if name not in known:
+        near = difflib.get_close_matches(name.removesuffix(".py"), known, n=2)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(known)}."
+        print(f"There is no command {name}. {hint}", file=sys.stderr)
+        sys.exit(MISUSED)
     sys.argv = [f"anypose {name}", *sys.argv[2:]]
-    importlib.import_module(COMMANDS[name][0]).main()
+    if name in RUN:
+        runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+    else:
+        importlib.import_module(COMMANDS[name][0]).main()
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from anypose.engine.command import CONF
 from anypose.engine.device import Cpu, Cuda, Npu
+from anypose.engine.place import CONF
 
 # After anypose.engine.device, which makes `import torch` safe where torch_npu is installed without CANN.
 import torch  # isort: skip

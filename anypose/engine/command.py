@@ -19,10 +19,8 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine.distributed import adopt_submitit
+from anypose.engine.place import CONF, ROOT
 
-PACKAGE = Path(__file__).resolve().parents[1]
-ROOT = PACKAGE.parent  # of a checkout, or where packages are installed
-CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else ROOT / "conf"  # a wheel carries conf/ inside
 PACKAGES = ("anypose", "pose2d", "pose3d")
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TOLD = (HydraException, ValueError, OSError, ImportError, RuntimeError, FloatingPointError)  # in sentences, if ours

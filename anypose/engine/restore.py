@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
 from anypose.engine import checkpoint
-from anypose.engine.command import CONF
+from anypose.engine.place import CONF
 from anypose.engine.run import RELEASED, find_checkpoint
 from anypose.engine.task import Task
 

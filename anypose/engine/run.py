@@ -9,6 +9,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine import checkpoint
+from anypose.engine.place import INSTALLED, PACKAGE, typed
 
-PACKAGE = Path(__file__).resolve().parents[1]
 RUNS = Path("runs")
 LAST, BEST = "last.pt", "best.pt"
 RELEASED = "released"  # the folder that holds the project's own weights, and what checkpoint= calls them
@@ -173,7 +174,7 @@ def find_checkpoint(model: str, run: str | None = None, file: str | None = None,
     Raises:
         FileNotFoundError: saying what was looked for, and which command makes one.
     """
-    command = f"python train.py model={model}"
+    command = f"{typed('train')} model={model}"
     if file == RELEASED:
         weights = sorted((PACKAGE / RELEASED).glob("*.safetensors"))
         found = [path for path in weights if path.stem == model]
@@ -231,11 +232,16 @@ def environment() -> dict[str, Any]:
 
 def command() -> str:
     """The command line as it was typed, whatever was added to sys.argv since."""
-    return shlex.join(["python", *sys.orig_argv[1:]])
+    program, *words = sys.orig_argv[1:] or [""]
+    if Path(program).name == "anypose":  # the installed command
+        return shlex.join(["anypose", *words])
+    return shlex.join(["python", program, *words])
 
 
 def commit() -> str:
-    """The commit of the code, with + where the working tree differs from it."""
+    """The commit of the code, with + where the working tree differs from it; the version where it is installed."""
+    if INSTALLED:  # whatever repository it may lie in is another's
+        return f"anypose {version('anypose')}"
 
     def git(*arguments: str) -> str | None:
         try:

@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from anypose.engine import checkpoint
-from anypose.engine.command import CONF
+from anypose.engine.place import CONF
 from anypose.engine.run import LAST, RUNS, write_json
 from anypose.export.metadata import sha256
 from pose3d.lifting.published import from_published

@@ -35,7 +35,7 @@ from hydra.utils import instantiate
 from tqdm import tqdm
 
 from anypose.camera import to_screen
-from anypose.engine.command import CONF
+from anypose.engine.place import CONF
 from anypose.export.session import PROVIDERS, Session, open_session
 from anypose.metrics import mpjpe
 from anypose.skeleton import H36M_17, convert, mirror

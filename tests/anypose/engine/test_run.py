@@ -74,7 +74,7 @@ def test_nothing_found_names_what_was_looked_for_and_the_command_that_makes_one(
 
 
 def test_released_weights_are_found_in_the_packages_and_their_products_go_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "PACKAGE", tmp_path / "package")
     with pytest.raises(FileNotFoundError, match=r"there are no released weights of a, only of nothing\."):
         find_checkpoint("a", file="released")
     folder = tmp_path / "package" / "released"

@@ -1,0 +1,60 @@
+"""anypose/__main__.py: every command is found by its name, in a checkout as in a wheel."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+
+from anypose import __main__ as anypose
+from anypose.engine import place
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["anypose", *words])
+    anypose.main()
+
+
+def test_every_command_is_listed_and_can_be_imported(monkeypatch, capsys, repository):
+    typed(monkeypatch)
+    page = capsys.readouterr().out
+    scripts = {file.stem for file in repository.glob("*.py")} - {"setup"}
+    for name in scripts | set(anypose.COMMANDS):
+        assert f"\n  {name} " in page
+    for module, _ in anypose.COMMANDS.values():
+        assert callable(importlib.import_module(module).main)
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("trian", "There is no command trian. Did you mean train?"),
+        ("evaluate.py", "There is no command evaluate.py. Did you mean evaluate?"),
+        ("zzz", "There is no command zzz. There are train, evaluate,"),
+    ],
+)
+def test_a_misspelt_command_gets_the_nearest_and_the_code_of_misuse(monkeypatch, capsys, word, sentence):
+    with pytest.raises(SystemExit) as stop:
+        typed(monkeypatch, word)
+    assert stop.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_version_is_said(monkeypatch, capsys):
+    typed(monkeypatch, "--version")
+    assert capsys.readouterr().out.startswith("anypose 0.")
+
+
+def test_a_command_gets_the_words_after_its_name(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stop:
+        typed(monkeypatch, "convert", "--help")
+    assert stop.value.code == 0
+    assert "usage: " in capsys.readouterr().out
+
+
+def test_commands_are_named_as_they_are_typed_where_one_is(monkeypatch):
+    assert place.typed("train") == "python train.py"
+    assert place.typed("doctor") == "python -m anypose doctor"
+    monkeypatch.setattr(place, "INSTALLED", True)
+    assert place.typed("train") == "anypose train"

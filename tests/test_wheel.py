@@ -1,0 +1,100 @@
+"""The wheel alone, in an empty environment and an empty folder: trains, evaluates, exports, lifts an array."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = [
+    "debug=smoke", "device=cpu", "trainer.batch_size=32", "model.linear_size=32", "dataset.train_subjects=1",
+    "dataset.validation_subjects=1", "dataset.frames=400", "dataset.frame_step=20", "dataset.actions=[Walking]",
+]  # fmt: skip
+INSIDE = {"anypose", "pose2d", "pose3d"}
+NOT_BUILT_FROM = (".*", "runs", "data", "build", "dist", "*.egg-info", "__pycache__")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    shutil.copytree(ROOT, folder / "source", ignore=shutil.ignore_patterns(*NOT_BUILT_FROM))
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", str(folder), str(folder / "source")], check=True, timeout=300)
+    (file,) = folder.glob("anypose-*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder."""
+    return tmp_path_factory.mktemp("empty")
+
+
+@pytest.fixture(scope="module")
+def anypose(wheel: Path, here: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Runs a program in an empty folder, of an environment with this wheel and the dependencies of the tests' own."""
+    home = tmp_path_factory.mktemp("environment")
+    venv.create(home, with_pip=False)
+    paths = {key: str(home) for key in ("base", "platbase", "installed_base", "installed_platbase")}
+    packages = Path(sysconfig.get_path("purelib", "venv", paths))
+    programs = Path(sysconfig.get_path("scripts", "venv", paths))
+    install = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "install", "--quiet", "--no-deps"]
+    subprocess.run([*install, str(wheel)], check=True, timeout=300)
+    # A folder named in a .pth is only looked into: no editable install of the checkout comes with it.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "ANYPOSE"))}
+
+    def run(*words: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [str(programs / words[0]), *words[1:]],
+            cwd=here,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    where = run("python", "-c", "import anypose, pose3d; print(anypose.__file__, pose3d.__file__)")
+    assert where.count(str(packages)) == 2
+    assert not list(here.iterdir())
+    return run
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_three_packages_with_conf_scripts_and_weights_inside(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == INSIDE
+    conf = {str(file.relative_to(ROOT)) for file in (ROOT / "conf").rglob("*.yaml")}
+    assert {f"anypose/{name}" for name in conf} <= set(names)
+    scripts = {file.name for file in ROOT.glob("*.py")} - {"setup.py"}
+    assert {name for name in names if name.startswith("anypose/scripts/")} == {f"anypose/scripts/{s}" for s in scripts}
+    python = {str(file.relative_to(ROOT)) for top in INSIDE for file in (ROOT / top).rglob("*.py")}
+    assert python <= set(names)
+    assert {f"anypose/released/{file.name}" for file in (ROOT / "anypose/released").iterdir()} <= set(names)
+
+
+@pytest.mark.slow
+def test_it_trains_evaluates_exports_and_lifts_in_an_empty_folder(anypose, here):
+    assert "train a model" in anypose("anypose")
+    assert "Versions" in anypose("anypose", "doctor")
+    anypose("anypose", "train", "model=baseline3d", *SMALL)
+    assert "MPJPE" in anypose("anypose", "evaluate", "model=baseline3d", "device=cpu").upper()
+    (results,) = here.glob("runs/baseline3d/*/results.json")
+    assert json.loads(results.read_text())["environment"]["command"] == "anypose evaluate model=baseline3d device=cpu"
+    assert json.loads(results.read_text())["environment"]["commit"].startswith("anypose 0.")
+    anypose("anypose", "export", "model=baseline3d", "format=safetensors")
+    anypose("anypose", "check", "dataset=synthetic", *[word for word in SMALL if word.startswith("dataset")])
+    assert "There is no command trian. Did you mean train?" in anypose("anypose", "trian", code=2)
+    assert "trainer.epohcs does not exist" in anypose("anypose", "train", "trainer.epohcs=3", code=1)
