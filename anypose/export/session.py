@@ -249,10 +249,15 @@ def _ports(shapes: Mapping[str, tuple[int | str, ...]], names: Mapping[str, str]
     )
 
 
-_ONNX_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+_WHOLE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "bool")
+_ONNX_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"} | {
+    f"tensor({name})": name for name in _WHOLE
+}
 
 
 def _onnx_port(node: Any) -> Port:
+    if node.type not in _ONNX_TYPES:
+        raise ValueError(f"A network must take and give arrays of numbers; its {node.name} is {node.type}.")
     shape = tuple(size if isinstance(size, int) else None for size in node.shape)
     return Port(node.name, shape, np.dtype(_ONNX_TYPES[node.type]))
 
