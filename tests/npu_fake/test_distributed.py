@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.engine.test_distributed import PLAIN, losses, run, torchrun
 
 from anypose.engine import checkpoint
+from tests.anypose.engine.test_distributed import PLAIN, losses, run, torchrun
 from tests.anypose.engine.toy import make_trainer
 from tests.test_recipes import RECIPES
 from tests.test_recipes import score as score_recipe

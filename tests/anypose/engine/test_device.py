@@ -129,7 +129,7 @@ def test_memory_is_kept_where_the_c_library_can(caplog):
 
 GUARD = """
 import os, sys
-import engine
+import anypose.engine
 from anypose.engine import device
 import torch
 print(device.ASCEND_PROBLEM, os.environ.get("TORCH_DEVICE_BACKEND_AUTOLOAD"), torch.ones(2).sum().item())

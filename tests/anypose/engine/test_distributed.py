@@ -144,7 +144,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):
     class Three:
         rank, size = 0, 3
 
-    from tests.engine import toy
+    from tests.anypose.engine import toy
 
     monkeypatch.setattr(toy, "World", lambda device: Three())
     with pytest.raises(ValueError, match=r"trainer.batch_size=8 is over all processes and must divide by 3 of them"):

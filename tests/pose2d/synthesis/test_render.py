@@ -91,9 +91,8 @@ def test_what_is_behind_the_lens_is_not_drawn(look):
 
 
 def test_faces_have_eyes_where_the_keypoints_say(look):
-    from tests.pose2d.test_figure import standing
-
     from pose2d.synthesis.figure import coco_keypoints
+    from tests.pose2d.synthesis.test_figure import standing
 
     lens = Lens(1500.0, (63.5, 63.5), 128, 128)
     joints = standing() + np.array([0, 0.69, 0])
