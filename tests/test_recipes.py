@@ -46,7 +46,7 @@ def small(model: str, *overrides: str) -> DictConfig:
 def make_trainer(cfg: DictConfig, folder: Path) -> Trainer:
     device = instantiate(cfg.device)
     device.seed(cfg.seed)
-    config = OmegaConf.to_container(cfg, resolve=False)
+    config = OmegaConf.to_container(cfg, resolve=True)
     world = World(device)
     return Trainer(
         task=instantiate(cfg.task, model=instantiate(cfg.model)),

@@ -12,7 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from anypose.engine.stored import plain_choices, plain_config
+
 FORMAT = 1
+# What torch's reader raises on bytes that are no archive of its own.
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError)
 HEADER = "anypose"  # where the header of a weights file carries its description
 
 
@@ -40,20 +44,31 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU. Nothing but tensors and plain containers is ever unpickled.
 
+    Its "config" and "choices" are plain values that name nothing but what this project's own conf/ names.
+
     Raises:
         FileNotFoundError: when there is none.
-        ValueError: when the file is damaged or is not a checkpoint of this project.
+        ValueError: when the file is damaged, is not a checkpoint of this project, or would have other code run.
     """
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint at {path}.")
-    if path.suffix == ".safetensors":
-        return _load_exported(path)
+    state = _load_exported(path) if path.suffix == ".safetensors" else _load_archive(path)
+    if not isinstance(state["model"], dict) or not all(isinstance(value, Tensor) for value in state["model"].values()):
+        raise ValueError(f"{path}: its 'model' must be named tensors.")
+    config, choices = plain_config(state["config"], str(path)), plain_choices(state.get("choices", {}), str(path))
+    return state | {"config": config, "choices": choices}
+
+
+def _load_archive(path: Path) -> dict[str, Any]:
     what = f"{path} ({path.stat().st_size} bytes) is damaged or is no checkpoint"
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{what}: not a whole torch archive.")
+    with zipfile.ZipFile(path) as archive:
+        if packed := [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]:
+            raise ValueError(f"{what}: {packed[0]} is compressed, which torch's archives never are.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{what}: {(str(error) or repr(error)).strip().splitlines()[0]}") from error
     if not isinstance(state, dict) or "model" not in state or "config" not in state:
         keys = ", ".join(map(str, list(state)[:6])) if isinstance(state, dict) else type(state).__name__
@@ -76,7 +91,7 @@ def _load_exported(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get(HEADER, "{}"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, a file is no dict
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} ({path.stat().st_size} bytes) is damaged or no safetensors file: {error}.") from error
     if not isinstance(about, dict) or not {"config", "choices"} <= set(about):
         raise ValueError(f"{path} holds weights without the configuration of their model. Write it with export.py.")

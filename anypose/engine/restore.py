@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any, cast
@@ -14,14 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
 from anypose.engine import checkpoint
-from anypose.engine.place import CONF
-from anypose.engine.run import RELEASED, find_checkpoint
+from anypose.engine.run import RELEASED, find_checkpoint, read_choices
+from anypose.engine.stored import BUILT, existing, options, own_section
 from anypose.engine.task import Task
 
 log = logging.getLogger(__name__)
 
 FRESH = ("device", "precision")  # belong to where the model runs now, not to where it was trained
 PROTOCOLS = ("experiment", "recipe")  # bring a dataset and a task
+WRITTEN = ("cache", "results")  # settings that say where files are written
 
 
 def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
@@ -29,15 +29,26 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
     hydra = HydraConfig.get()
     path = find_checkpoint(hydra.runtime.choices["model"], cfg.run, cfg.checkpoint, cfg.parity)
     state = checkpoint.load(path)
+    state["choices"].setdefault("model", hydra.runtime.choices["model"])
+    existing("model", state["choices"]["model"], str(path))  # names folders and files from here on
     groups = set(hydra.runtime.choices)
     saved = state["config"]
     if path.parent.name == RELEASED:  # outlives the keys of datasets and tasks: all but the model is the command's own
         saved = {**cast("dict[str, Any]", OmegaConf.to_container(cfg)), "model": saved["model"]}
-    return overlay(saved, cfg, list(hydra.overrides.task), groups, str(path)), state, path
+    return overlay(saved, cfg, list(hydra.overrides.task), groups, str(path), state["choices"]), state, path
 
 
 def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:
-    """The task around the trained model, on the CPU."""
+    """The task around the trained model, on the CPU.
+
+    Args:
+        config: what `restore` gave, or the "config" of `checkpoint.load`: both have been looked through.
+        state: from `checkpoint.load`.
+        path: its file.
+    """
+    for section in ("model", "task"):
+        if not isinstance(config.get(section), DictConfig) or "_target_" not in config[section]:
+            raise ValueError(f"{path}: its configuration has no {section} to build. Name another checkpoint.")
     complete(config, state.get("choices", {}), path)
     task = instantiate(config.task, model=instantiate(config.model))
     checkpoint.load_weights(task.model, state["model"], str(path))
@@ -50,30 +61,67 @@ def complete(config: DictConfig, choices: dict[str, str], path: Path) -> None:
     There a new setting has the value that leaves everything as it was without it.
     """
     for section in ("model", "task"):
-        file = CONF / section / f"{choices.get(section)}.yaml"
-        known = OmegaConf.load(file) if file.is_file() else OmegaConf.create({})
-        if OmegaConf.select(known, "_target_") != config[section].get("_target_"):
+        known = own_section(section, choices.get(section))
+        if known.get("_target_") != config[section].get("_target_"):
             continue
         for key in sorted(set(known) - set(config[section]), key=str):
-            value = known._get_node(key)  # pyright: ignore[reportAttributeAccessIssue]
-            log.info("%s is older than %s.%s: taking %s.", path, section, key, value)
-            OmegaConf.update(config, f"{section}.{key}", value, force_add=True)
+            log.info("%s is older than %s.%s: taking %s.", path, section, key, known[key])
+            OmegaConf.update(config, f"{section}.{key}", known[key], force_add=True)
 
 
-def overlay(saved: dict[str, Any], cfg: DictConfig, overrides: list[str], groups: set[str], source: str) -> DictConfig:
+def tie(config: DictConfig, choices: dict[str, str]) -> None:
+    """Let settings follow each other again that do so in this project's own files, where they still agree.
+
+    A checkpoint holds values; conf/task/lifting3d.yaml says that task.parity is parity.
+    """
+    for section in BUILT:
+        for key, link in own_section(section, choices.get(section)).items():
+            if not (isinstance(link, str) and "${" in link and key in (config.get(section) or {})):
+                continue
+            stored = config[section][key]
+            config[section][key] = link
+            if config[section][key] != stored:
+                config[section][key] = stored
+
+
+def write_nowhere(config: DictConfig, choices: dict[str, str], source: str) -> None:
+    """Where files are written is said by this machine's own files or command line, never by a checkpoint."""
+    for section in BUILT:
+        own, node = own_section(section, choices.get(section)), config.get(section)
+        for parent in (node, *(node.values() if isinstance(node, DictConfig) else ())):
+            for key in WRITTEN:
+                if not isinstance(parent, DictConfig) or not parent.get(key):
+                    continue
+                mine = own.get(key) if parent is node else None
+                if parent[key] != mine:
+                    log.info("%s.%s=%s of %s is not taken over: %s.", section, key, parent[key], source, mine)
+                    parent[key] = mine
+
+
+def overlay(
+    saved: dict[str, Any],
+    cfg: DictConfig,
+    overrides: list[str],
+    groups: set[str],
+    source: str,
+    choices: dict[str, str] | None = None,
+) -> DictConfig:
     """The saved configuration with the command line's overrides on top; device and precision are the command's own.
 
     Args:
-        saved: the configuration inside the checkpoint.
+        saved: the configuration inside the checkpoint, plain values.
         cfg: the command's composed configuration, overrides included.
         overrides: as typed.
         groups: names of the groups in `cfg`; choosing an option of one replaces the saved section.
         source: the checkpoint, for messages.
+        choices: which files the saved sections came from, see `tie`.
 
     Raises:
         ValueError: when a key is not part of the saved configuration.
     """
     config = OmegaConf.create(saved)
+    tie(config, choices or {})
+    write_nowhere(config, choices or {}, source)
     for group in FRESH:
         config[group] = cfg[group]
     parser = OverridesParser.create()
@@ -104,8 +152,8 @@ def choose_model(overrides: list[str]) -> list[str]:
     if "model" in given:
         return []
     for key in ("run", "checkpoint"):
-        folder = Path(given[key]) if key in given else None
-        file = folder / "environment.json" if key == "run" and folder else folder and folder.parent / "environment.json"
-        if file and file.is_file():
-            return [f"model={json.loads(file.read_text())['choices']['model']}"]
+        if key in given:
+            folder = Path(given[key]) if key == "run" else Path(given[key]).parent
+            model = read_choices(folder).get("model")
+            return [f"model={model}"] if model in options("model") else []
     return []

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine import checkpoint
 from anypose.engine.place import INSTALLED, PACKAGE, typed
+from anypose.engine.stored import plain_choices
 
 RUNS = Path("runs")
 LAST, BEST = "last.pt", "best.pt"
@@ -32,7 +33,7 @@ class Run:
 
     Attributes:
         folder: where everything of this run lies.
-        config: the configuration as plain containers, interpolations kept, so that one can be overridden later.
+        config: the configuration as plain values.
         choices: which option each group took, e.g. {"model": "baseline3d", "dataset": "synthetic"}.
         writes: true on rank 0.
     """
@@ -59,7 +60,7 @@ class Run:
         runtime = HydraConfig.get().runtime
         folder = Path(os.path.relpath(runtime.output_dir))
         overrides = list(HydraConfig.get().overrides.task)
-        config = OmegaConf.to_container(cfg, resolve=False)
+        config = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(config, dict)
         choices = {key: value for key, value in runtime.choices.items() if value and not key.startswith("hydra/")}
         return cls(folder, {str(key): value for key, value in config.items()}, choices, overrides, writes)
@@ -214,7 +215,13 @@ def products_folder(checkpoint: Path, model: str) -> Path:
 def read_choices(folder: Path) -> dict[str, str]:
     """Which option each group of a run took; empty where the folder is no run."""
     file = folder / "environment.json"
-    return json.loads(file.read_text())["choices"] if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is damaged: {error}. Name the checkpoint with checkpoint=FILE model=NAME.") from error
+    return plain_choices(content.get("choices", {}) if isinstance(content, dict) else None, str(file))
 
 
 def environment() -> dict[str, Any]:

@@ -151,7 +151,7 @@ def convert(file: Path, output: Path, keypoints: str, joints: str, causal: bool)
     checkpoint.load_weights(model, state, str(file))
     output.mkdir(parents=True, exist_ok=True)
     choices = {"model": "videopose3d"}
-    container = OmegaConf.to_container(config, resolve=False)
+    container = OmegaConf.to_container(config, resolve=True)
     checkpoint.save(output / LAST, {"model": model.state_dict(), "config": container, "choices": choices})
     write_json(output / "environment.json", {"converted_from": str(file), "sha256": sha256(file), "choices": choices})
     return dict(config.model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -76,7 +77,7 @@ def test_a_run_or_checkpoint_chooses_its_model(tmp_path):
 def test_settings_that_came_after_a_checkpoint_are_those_of_its_choices_files(tmp_path, monkeypatch, caplog):
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / "t.yaml").write_text("_target_: a.T\nold: 1\nnew: {deep: 2}\nlinked: ${parity}\n")
-    monkeypatch.setattr("anypose.engine.restore.CONF", tmp_path)
+    monkeypatch.setattr("anypose.engine.stored.CONF", tmp_path)
     caplog.set_level("INFO")
 
     def completed(choices, **task):
@@ -91,3 +92,17 @@ def test_settings_that_came_after_a_checkpoint_are_those_of_its_choices_files(tm
     assert completed({"task": "t"}, _target_="a.Other", old=7) == {"_target_": "a.Other", "old": 7}
     assert completed({"model": "m"}, _target_="a.T") == {"_target_": "a.T"}
     assert caplog.text == ""
+
+
+def test_a_checkpoint_does_not_say_where_files_are_written(caplog):
+    caplog.set_level("INFO")
+    task = {"_target_": "a.T", "results": "somewhere/victim/.profile", "cache": None}
+    dataset = {"cache": "/etc", "recorded": {"cache": "/etc", "root": "r"}}
+    saved: Any = SAVED | {"task": task, "dataset": dataset}
+    choices = {"task": "topdown2d", "dataset": "cmu"}
+    config = overlay(saved, OmegaConf.create(COMPOSED), [], GROUPS, "x.pt", choices)
+    assert config.task == {"_target_": "a.T", "results": None, "cache": None}
+    assert config.dataset == {"cache": "~/.cache/anypose", "recorded": {"cache": None, "root": "r"}}
+    assert "task.results=somewhere/victim/.profile of x.pt is not taken over: None." in caplog.text
+    composed = OmegaConf.create(COMPOSED | {"task": {"results": "mine.json"}})
+    assert overlay(saved, composed, ["task.results=mine.json"], GROUPS, "x.pt", choices).task.results == "mine.json"
