@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+WORKERS ?= -n 2 --dist worksteal   # processes; `WORKERS=` for one, which a debugger wants
 
-.PHONY: help setup demo test test-slow test-npu lint bench clean
+.PHONY: help setup demo test test-all test-npu lint bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -24,11 +25,11 @@ demo: setup  ## train, evaluate and draw on the embedded dataset: minutes on two
 	$(BIN)/python evaluate.py model=baseline3d pictures=true
 	@echo "Everything is in $$(ls -td runs/baseline3d/*/ | head -n 1): checkpoints, log, results.json, results.csv, pictures."
 
-test: setup  ## the whole default suite; `make test ARGS="-k camera"` for a part
-	$(BIN)/python -m pytest $(ARGS)
+test: setup  ## what every change must pass, under three minutes on two cores; `make test ARGS="-k camera"` for a part
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
-test-slow: setup  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow $(ARGS)
+test-all: setup  ## that and the tests that take longer, under twenty minutes
+	$(BIN)/python -m pytest $(WORKERS) -m "not cuda and not npu" $(ARGS)
 
 test-npu: setup  ## the real torch_npu without a chip: every model over stand-in CANN libraries
 	$(BIN)/python -m tests.npu_stub.run $(ARGS)

@@ -16,10 +16,14 @@ import pytest
 from anypose.engine.device import import_ascend  # first: it makes `import torch` safe beside torch_npu
 
 import torch  # isort: skip
+import hypothesis
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from pose3d.motion.sequence import MotionDataset
+
+hypothesis.settings.register_profile("anypose", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("anypose")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

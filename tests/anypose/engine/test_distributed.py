@@ -58,7 +58,7 @@ def alone(tmp_path_factory):
     return folder, trainer
 
 
-@pytest.mark.parametrize(("processes", "validation"), [(2, 20), (4, 3)])
+@pytest.mark.parametrize(("processes", "validation"), [(2, 20), pytest.param(4, 3, marks=pytest.mark.slow)])
 def test_processes_share_one_run(repository, tmp_path, alone, processes, validation):
     folder, trainer = alone
     everyone = run(repository, tmp_path, processes, net=PLAIN, validation=validation)
