@@ -232,6 +232,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": platform.platform(),
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "processes": int(os.environ.get("WORLD_SIZE", 1)),
     }
@@ -261,6 +262,14 @@ def commit() -> str:
     if name is None:
         return "unknown"
     return name + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def processor() -> str:
+    """The name of the CPU, "AMD EPYC", which a ratio of speeds means nothing without."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def write_json(path: Path, values: Any) -> None:
