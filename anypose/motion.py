@@ -28,8 +28,9 @@ class Motion:
         joints: (T, P, J, 3) float32 in camera axes, x right, y down, z away [m], or None.
         world: (T, P, J, 3) float32 the same joints upright, z up, the floor at 0 [m], or None.
         skeleton: what the J joints are.
-        rotations: (T, P, J, 4) float32 turn of each joint against its rest pose in the world, quaternions w, x, y, z;
-            or None.
+        rotations: (T, P, J, 4) float32 turn, in the world, of the bone that ends in each joint against its rest pose,
+            the root's that of the pelvis: joint = its parent + rotation (its rest - its parent's rest). Quaternions
+            w, x, y, z; or None.
         rest: (P, J, 3) float32 the rest pose that `rotations` turn: constant bones, world axes, hip at 0 [m], or None.
         filled: (T, P, K) bool, keypoints that were not seen but filled in, or None.
         contacts: (T, P, 2) bool, whether the left and the right foot stands, or None.

@@ -48,6 +48,16 @@ def read_npz(path: str | Path, names: Iterable[str]) -> dict[str, Any]:
     return values
 
 
+def names_in_npz(path: str | Path) -> tuple[str, ...]:
+    """The members of an .npz file, unread."""
+    path = require_file(path, "a NumPy .npz file", MAX_BYTES)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(name.removesuffix(".npy") for name in archive.namelist())
+    except (zipfile.BadZipFile, EOFError, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a whole .npz file: {error}.") from None
+
+
 def read_npy(stream: IO[bytes], size: int, where: str) -> Any:
     """One array, or the object pickled in its place; a 0-d array of objects is its one object.
 

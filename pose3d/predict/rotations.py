@@ -1,0 +1,297 @@
+"""From joints to bones that turn: a rest pose of constant lengths, and how each bone is turned against it.
+
+Two joints say where a bone points, not how it is turned about itself. That twist is settled by neighbours: the pelvis
+by both hips, the trunk by the shoulders, thigh and shank by the knee's axis, upper arm and forearm by the elbow's. As a
+knee straightens its axis fades, and the twist is carried over from the bone before by the shortest turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from anypose.motion import Motion
+from anypose.quaternions import continuous, from_matrix
+from anypose.skeleton import Skeleton
+
+# The rest pose in world axes: the person faces -y, left is +x, up is +z, arms straight out. For the left and the
+# middle; the right is its mirror image. A joint that is not here continues the bone before it.
+REST = {
+    "hip": (0.0, 0.0, 1.0),
+    "left_hip": (1.0, 0.0, 0.0),
+    "left_knee": (0.0, 0.0, -1.0),
+    "left_foot": (0.0, 0.0, -1.0),
+    "left_toe": (0.0, -0.95, -0.31),
+    "left_big_toe": (0.0, -0.95, -0.31),
+    "left_small_toe": (0.37, -0.88, -0.29),
+    "left_heel": (0.0, 0.5, -0.87),
+    "spine": (0.0, 0.0, 1.0),
+    "neck": (0.0, -0.5, 0.87),
+    "nose": (0.0, -0.6, 0.8),
+    "left_eye": (0.25, -0.6, 0.75),
+    "left_ear": (0.5, 0.0, 0.87),
+    "head": (0.0, 0.0, 1.0),
+    "left_collar": (0.5, 0.0, 0.87),
+    "left_shoulder": (1.0, 0.0, 0.0),
+    "left_elbow": (1.0, 0.0, 0.0),
+    "left_thumb": (0.7, -0.7, 0.0),
+}
+LATERAL, UP = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
+# A neighbour settles the twist alone once it stands this far across the bone (sine of the angle), not at all below
+# the first: knees and elbows bend by 9 and 27 degrees there.
+FAINT, CLEAR = 0.15, 0.45
+# How fast a limb's twist follows its hinge [s] and at most [rad/s], and how far a knee may turn out or in [rad].
+TWIST_SECONDS, TWIST_SPEED, KNEE_TWIST = 0.05, 12.0, 2.0
+# Every length is the mean over this many frames at most, then it stays: bones do not grow during an endless stream.
+LENGTH_FRAMES = 3000
+
+
+def rest_directions(skeleton: Skeleton) -> np.ndarray:
+    """(J, 3) unit vectors: where each joint lies from its parent at rest, world axes; the root's is up."""
+    directions = np.zeros((skeleton.num_joints, 3))
+    for joint in _parents_first(skeleton):
+        name, parent = skeleton.joints[joint], skeleton.parents[joint]
+        mirrored = name.startswith("right_")
+        direction = REST.get("left_" + name.removeprefix("right_") if mirrored else name)
+        if direction is None:
+            directions[joint] = directions[parent] if parent >= 0 else UP
+        else:
+            directions[joint] = np.array(direction) * ([-1, 1, 1] if mirrored else [1, 1, 1])
+    return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+
+
+def turn_bones(joints: np.ndarray, times: np.ndarray, skeleton: Skeleton, twists: Twists) -> np.ndarray:
+    """Turns of the bones that end in each joint against the rest pose; the root's is the pelvis's.
+
+    Args:
+        joints: (T, P, J, 3) in the world, z up [m]. A bone of which one end is NaN goes on as the bone before it; all
+            are NaN where the root is.
+        times: (T,) [s].
+        skeleton: what they are; it must hang from the hip and have both hip joints.
+        twists: of the limbs before the first of these frames; changed to those after the last.
+
+    Returns:
+        (T, P, J, 3, 3) float64.
+    """
+    root = _root(skeleton)
+    rest = rest_directions(skeleton)
+    points = np.asarray(joints, dtype=np.float64)
+    parents = np.array(skeleton.parents)
+    bones = _unit(points - points[..., np.where(parents < 0, root, parents), :])
+    trunk = [joint for joint in _children(skeleton, root) if rest[joint] @ UP > 0.9]
+    up = bones[..., trunk[0], :] if trunk else np.broadcast_to(UP, bones[..., 0, :].shape)
+    hips = _unit(points[..., skeleton.index("left_hip"), :] - points[..., skeleton.index("right_hip"), :])
+    shoulders = hips
+    if {"left_shoulder", "right_shoulder"} <= set(skeleton.joints):
+        left, right = skeleton.index("left_shoulder"), skeleton.index("right_shoulder")
+        across = _unit(points[..., left, :] - points[..., right, :])
+        shoulders = np.where(np.isfinite(across), across, hips)
+    hinges = _hinges(skeleton)
+
+    turns = np.empty((*points.shape, 3))
+    turns[..., root, :, :] = _frames(hips, up, UP) @ _frames(LATERAL, UP, UP).T
+    for joint in _parents_first(skeleton):
+        if joint == root:
+            continue
+        before, direction, bone = turns[..., parents[joint], :, :], rest[joint], bones[..., joint, :]
+        sideways = abs(direction @ LATERAL) > 0.8  # from the middle to a hip or a shoulder
+        axis = hinges[joint][1] if joint in hinges else UP if sideways else LATERAL
+        # The axis as the bone before would carry it: turned with that bone, then the shortest way with this one.
+        twist = carried = _swing(before @ direction, bone, before @ _across(axis, direction))
+        if joint in hinges:
+            seen, over = np.cross(bone, bones[..., hinges[joint][0], :]), np.cross(bone, carried)
+            cos, sin = (seen * carried).sum(-1), (seen * over).sum(-1)
+            angle = twists.follow(list(hinges).index(joint), cos, sin, times, knee=axis is LATERAL)[..., None]
+            twist = np.cos(angle) * carried + np.sin(angle) * over
+        elif not _in_limb(joint, skeleton):
+            line = hips if parents[joint] == root else shoulders
+            seen = before @ UP if axis is UP else line
+            seen = seen - (seen * bone).sum(-1, keepdims=True) * bone
+            clear = _clear(np.linalg.norm(seen, axis=-1, keepdims=True))
+            twist = clear * np.nan_to_num(_unit(seen)) + (1 - clear) * carried
+        turned = _frames(bone, twist, carried) @ _frames(direction, axis, _across(axis, direction)).T
+        turns[..., joint, :, :] = np.where(np.isfinite(turned).all((-2, -1), keepdims=True), turned, before)
+    return turns
+
+
+@dataclass(eq=False)
+class Twists:
+    """How far thighs and upper arms are turned about themselves, away from how the trunk would carry them.
+
+    A bent knee or elbow shows it, a straight one does not and keeps what it had: the twist follows what is seen, the
+    faster the clearer the bend, and never faster than a limb turns.
+
+    Attributes:
+        angles: (P, limbs) the last [rad], NaN before the person was seen.
+        time: of the last frame [s].
+    """
+
+    angles: np.ndarray
+    time: float
+
+    def follow(self, limb: int, cos: np.ndarray, sin: np.ndarray, times: np.ndarray, knee: bool) -> np.ndarray:
+        """(T, P) twists [rad] where the bend shows (T, P) `cos` and `sin`, together as long as the sine of the bend."""
+        seen, clear = np.arctan2(sin, cos), _clear(np.hypot(sin, cos))
+        if knee:  # Nobody's knee looks backwards: such a bend is an overstretched knee.
+            clear = np.where(np.abs(seen) > KNEE_TWIST, 0, clear)
+        steps = np.diff(times, prepend=max(self.time, times[0] - 1))
+        gains = clear * (1 - np.exp(-steps / TWIST_SECONDS))[:, None]
+        limits = TWIST_SPEED * steps[:, None]
+        angle = self.angles[:, limb]
+        angles = np.zeros_like(seen)
+        for t, shown in enumerate(seen):
+            angle = np.where(np.isnan(angle) & np.isfinite(shown), np.where(clear[t] > 0, shown, 0), angle)
+            turn = (shown - angle + np.pi) % (2 * np.pi) - np.pi
+            angle = angle + np.clip(gains[t] * np.nan_to_num(turn), -limits[t], limits[t])
+            angles[t] = np.nan_to_num(angle)
+        self.angles[:, limb] = angle
+        return angles
+
+
+def _clear(sine: np.ndarray) -> np.ndarray:
+    """0..1, how far a neighbour settles the twist that stands across the bone with this sine; 0 for NaN."""
+    share = np.clip((sine - FAINT) / (CLEAR - FAINT), 0, 1)
+    return np.nan_to_num(share * share * (3 - 2 * share))
+
+
+def _hinges(skeleton: Skeleton) -> dict[int, tuple[int, np.ndarray]]:
+    """Of thighs and upper arms: the bone after the hinge, and the hinge's axis at rest.
+
+    A knee bends backwards about the lateral axis, an elbow of outstretched arms forwards about the vertical one.
+    """
+    hinges = {}
+    for side, upwards in (("left", -UP), ("right", UP)):
+        for middle, end, axis in (("knee", "foot", LATERAL), ("elbow", "wrist", upwards)):
+            upper, lower = f"{side}_{middle}", f"{side}_{end}"
+            if {upper, lower} <= set(skeleton.joints):
+                hinges[skeleton.index(upper)] = skeleton.index(lower), axis
+    return hinges
+
+
+def _in_limb(joint: int, skeleton: Skeleton) -> bool:
+    """Whether the bone hangs from a knee or an elbow, which carry it."""
+    return any(_descends(joint, hinge, skeleton) for hinge in _hinges(skeleton))
+
+
+@dataclass(eq=False)
+class Rig:
+    """Gives chunk after chunk of a motion its `rotations` and `rest`; bones keep their lengths from chunk to chunk.
+
+    Left and right are equally long. A length is the mean over what was seen of the person so far, so it settles within
+    the first seconds; writers take the newest.
+    """
+
+    _people: dict[int, _Person] = field(default_factory=dict)
+
+    def __call__(self, motion: Motion) -> Motion:
+        """`motion` with rotations and rest pose; it must have joints in the world.
+
+        `Motion.rotations` (T, P, J, 4) is the turn of the bone that ends in each joint; with `rest` (P, J, 3)
+
+            joint = its parent + rotation (rest of the joint - rest of its parent).
+        """
+        if motion.world is None or motion.skeleton is None:
+            raise ValueError(f"Bones of {motion.name} turn in the world: its joints must be placed there first.")
+        skeleton, J = motion.skeleton, motion.skeleton.num_joints
+        people = [self._people.setdefault(person, _Person(J)) for person in motion.ids.tolist()]
+        if not len(motion) or not people:
+            return replace(motion, rotations=np.empty((*motion.world.shape[:3], 4), np.float32), rest=motion.world[0])
+        limbs = len(_hinges(skeleton))
+        twists = Twists(np.stack([person.twists[:limbs] for person in people]), max(person.time for person in people))
+        turns = from_matrix(turn_bones(motion.world, motion.times, skeleton, twists))
+        rotations = continuous(turns, np.stack([person.rotations for person in people]))
+        for p, person in enumerate(people):
+            seen = np.flatnonzero(np.isfinite(rotations[:, p, 0, 0]))
+            if len(seen):
+                person.rotations = rotations[seen[-1], p]
+            person.twists[:limbs] = twists.angles[p]
+            person.time = float(motion.times[-1])
+            person.measure(motion.world[:, p], skeleton)
+        rest = np.stack([person.rest(skeleton) for person in people])
+        return replace(motion, rotations=rotations.astype(np.float32), rest=rest.astype(np.float32))
+
+
+class _Person:
+    """What is known of somebody after the frames so far."""
+
+    def __init__(self, joints: int) -> None:
+        self.rotations = np.full((joints, 4), np.nan)
+        self.twists = np.full(4, np.nan)
+        self.time = -np.inf
+        self.total, self.count = np.zeros(joints), np.zeros(joints)
+
+    def measure(self, joints: np.ndarray, skeleton: Skeleton) -> None:
+        """Add the lengths of the bones in (T, J, 3) joints."""
+        parents = np.array(skeleton.parents)
+        lengths = np.linalg.norm(joints - joints[:, np.where(parents < 0, 0, parents)], axis=-1)
+        known = np.isfinite(lengths) & (self.count + np.arange(len(lengths))[:, None] < LENGTH_FRAMES)
+        self.total += np.where(known, lengths, 0).sum(0)
+        self.count += known.sum(0)
+
+    def rest(self, skeleton: Skeleton) -> np.ndarray:
+        """(J, 3) the rest pose, left and right alike."""
+        flip = list(skeleton.flip_index)
+        lengths = (self.total + self.total[flip]) / np.maximum(self.count + self.count[flip], 1)
+        directions = rest_directions(skeleton)
+        rest = np.zeros_like(directions)
+        for joint in _parents_first(skeleton):
+            parent = skeleton.parents[joint]
+            if parent >= 0:
+                rest[joint] = rest[parent] + lengths[joint] * directions[joint]
+        return rest
+
+
+def _root(skeleton: Skeleton) -> int:
+    if skeleton.root is None or skeleton.parents[skeleton.root] >= 0 or "left_hip" not in skeleton.joints:
+        raise ValueError(
+            f"Bones can turn only in a skeleton that hangs from the hip, and {skeleton.name} does not: "
+            "convert the joints first, to h36m_17 for example."
+        )
+    return skeleton.root
+
+
+def _children(skeleton: Skeleton, joint: int) -> list[int]:
+    return [child for child, parent in skeleton.bones if parent == joint]
+
+
+def _descends(joint: int, above: int, skeleton: Skeleton) -> bool:
+    while joint >= 0 and joint != above:
+        joint = skeleton.parents[joint]
+    return joint == above
+
+
+def _parents_first(skeleton: Skeleton) -> list[int]:
+    order = [j for j, parent in enumerate(skeleton.parents) if parent < 0]
+    for joint in order:
+        order.extend(_children(skeleton, joint))
+    return order
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Unit vectors; NaN where there is no length."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.where(length > 1e-9, vectors / np.where(length > 1e-9, length, 1), np.nan)
+
+
+def _across(axis: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """The part of `axis` at right angles to `direction` (both constant), unit."""
+    return _unit(axis - (axis @ direction) * direction)
+
+
+def _frames(first: np.ndarray, second: np.ndarray, instead: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) columns: `first`, the part of `second` across it or else that of `instead`, their product."""
+    second = np.where(np.isfinite(second), second, instead)
+    across = second - (second * first).sum(-1, keepdims=True) * first
+    length = np.linalg.norm(across, axis=-1, keepdims=True)
+    other = instead - (instead * first).sum(-1, keepdims=True) * first
+    across = _unit(np.where(length > 1e-6, across, other))
+    return np.stack([first, across, np.cross(first, across)], -1)
+
+
+def _swing(start: np.ndarray, end: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """`vector`, at right angles to `start`, turned the shortest way that takes `start` to `end`; all (N, 3), unit."""
+    # Rodrigues for the half turn between the two; opposite ones turn about `vector` itself.
+    between = 1 + (start * end).sum(-1, keepdims=True)
+    turned = vector - (vector * end).sum(-1, keepdims=True) / np.maximum(between, 1e-9) * (start + end)
+    return np.where(between > 1e-6, turned, vector)

@@ -1,0 +1,54 @@
+"""Several formats at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from anypose.formats.bvh import read_bvh
+from anypose.formats.motion_npz import read_motion_npz
+from pose3d.predict.sinks import SINKS, open_sinks, save
+from tests.anypose.formats.dancers import dancers, part
+
+
+def test_every_format_gets_every_frame(tmp_path) -> None:
+    motion = dancers(frames=20, rotations=None, rest=None)
+    with open_sinks(tmp_path / "out", list(SINKS), "dance") as sinks:
+        assert not (tmp_path / "out").exists()
+        for start in range(0, 20, 6):
+            sinks.write(part(motion, slice(start, start + 6)))
+    summary = sinks.summary()
+    assert {row["format"] for row in summary} == set(SINKS)
+    assert all(row["frames"] == 20 and row["bytes"] > 0 for row in summary)
+    assert {str(file) for file in sinks.files} == {str(file) for file in (tmp_path / "out").iterdir()}
+    assert len(read_bvh(tmp_path / "out" / "dance.bvh")) == 20
+
+
+def test_an_error_while_writing_leaves_whole_files(tmp_path) -> None:
+    motion = dancers(frames=20)
+
+    def fail_in_the_middle() -> None:
+        with open_sinks(tmp_path, ["npz", "bvh"], "dance") as sinks:
+            sinks.write(part(motion, slice(0, 10)))
+            raise RuntimeError("the camera fell down")
+
+    with pytest.raises(RuntimeError, match="the camera fell down"):
+        fail_in_the_middle()
+    assert len(read_motion_npz(tmp_path / "dance.npz")) == len(read_bvh(tmp_path / "dance.bvh")) == 10
+
+
+def test_one_motion_goes_to_the_format_of_its_suffix(tmp_path) -> None:
+    motion = dancers()
+    assert save(motion, tmp_path / "walk.npz") == [tmp_path / "walk.npz"]
+    np.testing.assert_array_equal(read_motion_npz(tmp_path / "walk.npz").world, motion.world)
+    with pytest.raises(FileExistsError, match=r"walk\.npz exists and is not overwritten"):
+        save(motion, tmp_path / "walk.npz")
+    save(motion, tmp_path / "walk.npz", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "found"), [(["npz", "fbx"], "found fbx"), (["npz", "npz"], "each once; found npz, npz")]
+)
+def test_formats_that_are_none_are_refused(tmp_path, names, found) -> None:
+    with pytest.raises(ValueError, match=f"formats must be some of npz, csv, json, bvh.*{found}"):
+        open_sinks(tmp_path, names, "walk")
