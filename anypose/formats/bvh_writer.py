@@ -7,14 +7,15 @@ channels stand: R = Rz Rx Ry. A BVH file has one frame time; see `anypose.format
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from anypose.formats.even import EvenFrames, frame_step
-from anypose.formats.person_files import PersonSink
+from anypose.formats.person_files import PersonFiles
 from anypose.formats.rig import Rig, build_rig
-from anypose.formats.sink import GrowingFile, format_rows
+from anypose.formats.sink import GrowingFile, Sink, format_rows
 from anypose.motion import Motion
 from anypose.quaternions import to_matrix
 from anypose.skeleton import Skeleton
@@ -24,17 +25,29 @@ END_SHARE = 0.3
 COUNT, STEP = "%10d", "%12.10f"  # numbers that are patched keep their width
 
 
-class BvhSink(PersonSink):
+class BvhSink(Sink):
     """`NAME.bvh`. A joint has its own name; a bone that turns apart from its neighbours has a node (`formats.rig`)."""
 
     suffix = ".bvh"
     needs = ("world", "rotations", "rest")
+
+    def __init__(self, path: str | Path, overwrite: bool = False) -> None:
+        super().__init__(path, overwrite)
+        self._people = PersonFiles(self.path, overwrite, self._open)
 
     def _begin(self, motion: Motion) -> None:
         self._start, self._step = float(motion.times[0]), frame_step(motion.times)
 
     def _open(self, path: Path, motion: Motion, p: int) -> BvhFile:
         return BvhFile(path, motion, p, EvenFrames(self._start, self._step))
+
+    def _add(self, motion: Motion, pictures: Sequence[np.ndarray] | None) -> None:
+        self._people.add(motion, self.frames)
+        self.files = self._people.files
+
+    def close(self) -> None:
+        """Finish everybody's file."""
+        self._people.close()
 
 
 class BvhFile:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from anypose.formats.sink import Sink, refuse_existing
+from anypose.formats.sink import refuse_existing
 from anypose.motion import Motion
 
 
@@ -24,31 +24,34 @@ class PersonFile(Protocol):
         ...
 
 
-class PersonSink(Sink):
+class PersonFiles:
     """`NAME.suffix` of the only person; once there are two, `NAME_person1.suffix` and so on, by their ids.
 
-    A format sets `_open`.
+    Args:
+        path: of the only person's.
+        overwrite: whether files that are there already may be replaced.
+        begin: begins the file of person p of a chunk.
+
+    Attributes:
+        files: those there are so far.
     """
 
-    def __init__(self, path: str | Path, overwrite: bool = False) -> None:
-        super().__init__(path, overwrite)
-        for other in sorted(self.path.parent.glob(f"{self.path.stem}_person*{self.path.suffix}")):
-            refuse_existing(other, overwrite)
+    def __init__(self, path: Path, overwrite: bool, begin: Callable[[Path, Motion, int], PersonFile]) -> None:
+        self.path, self.begin = path, begin
+        self.files: list[Path] = []
         self._people: dict[int, PersonFile] = {}
+        for other in sorted(path.parent.glob(f"{path.stem}_person*{path.suffix}")):
+            refuse_existing(other, overwrite)
 
-    def _begin(self, motion: Motion) -> None:
-        """Nothing: a file begins with its person."""
-
-    def _add(self, motion: Motion, pictures: Sequence[np.ndarray] | None) -> None:
+    def add(self, motion: Motion, first_frame: int) -> None:
+        """Append a chunk to everybody's file; who has not been seen yet has none."""
+        assert motion.world is not None
         for p, person in enumerate(motion.ids.tolist()):
             if person not in self._people:
-                if not np.isfinite(getattr(motion, self.needs[0])[:, p]).any():
+                if not np.isfinite(motion.world[:, p]).any():
                     continue
-                self._people[person] = self._open(self._path(person), motion, p)
-            self._people[person].add(motion, p, self.frames)
-
-    def _open(self, path: Path, motion: Motion, p: int) -> PersonFile:
-        raise TypeError(f"{type(self).__name__} does not say how a person's file begins.")
+                self._people[person] = self.begin(self._path(person), motion, p)
+            self._people[person].add(motion, p, first_frame)
 
     def _path(self, person: int) -> Path:
         """Where a new person goes; the first one moves aside for the second."""
