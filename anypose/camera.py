@@ -154,12 +154,6 @@ def to_screen(keypoints: np.ndarray, width: int, height: int) -> np.ndarray:
     return screen.astype(keypoints.dtype, copy=False)
 
 
-def from_screen(keypoints: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Screen (..., 2) to pixels."""
-    pixels = (np.asarray(keypoints, dtype=np.float64) + np.array([1, height / width])) * (width / 2)
-    return pixels.astype(keypoints.dtype, copy=False)
-
-
 def project_points(points: Tensor, intrinsics: Tensor) -> Tensor:
     """Differentiable image of points through one lens per batch item, for reprojection losses.
 

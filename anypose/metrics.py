@@ -17,11 +17,6 @@ CHUNK = 4096
 NEARLY_SINGULAR = 1e-3
 
 
-def root_relative(joints: Tensor, root: int) -> Tensor:
-    """(..., J, 3) measured from joint `root`."""
-    return joints - joints[..., root : root + 1, :]
-
-
 def joint_errors(predicted: Tensor, target: Tensor) -> Tensor:
     """(..., J) distance of each joint of (..., J, 3) from its truth [m], in float32 or better."""
     _check(predicted, target)

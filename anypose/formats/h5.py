@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anypose.formats.files import largest_of, limit
+
 if TYPE_CHECKING:
     import h5py
-
-MAX_NUMBERS = 1 << 26
 
 
 @contextmanager
@@ -45,9 +45,12 @@ def read_array(file: h5py.File, name: str, path: Path, finite: bool = True) -> n
         node = node[part]
     if not isinstance(node, h5py.Dataset) or _kind(node, path) not in "fiu" or node.external or node.is_virtual:
         raise ValueError(f"{path}: '{name}' is not an array of numbers.")
-    count = math.prod(node.shape)
-    if not 0 < count <= MAX_NUMBERS:
-        raise ValueError(f"{path}: '{name}' has shape {node.shape}; 1 to {MAX_NUMBERS} numbers are possible.")
+    # Asked for as float64; a chunk is unpacked whole, however little of it the array covers.
+    needed = 8 * max(math.prod(node.shape), math.prod(node.chunks or ()))
+    most = largest_of(node.id.get_storage_size())
+    if not math.prod(node.shape) > 0 or needed > most:
+        chunks = f" in chunks of {node.chunks}" if node.chunks else ""
+        raise ValueError(f"{path}: '{name}' has shape {node.shape}{chunks}; 1 number to {limit(most)} are read.")
     array = np.asarray(node[()], dtype=np.float64)
     if finite and not np.isfinite(array).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])

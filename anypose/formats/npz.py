@@ -13,12 +13,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from anypose.formats.files import require_file
+from anypose.formats.files import largest_of, limit, require_file
 from anypose.formats.plain_pickle import load_plain
 from anypose.shapes import check_shape
 
-MAX_BYTES = 1 << 32
-MAX_MEMBER = 1 << 31
 MAX_HEADER = 10_000
 
 
@@ -26,31 +24,42 @@ def read_npz(path: str | Path, names: Iterable[str]) -> dict[str, Any]:
     """The named members of an .npz file: arrays, or what is pickled in their place.
 
     Raises:
-        ValueError: with the path, for a member that is missing, damaged, larger than 2 GiB or not plain data.
+        ValueError: with the path, for a member that is missing, damaged, not plain data, or larger than it may be
+            (`files.largest_of`).
     """
-    path = require_file(path, "a NumPy .npz file", MAX_BYTES)
+    path = require_file(path, "a NumPy .npz file")
     values = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist()}
+            members = {info.filename: info for info in archive.infolist()}
             for name in names:
-                if f"{name}.npy" not in sizes:
-                    have = ", ".join(sorted(member.removesuffix(".npy") for member in sizes)[:8])
+                if f"{name}.npy" not in members:
+                    have = ", ".join(sorted(member.removesuffix(".npy") for member in members)[:8])
                     raise ValueError(f"{path} has no array '{name}'; it has {have or 'nothing'}.")
-                if sizes[f"{name}.npy"] > MAX_MEMBER:
-                    raise ValueError(
-                        f"{path}: '{name}' has {sizes[f'{name}.npy']} bytes; at most {MAX_MEMBER} are read."
-                    )
+                member_info = members[f"{name}.npy"]
+                size, most = member_info.file_size, largest_of(member_info.compress_size)
+                if member_info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ValueError(f"{path}: '{name}' is packed in way {member_info.compress_type}, not by NumPy.")
+                if size > most:
+                    raise ValueError(f"{path}: '{name}' has {size} bytes; at most {limit(most)} are read.")
                 with archive.open(f"{name}.npy") as member:
-                    values[name] = read_npy(member, sizes[f"{name}.npy"], f"{path}, {name}")
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, UnicodeDecodeError) as error:
+                    values[name] = read_npy(member, size, f"{path}, {name}")
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        RuntimeError,
+        UnicodeDecodeError,
+        NotImplementedError,
+    ) as error:
         raise ValueError(f"{path} is not a whole .npz file: {error}.") from None
     return values
 
 
 def names_in_npz(path: str | Path) -> tuple[str, ...]:
     """The members of an .npz file, unread."""
-    path = require_file(path, "a NumPy .npz file", MAX_BYTES)
+    path = require_file(path, "a NumPy .npz file")
     try:
         with zipfile.ZipFile(path) as archive:
             return tuple(name.removesuffix(".npy") for name in archive.namelist())

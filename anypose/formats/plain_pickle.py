@@ -1,37 +1,35 @@
-"""Pickles that hold arrays and plain containers, read by a machine that can build nothing else and calls nothing.
+"""Pickles that hold arrays and plain containers; anything else that one names or does is refused.
 
-Motion is handed around as pickled dictionaries of arrays, and `pickle.load` runs whatever such a file names. Here the
-operations are carried out one by one: containers, numbers, texts and NumPy arrays are built by this module from bytes
-whose sizes are checked; any other name in the file is refused, and so is any operation that could call one.
+Motion is handed around as pickled dictionaries of arrays, and `pickle.load` runs whatever such a file names. Here an
+Unpickler finds numpy's few constructors and nothing more, and what it finds are stand-ins of this module, which check
+sizes: what comes out of a file is never larger than what went into it.
 """
 
 from __future__ import annotations
 
 import math
+import pickle
 import pickletools
 import re
+import struct
 import warnings
-from collections.abc import Callable, Hashable
-from typing import IO, Any, cast
+from collections.abc import Callable
+from typing import IO, Any
 
 import numpy as np
 
+from anypose.formats.files import largest, limit
+
 MAX_OPERATIONS = 5_000_000
 MAX_DEPTH = 20
+# What tiny values may add up to beyond the file's own bytes.
+SLACK = 1 << 20
 _DTYPE = re.compile(r"(f[248]|[iu][1248]|b1|[US]\d{1,4}|O8?)")
-# What a file may name, by what it stands for here.
-_NAMES = {
-    **{
-        (f"numpy.{core}.{module}", name): name
-        for core in ("core", "_core")
-        for module, name in (("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"))
-    },
-    ("numpy", "ndarray"): "ndarray",
-    ("numpy", "dtype"): "dtype",
-    ("_codecs", "encode"): "encode",
-    ("collections", "OrderedDict"): "OrderedDict",
-    ("__builtin__", "bytes"): "bytes",  # an empty text of bytes in old protocols
-}
+_REFUSED = frozenset((
+    "PERSID", "BINPERSID", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "EMPTY_SET", "ADDITEMS",
+    "FROZENSET", "NEXT_BUFFER", "READONLY_BUFFER",
+))  # fmt: skip
+_DAMAGED = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, struct.error)
 
 
 def load_plain(stream: IO[bytes], where: str) -> Any:
@@ -44,45 +42,147 @@ def load_plain(stream: IO[bytes], where: str) -> Any:
     Raises:
         ValueError: with `where` and the byte, for a damaged pickle and for one that holds or does anything else.
     """
-    machine = _Machine()
-    position = 0
+    pieces = _Pieces(stream)
     try:
         with warnings.catch_warnings():
             # Python's reader of the oldest protocol warns of odd escapes in texts; here they are an error or nothing.
             warnings.simplefilter("ignore")
-            for count, (operation, argument, at) in enumerate(pickletools.genops(cast(IO[bytes], _Pieces(stream)))):
-                position = at or 0
-                if count > MAX_OPERATIONS:
-                    raise ValueError(f"more than {MAX_OPERATIONS} operations")
-                if operation.name == "STOP":
-                    return _finished(machine.pop(), 0, {})
-                machine.run(operation.name, argument)
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"{where}, byte {position} of the pickle: {error}.") from None
-    raise ValueError(f"{where}: the pickle ends without STOP; the file is cut off.")
+            value = _Finished()(_PlainUnpickler(pieces).load(), 0)[0]
+    except EOFError:
+        raise ValueError(f"{where}: the pickle ends without STOP; the file is cut off.") from None
+    except (*_DAMAGED, pickle.UnpicklingError) as error:
+        raise ValueError(f"{where}, byte {pieces.count} of the pickle: {error}.") from None
+    return value
 
 
 class _Pieces:
-    """A stream that reads no more at once than there may be: a damaged length would have memory set aside for it."""
+    """A stream that counts, and reads no more at once than there may be: a damaged length would take all memory."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
-        self.readline, self.tell = stream.readline, stream.tell
+        self.count = 0
 
     def read(self, size: int) -> bytes:
         pieces = []
         while size > 0 and (piece := self.stream.read(min(size, 1 << 24))):
             pieces.append(piece)
             size -= len(piece)
-        return b"".join(pieces)
+            self._counted(len(piece))
+        return b"".join(pieces) if len(pieces) != 1 else pieces[0]
+
+    def readline(self) -> bytes:
+        line = self.stream.readline()
+        self._counted(len(line))
+        return line
+
+    def _counted(self, size: int) -> None:
+        self.count += size
+        if self.count > largest():
+            raise ValueError(f"it has more bytes than the limit of {limit(largest())}")
 
 
-class _Name(str):
-    """One of `_NAMES`, so that no text in the file can pose as one."""
+class _Operations(dict[int, Any]):
+    """The Unpickler's operations by their byte, those that could make an object of another kind taken out."""
+
+    left = MAX_OPERATIONS
+
+    def __getitem__(self, code: int) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"more than {MAX_OPERATIONS} operations")
+        operation = pickletools.code2op.get(chr(code))  # pyright: ignore[reportAttributeAccessIssue]
+        if operation is None or operation.name in _REFUSED or code not in self:
+            name = operation.name if operation else f"of byte {code}"
+            raise ValueError(f"operation {name}; only arrays and plain containers are read")
+        return super().__getitem__(code)
+
+
+# The Python form of the Unpickler keeps its memo in a dictionary, whatever places a file names, and its operations can
+# be replaced one by one; the C form sets memory aside first.
+class _PlainUnpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
+    def __init__(self, pieces: _Pieces) -> None:
+        super().__init__(pieces, encoding="latin1")
+        self.pieces, self.made = pieces, 0
+        self.dispatch = _Operations(type(self).dispatch)
+
+    def find_class(self, module: str, name: str) -> Any:
+        core = re.fullmatch(r"numpy\._?core\.(multiarray|numeric)", module)
+        stand_ins = {
+            "numpy dtype": _Dtype,
+            "numpy ndarray": _NDARRAY,
+            "multiarray _reconstruct": lambda *_: _Array(self.making),
+            "multiarray scalar": lambda dtype, raw: _Array(self.making).fill((), dtype, raw, "C"),
+            "numeric _frombuffer": lambda raw, dtype, shape, order: _Array(self.making).fill(shape, dtype, raw, order),
+            "_codecs encode": self._encode,
+            "collections OrderedDict": lambda: {},
+            "__builtin__ bytes": lambda: b"",  # an empty text of bytes in old protocols
+        }
+        found = stand_ins.get(f"{core[1] if core else module} {name}")
+        if found is None:
+            raise ValueError(f"it names {f'{module}.{name}'[:80]}; only arrays and plain containers are read")
+        return found
+
+    def making(self, size: int) -> None:
+        """Count bytes that a stand-in is about to make: bytes used again and again would grow without bound."""
+        self.made += size
+        if self.made > 2 * self.pieces.count + SLACK:
+            raise ValueError(f"{self.made} bytes would be made of the {self.pieces.count} read: it unpacks without end")
+
+    def _encode(self, text: str, encoding: str = "latin1") -> bytes:
+        if encoding not in ("latin1", "latin-1"):
+            raise ValueError(f"it encodes in {str(encoding)[:40]!r}")
+        self.making(len(text))
+        return text.encode("latin-1")
+
+    def _set_items(self, target: Any, items: list[Any]) -> None:
+        """Keys must be plain: to hash a tuple of tuples of the same tuples would take for ever."""
+        if not isinstance(target, dict) or len(items) % 2:
+            raise ValueError("a dictionary, or a value for a key, should be here")
+        for key in items[::2]:
+            for part in key if isinstance(key, tuple) else (key,):
+                if not isinstance(part, str | bytes | int | float | None):
+                    raise ValueError(f"a dictionary with a key of type {type(part).__name__}")
+        target.update(zip(items[::2], items[1::2], strict=True))
+
+    def load_dict(self) -> None:
+        items: Any = self.pop_mark()
+        made: dict[Any, Any] = {}
+        self._set_items(made, items)
+        self.append(made)
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set_items(self.stack[-1], [key, value])
+
+    def load_setitems(self) -> None:
+        items: Any = self.pop_mark()
+        self._set_items(self.stack[-1], items)
+
+    def load_bytearray8(self) -> None:
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(self.read(size))
+
+    def load_build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if not isinstance(target, _Dtype | _Array):
+            raise ValueError("it sets attributes of an object; only arrays and plain containers are read")
+        target.build(state)
+
+    dispatch = {  # noqa: RUF012 (the Unpickler has it so)
+        **pickle._Unpickler.dispatch,  # pyright: ignore[reportAttributeAccessIssue]
+        pickle.DICT[0]: load_dict,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+        pickle.BUILD[0]: load_build,
+    }
+
+
+_NDARRAY = object()
 
 
 class _Dtype:
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: Any, *_: Any) -> None:
         if not isinstance(code, str) or not _DTYPE.fullmatch(code):
             raise ValueError(f"arrays of type {str(code)[:40]!r} are not read")
         self.code, self.order = code, "|"
@@ -102,169 +202,79 @@ class _Array:
 
     array: np.ndarray | None = None
 
+    def __init__(self, making: Callable[[int], None]) -> None:
+        self.making = making
+
     def build(self, state: Any) -> None:
         _, shape, dtype, fortran, raw = state
         self.fill(shape, dtype, raw, "F" if fortran else "C")
 
-    def fill(self, shape: Any, dtype: Any, raw: Any, order: str) -> None:
+    def fill(self, shape: Any, dtype: Any, raw: Any, order: Any) -> _Array:
+        """Make the array of `raw`: bytes, Latin-1 text of them, or a list of objects."""
         if not isinstance(dtype, _Dtype) or order not in ("C", "F"):
             raise ValueError("an array without a type")
-        if not isinstance(shape, tuple) or len(shape) > 8 or not all(isinstance(n, int) and n >= 0 for n in shape):
+        if not isinstance(shape, tuple) or not all(isinstance(n, int) and 0 <= n < 1 << 40 for n in shape):
             raise ValueError(f"an array of shape {str(shape)[:80]}")
-        kind, count = dtype.dtype(), math.prod(shape)
-        if kind.hasobject:
+        made, count = dtype.dtype(), math.prod(shape)
+        if made.hasobject:
             if not isinstance(raw, list) or len(raw) != count:
-                raise ValueError(f"an array of {count} objects without them")
-            self.array = _objects(raw).reshape(shape, order=order)
-        else:
-            data = raw.encode("latin-1") if isinstance(raw, str) else raw
-            if not isinstance(data, bytes | bytearray) or len(data) != count * kind.itemsize:
-                found = len(data) if isinstance(data, bytes | bytearray) else type(data).__name__
-                raise ValueError(
-                    f"an array of shape {shape} and type {kind} needs {count * kind.itemsize} bytes, found {found}"
-                )
-            self.array = np.ndarray(shape, kind, bytearray(data), order=order)
+                raise ValueError(f"an array of shape {shape} needs a list of {count} objects")
+            flat = np.empty(count, dtype=object)
+            self.making(flat.nbytes // 8)
+            for i, item in enumerate(raw):
+                flat[i] = item
+            self.array = flat.reshape(shape, order=order)
+            return self
+        if isinstance(raw, str):  # Python 2
+            self.making(len(raw))
+            raw = raw.encode("latin-1")
+        wanted = count * made.itemsize
+        if not isinstance(raw, bytes) or len(raw) != wanted:
+            found = len(raw) if isinstance(raw, bytes) else type(raw).__name__
+            raise ValueError(f"an array of shape {shape} and type {made} needs {wanted} bytes, found {found}")
+        self.making(wanted)
+        self.array = np.frombuffer(bytearray(raw), made).reshape(shape, order=order)
+        return self
 
 
-class _Machine:
+class _Finished:
+    """Arrays in place of what they were built in. What is shared stays shared, and may not stand for too much."""
+
     def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
+        self.known: dict[int, tuple[Any, int]] = {}
 
-    def pop(self) -> Any:
-        if not self.stack or (self.marks and self.marks[-1] >= len(self.stack)):
-            raise ValueError("nothing left to take")
-        return self.stack.pop()
+    def __call__(self, value: Any, depth: int) -> tuple[Any, int]:
+        """The finished value, and its bytes if everything in it that is shared were there as often as it stands."""
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        if id(value) in self.known:
+            return self.known[id(value)]
+        finished, size = value, 8
+        if isinstance(value, _Array):
+            if value.array is None:
+                raise ValueError("an array without contents")
+            finished, size = value.array if value.array.shape else value.array[()], value.array.nbytes
+            if value.array.dtype.hasobject:
+                items, size = self._all(value.array.ravel(), depth)
+                flat = np.empty(len(items), dtype=object)
+                for i, item in enumerate(items):
+                    flat[i] = item
+                finished = flat.reshape(value.array.shape)
+        elif isinstance(value, list | tuple):
+            items, size = self._all(value, depth)
+            finished = type(value)(items)
+        elif isinstance(value, dict):
+            items, size = self._all(value.values(), depth)
+            finished = dict(zip(value, items, strict=True))
+        elif isinstance(value, str | bytes):
+            size = len(value)
+        elif not isinstance(value, bool | int | float | None):
+            raise ValueError("it holds a name; only arrays and plain containers are read")
+        if size > largest():
+            raise ValueError(f"with what it repeats it is larger than the limit of {limit(largest())}")
+        self.known[id(value)] = finished, size
+        return finished, size
 
-    def pop_marked(self) -> list[Any]:
-        if not self.marks:
-            raise ValueError("no mark")
-        start = self.marks.pop()
-        items = self.stack[start:]
-        del self.stack[start:]
-        return items
-
-    def top(self, kind: type) -> Any:
-        if not self.stack or not isinstance(self.stack[-1], kind):
-            raise ValueError(f"a {kind.__name__} should be here")
-        return self.stack[-1]
-
-    def run(self, operation: str, argument: Any) -> None:
-        if operation in _PUSHES:
-            self.stack.append(argument)
-        elif operation in _CONSTANTS:
-            self.stack.append(_CONSTANTS[operation]())
-        elif operation in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            self.memo[len(self.memo) if operation == "MEMOIZE" else argument] = self.top(object)
-        elif operation in ("GET", "BINGET", "LONG_BINGET"):
-            self.stack.append(self.memo[argument])
-        elif operation == "MARK":
-            self.marks.append(len(self.stack))
-        elif operation in ("TUPLE", "LIST", "DICT"):
-            items = self.pop_marked()
-            self.stack.append(tuple(items) if operation == "TUPLE" else items if operation == "LIST" else _pairs(items))
-        elif operation in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            self.stack.append(tuple(self.pop() for _ in range(int(operation[-1])))[::-1])
-        elif operation in ("APPEND", "APPENDS"):
-            items = [self.pop()] if operation == "APPEND" else self.pop_marked()
-            self.top(list).extend(items)
-        elif operation in ("SETITEM", "SETITEMS"):
-            items = [self.pop(), self.pop()][::-1] if operation == "SETITEM" else self.pop_marked()
-            self.top(dict).update(_pairs(items))
-        elif operation in ("GLOBAL", "STACK_GLOBAL"):
-            named = argument.split(" ", 1) if operation == "GLOBAL" else [self.pop(), self.pop()][::-1]
-            if tuple(named) not in _NAMES:
-                raise ValueError(
-                    f"it names {'.'.join(map(str, named))[:80]}; only arrays and plain containers are read"
-                )
-            self.stack.append(_Name(_NAMES[named[0], named[1]]))
-        elif operation == "REDUCE":
-            arguments, name = self.pop(), self.pop()
-            self.stack.append(_reduced(name, arguments))
-        elif operation == "BUILD":
-            state, target = self.pop(), self.top(object)
-            if not isinstance(target, _Dtype | _Array):
-                raise ValueError("it sets attributes of an object; only arrays and plain containers are read")
-            target.build(state)
-        elif operation not in ("PROTO", "FRAME"):
-            raise ValueError(f"operation {operation}; only arrays and plain containers are read")
-
-
-# fmt: off
-_PUSHES = frozenset((
-    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
-    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
-    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
-))
-# fmt: on
-_CONSTANTS: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_DICT": dict,
-}
-
-
-def _pairs(items: list[Any]) -> dict[Any, Any]:
-    keys = items[::2]
-    if len(items) % 2 or not all(isinstance(key, Hashable) for key in keys):
-        raise ValueError("a dictionary with a key that is none, or without its value")
-    return dict(zip(keys, items[1::2], strict=True))
-
-
-def _reduced(name: Any, arguments: Any) -> Any:
-    """What calling `name` would have given, built here."""
-    if not isinstance(name, _Name) or not isinstance(arguments, tuple):
-        raise ValueError("it calls something; only arrays and plain containers are read")
-    if name == "dtype":
-        return _Dtype(arguments[0])
-    if name == "_reconstruct" and isinstance(arguments[0], _Name) and arguments[0] == "ndarray":
-        return _Array()
-    if name == "encode" and arguments[1:] in ((), ("latin1",), ("latin-1",)):
-        return arguments[0].encode("latin-1")
-    if name in ("OrderedDict", "bytes") and arguments == ():
-        return b"" if name == "bytes" else {}
-    if name == "scalar" and len(arguments) == 2:
-        array = _Array()
-        array.fill((), arguments[0], arguments[1], "C")
-        return array
-    if name == "_frombuffer" and len(arguments) == 4:
-        array = _Array()
-        array.fill(arguments[2], arguments[1], arguments[0], arguments[3])
-        return array
-    raise ValueError(f"{name} is used in an unknown way")
-
-
-def _objects(items: list[Any]) -> np.ndarray:
-    """(len(items),) of objects, whatever they are: assigning them at once would unpack sequences."""
-    array = np.empty(len(items), dtype=object)
-    for i, item in enumerate(items):
-        array[i] = item
-    return array
-
-
-def _finished(value: Any, depth: int, known: dict[int, Any]) -> Any:
-    """`value` with arrays in place of what they were built in. What is shared stays shared, so nothing multiplies."""
-    if depth > MAX_DEPTH:
-        raise ValueError(f"nested deeper than {MAX_DEPTH}")
-    if id(value) in known:
-        return known[id(value)]
-    finished = value
-    if isinstance(value, _Array):
-        if value.array is None:
-            raise ValueError("an array without contents")
-        finished = value.array if value.array.shape else value.array[()]
-        if value.array.dtype.hasobject:
-            items = [_finished(item, depth + 1, known) for item in value.array.ravel()]
-            finished = _objects(items).reshape(value.array.shape)
-    elif isinstance(value, _Dtype | _Name):
-        raise ValueError("it holds a name; only arrays and plain containers are read")
-    elif isinstance(value, list | tuple):
-        finished = type(value)(_finished(item, depth + 1, known) for item in value)
-    elif isinstance(value, dict):
-        finished = {key: _finished(item, depth + 1, known) for key, item in value.items()}
-    known[id(value)] = finished
-    return finished
+    def _all(self, values: Any, depth: int) -> tuple[list[Any], int]:
+        pairs = [self(value, depth + 1) for value in values]
+        return [finished for finished, _ in pairs], 8 + sum(size for _, size in pairs)

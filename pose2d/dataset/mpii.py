@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anypose.formats.mat_file import read_mat
+from anypose.formats.mat import read_mat
 from anypose.skeleton import get_skeleton
 from pose2d.images.coco_files import read_json
 from pose2d.images.image import ImageFiles

@@ -1,6 +1,6 @@
-"""From 2D keypoints and limb orientations to 3D joints: a closed-form chain, and least squares in perspective.
+"""From 2D keypoints and limb orientations to 3D joints: least squares in perspective.
 
-Both are batched over people and frames: nothing here assumes one frame or one person.
+Batched over people and frames: nothing here assumes one frame or one person.
 """
 
 from __future__ import annotations
@@ -9,39 +9,6 @@ import torch
 from torch import Tensor
 
 from pose3d.capture.layout import CaptureLayout
-
-
-def lift_chain(layout: CaptureLayout, keypoints: Tensor, vectors: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Closed-form lifting under scaled orthography (Xiang et al. 2019, supplement), down the limb tree.
-
-    For a limb with image displacement d and orientation p, the scale s of (d, dz) = s p is d . p_xy / |p_xy|^2, and
-    dz = s p_z. A limb seen end-on (|p_xy| small) or contradicted by its field (s < 0) is not lifted, nor is what hangs
-    on it.
-
-    Departure: the original visits the hips again through the chest with an inconsistent right-hand side; we do not.
-
-    Args:
-        layout: joints and limbs.
-        keypoints: (N, J, 2) [px].
-        vectors: (N, L, 3) mean orientations, of any length.
-        valid: (N, J) bool.
-
-    Returns:
-        (N, J, 3) x, y, z [px], z relative to the root's, and (N, J) bool: the joints that could be lifted.
-    """
-    lifted = torch.cat((keypoints, torch.zeros_like(keypoints[..., :1])), dim=-1)
-    done = torch.zeros_like(valid)
-    done[:, layout.root] = valid[:, layout.root]
-    for limb in layout.tree:
-        a, b = layout.limbs[limb]
-        along = keypoints[:, b] - keypoints[:, a]
-        p = vectors[:, limb]
-        flat = p[:, :2].square().sum(-1)
-        scale = (along * p[:, :2]).sum(-1) / flat.clamp_min(1e-12)
-        lifted[:, b, 2] = lifted[:, a, 2] + scale * p[:, 2]
-        # 0.1 in image length of a unit vector is a limb within six degrees of the viewing ray
-        done[:, b] = done[:, a] & valid[:, b] & (scale > 0) & (flat > 0.01 * p.square().sum(-1)) & (flat > 0)
-    return lifted, done
 
 
 def lift_perspective(

@@ -11,7 +11,7 @@ import numpy as np
 
 from anypose.camera import Camera, camera_to_world
 from anypose.formats.files import require_file, require_folder
-from anypose.formats.npz import MAX_BYTES, motion_array, read_npz
+from anypose.formats.npz import motion_array, read_npz
 from anypose.formats.plain_pickle import load_plain
 from anypose.skeleton import H36M_17
 from pose3d.motion import h36m
@@ -62,8 +62,7 @@ class H36MMMPose:
         self.actions, self.cache = self.selection.actions, cache
         self.root = require_folder(root, " and ".join(FILES.values()))
         self.files = {
-            split: require_file(self.root / name, "mmpose's annotations of Human3.6M", MAX_BYTES)
-            for split, name in FILES.items()
+            split: require_file(self.root / name, "mmpose's annotations of Human3.6M") for split, name in FILES.items()
         }
         places = (
             [Path(cameras).expanduser()] if cameras else [self.root / "cameras.pkl", self.root.parent / "cameras.pkl"]

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from anypose.formats.files import require_file, require_folder
-from anypose.formats.npz import MAX_BYTES, motion_array
+from anypose.formats.npz import motion_array
 from anypose.skeleton import H36M_16, H36M_17, SH_16, convert
 from pose3d.motion import h36m
 from pose3d.motion.cache import cached_sequences
@@ -70,7 +70,7 @@ class H36MNPZ:
                 "others' labels out with task.labelled_subjects."
             )
         self.root = require_folder(root, "data_3d_h36m.npz and data_2d_h36m_*.npz")
-        self.positions = require_file(self.root / "data_3d_h36m.npz", "VideoPose3D's 3D of Human3.6M", MAX_BYTES)
+        self.positions = require_file(self.root / "data_3d_h36m.npz", "VideoPose3D's 3D of Human3.6M")
         self.detections = None if keypoints == "gt" else self.root / f"data_2d_h36m_{keypoints}.npz"
         if self.detections and not self.detections.is_file():
             found = {path.stem.removeprefix("data_2d_h36m_") for path in self.root.glob("data_2d_h36m_*.npz")} | {"gt"}

@@ -9,7 +9,7 @@ import numpy as np
 
 from anypose.camera import Camera
 from anypose.formats.files import require_file, require_folder
-from anypose.formats.npz import MAX_BYTES, motion_array
+from anypose.formats.npz import motion_array
 from anypose.skeleton import HUMANEVA_15, Skeleton
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
@@ -82,10 +82,8 @@ class HumanEvaNPZ:
         self.frame_step, self.cache, self.keypoints = frame_step, cache, keypoints
         self.keypoint_source = "ground truth" if keypoints == "gt" else keypoints
         self.root = require_folder(root, "data_3d_humaneva15.npz and data_2d_humaneva15_*.npz")
-        self.positions = require_file(self.root / "data_3d_humaneva15.npz", "VideoPose3D's HumanEva-I", MAX_BYTES)
-        self.detections = require_file(
-            self.root / f"data_2d_humaneva15_{keypoints}.npz", "VideoPose3D's HumanEva-I", MAX_BYTES
-        )
+        self.positions = require_file(self.root / "data_3d_humaneva15.npz", "VideoPose3D's HumanEva-I")
+        self.detections = require_file(self.root / f"data_2d_humaneva15_{keypoints}.npz", "VideoPose3D's HumanEva-I")
         self.notes = ("lenses fitted to 2D and 3D",)
 
     def sequences(self, split: Split) -> list[PoseSequence]:

@@ -11,7 +11,7 @@ import numpy as np
 from anypose.camera import camera_to_world
 from anypose.formats.files import require_folder
 from anypose.formats.h5 import open_h5, read_array
-from anypose.formats.mat5 import read_mat5
+from anypose.formats.mat import read_mat
 from anypose.formats.npz import motion_array, read_npz
 from anypose.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert
 from pose3d.motion.cache import cached_sequences
@@ -119,7 +119,7 @@ class MPIINF3DHP:
     def _train_mat(self, files: list[Path]) -> Iterator[_View]:
         for path in files:
             subject, sequence = path.parts[-3:-1]
-            cells = read_mat5(path, ["annot2", self.annotation])
+            cells = read_mat(path, ["annot2", self.annotation])
             frames, fps = TRAIN[subject, sequence]
             for camera in self.cameras:
                 where = f"{path}, camera {camera}"

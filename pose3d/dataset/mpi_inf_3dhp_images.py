@@ -15,7 +15,7 @@ import numpy as np
 
 from anypose.formats.files import require_folder
 from anypose.formats.h5 import open_h5, read_array
-from anypose.formats.mat5 import read_mat5
+from anypose.formats.mat import read_mat
 from anypose.formats.npz import motion_array
 from anypose.skeleton import H36M_17, MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert, get_skeleton
 from pose2d.images.image import ImageFiles
@@ -111,7 +111,7 @@ class MPIINF3DHPImages:
         for subject in self.subjects["train"]:
             for sequence in ("Seq1", "Seq2"):
                 path = self.root / subject / sequence / "annot.mat"
-                cells = read_mat5(path, ["annot2", self.annotation])
+                cells = read_mat(path, ["annot2", self.annotation])
                 for camera in self.cameras:
                     arrays = []
                     for name, size in (("annot2", 2), (self.annotation, 3)):

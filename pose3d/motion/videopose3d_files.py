@@ -74,24 +74,6 @@ def views_of(value: Any, skeleton: Skeleton, frames: int | None, cameras: int, w
     return views
 
 
-def read_videos(path: Path) -> dict[str, tuple[np.ndarray, Skeleton, int, int]]:
-    """{video: (keypoints (T, K, 2) [px], what they are, width, height)} of data_2d_custom_*.npz: one person each."""
-    takes, skeleton, metadata = read_detections(path)
-    sizes = metadata.get("video_metadata")
-    videos = {}
-    for video, actions in takes.items():
-        held = sizes.get(video) if isinstance(sizes, dict) else None
-        size = [n for n in map(held.get, "wh") if isinstance(n, int | np.integer)] if isinstance(held, dict) else []
-        if len(size) != 2 or min(size) < 1:
-            raise ValueError(f"{path}, metadata: video_metadata must hold w, h of '{video}', found {str(held)[:80]}.")
-        for action, value in actions.items():
-            (keypoints,) = views_of(value, skeleton, None, 1, f"{path}, {video}, {action}")
-            if not np.isfinite(keypoints).all():
-                raise ValueError(f"{path}, {video}, {action}: keypoints hold NaN or infinity.")
-            videos[video] = (keypoints[..., :2].astype(np.float32), skeleton, int(size[0]), int(size[1]))
-    return videos
-
-
 def write_videopose3d(folder: str | Path, sequences: Iterable[PoseSequence], detector: str = "gt") -> tuple[Path, Path]:
     """Write data_3d_h36m.npz and data_2d_h36m_<detector>.npz; returns their paths.
 

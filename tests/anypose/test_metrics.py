@@ -16,7 +16,6 @@ from anypose.metrics import (
     p_mpjpe,
     pck,
     procrustes_align,
-    root_relative,
 )
 
 
@@ -216,13 +215,6 @@ def test_auc_is_the_mean_pck_over_31_thresholds():
     np.testing.assert_allclose(auc(torch.from_numpy(predicted), torch.from_numpy(target)).numpy(), expected, atol=1e-12)
     exact = torch.zeros(17, 3)
     assert auc(exact, exact).item() == pytest.approx(30 / 31)  # below 0 mm is nothing
-
-
-def test_root_relative_puts_the_root_at_zero_and_keeps_the_bones():
-    joints = torch.from_numpy(poses(4).reshape(2, 2, 17, 3))
-    relative = root_relative(joints, 3)
-    assert not relative[..., 3, :].any()
-    torch.testing.assert_close(relative[..., 5, :] - relative[..., 9, :], joints[..., 5, :] - joints[..., 9, :])
 
 
 @pytest.mark.parametrize("score", [joint_errors, mpjpe, n_mpjpe, p_mpjpe, procrustes_align, pck, auc])

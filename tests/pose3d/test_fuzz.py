@@ -15,7 +15,7 @@ from anypose.formats.amc import bone_ends, read_amc, read_asf
 from anypose.formats.bvh import forward_kinematics, read_bvh
 from anypose.formats.cdf import read_cdf
 from anypose.formats.h5 import open_h5, read_array
-from anypose.formats.mat5 import read_mat5
+from anypose.formats.mat import read_mat
 from anypose.formats.npz import read_npz
 from anypose.formats.plain_pickle import load_plain
 from pose3d.motion.h36m_cameras import read_metadata
@@ -81,7 +81,7 @@ FORMATS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = 
         lambda path: read_npz(path, ["a", "held"]),
     ),
     "pkl": (lambda path: path.write_bytes(pickle.dumps(MOTION, 2)), read_pickle),
-    "mat": (write_mat, lambda path: read_mat5(path, ["annot2", "b"])),
+    "mat": (write_mat, lambda path: read_mat(path, ["annot2", "b"])),
     "bvh": (lambda path: write_daz_bvh(path, 2), read_moves),
     "asf": (lambda path: path.write_text(ASF), read_skeleton),
     "amc": (write_motion, read_motion),

@@ -18,6 +18,8 @@ def test_a_file_has_a_sane_size(tmp_path):
     path = tmp_path / "x"
     with pytest.raises(FileNotFoundError, match=r"x does not exist\. It should be a take"):
         require_file(path, "a take", 3)
+    with pytest.raises(FileNotFoundError, match=r"is a folder\. It should be a take"):
+        require_file(tmp_path, "a take", 3)
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="x has 0 bytes; a take has 1 to 3"):
         require_file(path, "a take", 3)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anypose.formats import npz
 from anypose.formats.npz import motion_array, read_npy, read_npz
 
 
@@ -69,9 +68,36 @@ def test_headers_that_do_not_fit_are_refused(header, message):
 
 
 def test_a_member_larger_than_allowed_is_refused_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(npz, "MAX_MEMBER", 1000)
     np.savez_compressed(tmp_path / "x.npz", a=np.zeros(1000))
-    with pytest.raises(ValueError, match=r"'a' has 8128 bytes; at most 1000 are read"):
+    monkeypatch.setenv("ANYPOSE_MAX_GIGABYTES", "0.000001")
+    with pytest.raises(ValueError, match=r"'a' has 8128 bytes; at most 1e-06 GB .*set ANYPOSE_MAX_GIGABYTES=N"):
+        read_npz(tmp_path / "x.npz", ["a"])
+    monkeypatch.setenv("ANYPOSE_MAX_GIGABYTES", "1")
+    assert read_npz(tmp_path / "x.npz", ["a"])["a"].shape == (1000,)
+    monkeypatch.setenv("ANYPOSE_MAX_GIGABYTES", "much")
+    with pytest.raises(ValueError, match=r"ANYPOSE_MAX_GIGABYTES='much' must be a number of gigabytes above 0"):
+        read_npz(tmp_path / "x.npz", ["a"])
+
+
+def test_a_bomb_is_refused_by_what_it_would_grow_to(tmp_path):
+    path = tmp_path / "bomb.npz"
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (100000000,)}\n"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.npy", "w", force_zip64=True) as member,
+    ):
+        member.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        for _ in range(100):
+            member.write(bytes(4_000_000))
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(ValueError, match=r"'a' has 400000074 bytes; at most 0.268 GB .*are read"):
+        read_npz(path, ["a"])
+
+
+def test_members_packed_in_other_ways_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.npy", npy("{'descr': '<f8', 'fortran_order': False, 'shape': (5,)}", bytes(40))[0].read())
+    with pytest.raises(ValueError, match=r"x\.npz: 'a' is packed in way 14, not by NumPy"):
         read_npz(tmp_path / "x.npz", ["a"])
 
 

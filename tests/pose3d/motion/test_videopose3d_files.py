@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from anypose.camera import project, world_to_camera
-from anypose.skeleton import COCO_17, H36M_17
+from anypose.skeleton import H36M_17
 from pose3d.motion.h36m_cameras import published_cameras
-from pose3d.motion.videopose3d_files import in_h36m_room, read_detections, read_videos, write_videopose3d
+from pose3d.motion.videopose3d_files import in_h36m_room, read_detections, write_videopose3d
 from tests.pose3d.motion.random_motion import sequence
 
 
@@ -13,35 +13,6 @@ def write_2d(path, held, **metadata):
 
 
 COCO = [[1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]]
-
-
-def test_videos_come_with_their_size(tmp_path):
-    keypoints = np.random.default_rng(0).uniform(0, 640, (9, 17, 2)).astype(np.float32)
-    path = tmp_path / "data_2d_custom_mine.npz"
-    sizes = {"skate.mp4": {"w": 640, "h": 480}}
-    write_2d(path, {"skate.mp4": {"custom": [keypoints]}}, keypoints_symmetry=COCO, video_metadata=sizes)
-    ((name, (read, skeleton, width, height)),) = read_videos(path).items()
-    assert (name, skeleton, width, height) == ("skate.mp4", COCO_17, 640, 480)
-    np.testing.assert_array_equal(read, keypoints)
-
-
-@pytest.mark.parametrize(
-    ("held", "sizes", "message"),
-    [
-        ({"a": {"custom": [np.zeros((9, 17, 2))]}}, {}, r"video_metadata must hold w, h of 'a', found None"),
-        ({"a": {"custom": [np.zeros((9, 17, 2))]}}, {"a": {"w": 0, "h": 2}}, r"video_metadata must hold w, h of 'a'"),
-        (
-            {"a": {"custom": [np.zeros((9, 17, 2))] * 2}},
-            {"a": {"w": 4, "h": 2}},
-            r"a, custom: 1 views are wanted, found 2",
-        ),
-        ({"a": {"custom": [np.full((9, 17, 2), np.nan)]}}, {"a": {"w": 4, "h": 2}}, r"a, custom: keypoints hold NaN"),
-    ],
-)
-def test_videos_that_are_none_are_named(tmp_path, held, sizes, message):
-    write_2d(tmp_path / "x.npz", held, keypoints_symmetry=COCO, video_metadata=sizes)
-    with pytest.raises(ValueError, match=message):
-        read_videos(tmp_path / "x.npz")
 
 
 @pytest.mark.parametrize("symmetry", [None, [[1], [2]], [COCO[0]], [[{}], [1]], "left"])
