@@ -9,9 +9,9 @@ from anypose.engine.command import command
 from anypose.engine.device import Device
 from anypose.engine.distributed import World
 from anypose.engine.evaluation import evaluate
+from anypose.engine.finding import products_folder
 from anypose.engine.restore import build_task, choose_model, restore
 from anypose.engine.results import describe_weights, report, write_predictions
-from anypose.engine.run import products_folder
 from anypose.engine.task import Loading
 
 

@@ -7,8 +7,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine.command import command
+from anypose.engine.finding import products_folder
 from anypose.engine.restore import build_task, choose_model, restore
-from anypose.engine.run import products_folder
 from anypose.export.metadata import sha256
 from anypose.export.om import Atc
 from anypose.export.write import Options, export_network

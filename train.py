@@ -6,7 +6,8 @@ from omegaconf import DictConfig
 from anypose.engine.command import command
 from anypose.engine.device import Device
 from anypose.engine.distributed import World
-from anypose.engine.run import Run, find_checkpoint, find_resume
+from anypose.engine.finding import find_checkpoint
+from anypose.engine.run import Run
 from anypose.engine.trainer import Trainer
 
 
@@ -28,11 +29,11 @@ def main(cfg: DictConfig) -> float:
             seed=cfg.seed,
             **cfg.trainer,
         )
-        checkpoint = world.broadcast(find_resume(cfg.resume, run.model))
+        checkpoint = world.broadcast(run.resumed)
         if checkpoint:
             trainer.resume(checkpoint)
         elif cfg.init:
-            trainer.start_from(find_checkpoint(run.model, file=cfg.init))
+            trainer.start_from(find_checkpoint(run.model, file=cfg.init, key="init"))
         score = trainer.fit()
         if cfg.pictures and world.rank == 0:
             from pose3d.drawing.pictures import draw_training

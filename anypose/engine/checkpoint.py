@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from anypose.engine.durable import write_whole
 from anypose.engine.stored import plain_choices, plain_config
 
 FORMAT = 1
@@ -26,25 +26,17 @@ def save(path: Path, state: dict[str, Any]) -> None:
     Raises:
         OSError: when the disk refuses; `path` then still holds what it held before.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save({"format": FORMAT} | to_cpu(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        # torch's archive writer reports a full disk as a RuntimeError.
-        kept = f"{path} still holds the checkpoint before it" if path.exists() else "there is no earlier one"
-        raise OSError(f"Could not write the checkpoint {path} ({error}); {kept}.") from error
+    write_whole(path, lambda file: torch.save({"format": FORMAT} | to_cpu(state), file), "the checkpoint ")
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path, mapped: bool = False) -> dict[str, Any]:
     """Read a checkpoint onto the CPU. Nothing but tensors and plain containers is ever unpickled.
 
     Its "config" and "choices" are plain values that name nothing but what this project's own conf/ names.
+
+    Args:
+        path: the file.
+        mapped: read no tensor before it is used, where the rest is wanted.
 
     Raises:
         FileNotFoundError: when there is none.
@@ -52,14 +44,14 @@ def load(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint at {path}.")
-    state = _load_exported(path) if path.suffix == ".safetensors" else _load_archive(path)
+    state = _load_exported(path) if path.suffix == ".safetensors" else _load_archive(path, mapped)
     if not isinstance(state["model"], dict) or not all(isinstance(value, Tensor) for value in state["model"].values()):
         raise ValueError(f"{path}: its 'model' must be named tensors.")
     config, choices = plain_config(state["config"], str(path)), plain_choices(state.get("choices", {}), str(path))
     return state | {"config": config, "choices": choices}
 
 
-def _load_archive(path: Path) -> dict[str, Any]:
+def _load_archive(path: Path, mapped: bool) -> dict[str, Any]:
     what = f"{path} ({path.stat().st_size} bytes) is damaged or is no checkpoint"
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{what}: not a whole torch archive.")
@@ -67,7 +59,7 @@ def _load_archive(path: Path) -> dict[str, Any]:
         if packed := [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]:
             raise ValueError(f"{what}: {packed[0]} is compressed, which torch's archives never are.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UNREADABLE as error:
         raise ValueError(f"{what}: {(str(error) or repr(error)).strip().splitlines()[0]}") from error
     if not isinstance(state, dict) or "model" not in state or "config" not in state:
@@ -132,22 +124,5 @@ def to_cpu(tree: Any) -> Any:
     return tree
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the unfinished files of a process that was killed while it wrote."""
-    for file in folder.glob(".*.tmp"):
-        file.unlink(missing_ok=True)
-
-
 def _some(keys: list[str], limit: int = 3) -> str:
     return ", ".join(keys[:limit]) + (", ..." if len(keys) > limit else "")
-
-
-def _sync_folder(folder: Path) -> None:
-    """The rename itself must survive a power cut. Windows cannot open folders and does not need it."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from torch import Tensor
@@ -52,11 +53,17 @@ def check_weights(weights: dict[str, Tensor], step: int, last: Path) -> None:
             raise Divergence(f"{name} is no longer finite after step {step}.", last)
 
 
-def check_overflows(skipped: int, count: int, scale: float | None, step: int, last: Path) -> None:
-    """Raise Divergence where all of the last `count` steps were `skipped`: nothing is learned any more."""
-    if skipped == count >= PATIENCE:
+def check_overflows(in_a_row: int, scale: float | None, step: int, last: Path) -> None:
+    """Raise Divergence where the last steps, `in_a_row` of them, were all skipped: nothing is learned any more."""
+    if in_a_row >= PATIENCE:
         raise Divergence(
-            f"Each of the last {count} steps overflowed fp16 and was skipped; "
+            f"Each of the last {in_a_row} steps overflowed fp16 and was skipped; "
             f"the loss scale is {scale} at step {step}.",
             last,
         )
+
+
+def check_score(name: str, value: float, step: int, last: Path) -> None:
+    """Raise Divergence where the last score of a run is no number."""
+    if not math.isfinite(value):
+        raise Divergence(f"{name} after the last step, {step}, is {value}: predictions are not finite.", last)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
 from anypose.engine import checkpoint
-from anypose.engine.run import RELEASED, find_checkpoint, read_choices
+from anypose.engine.finding import RELEASED, find_checkpoint, read_choices
 from anypose.engine.stored import BUILT, existing, options, own_section
 from anypose.engine.task import Task
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from anypose.engine.run import BEST, command, commit, environment, write_json
+from anypose.engine.finding import BEST
+from anypose.engine.run import command, commit, environment, write_json
 from anypose.engine.task import Metrics
 
 

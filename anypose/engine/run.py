@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,12 +21,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine import checkpoint
-from anypose.engine.place import INSTALLED, PACKAGE, typed
-from anypose.engine.stored import plain_choices
+from anypose.engine.durable import locked, remove_leftovers, write_text
+from anypose.engine.finding import BEST, ENVIRONMENT, LAST, next_start
+from anypose.engine.place import INSTALLED, PACKAGE
+from anypose.engine.resuming import CONFIG, check_change, find_resume, plain
 
-RUNS = Path("runs")
-LAST, BEST = "last.pt", "best.pt"
-RELEASED = "released"  # the folder that holds the project's own weights, and what checkpoint= calls them
+METRICS = "metrics.jsonl"
+WEIGHTS = ("model", "config", "choices", "step", "epoch", "metrics")  # what best.pt holds of a checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -31,28 +35,31 @@ log = logging.getLogger(__name__)
 class Run:
     """The folder of one training run. On ranks other than 0 it writes nothing.
 
+    As a context it holds the folder against other processes, and takes it away again where nothing was trained.
+
     Attributes:
         folder: where everything of this run lies.
         config: the configuration as plain values.
         choices: which option each group took, e.g. {"model": "baseline3d", "dataset": "synthetic"}.
         writes: true on rank 0.
+        resumed: the checkpoint that it goes on from, None for a fresh start. Known on rank 0.
     """
 
     def __init__(
-        self, folder: Path, config: dict[str, Any], choices: dict[str, str], overrides: list[str], writes: bool
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        choices: dict[str, str],
+        overrides: list[str],
+        writes: bool,
+        resumed: Path | None = None,
     ) -> None:
         self.folder, self.config, self.choices, self.writes = folder, config, choices, writes
-        self._handler: logging.Handler | None = None
+        self.overrides, self.resumed = overrides, resumed
+        self._held = ExitStack()
         self._board = None
-        if not writes:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        checkpoint.remove_leftovers(folder)
-        (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
-        write_json(folder / "environment.json", environment() | {"choices": choices, "overrides": overrides})
-        self._handler = logging.FileHandler(folder / "log.txt")
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        logging.getLogger().addHandler(self._handler)
+        if writes:
+            folder.mkdir(parents=True, exist_ok=True)
 
     @classmethod
     def open(cls, cfg: DictConfig, writes: bool = True) -> Run:
@@ -60,10 +67,48 @@ class Run:
         runtime = HydraConfig.get().runtime
         folder = Path(os.path.relpath(runtime.output_dir))
         overrides = list(HydraConfig.get().overrides.task)
-        config = OmegaConf.to_container(cfg, resolve=True)
-        assert isinstance(config, dict)
+        config = plain(cfg)
         choices = {key: value for key, value in runtime.choices.items() if value and not key.startswith("hydra/")}
-        return cls(folder, {str(key): value for key, value in config.items()}, choices, overrides, writes)
+        resumed = find_resume(cfg.resume, choices.get("model", ""), config, choices) if writes else None
+        return cls(folder, config, choices, overrides, writes, resumed)
+
+    def __enter__(self) -> Run:
+        """Hold the folder, judge what is resumed, and only then write.
+
+        Raises:
+            ValueError: where another process writes here, or the settings of what is resumed do not fit.
+        """
+        if not self.writes:
+            return self
+        self._held.enter_context(locked(self.folder, "hydra.run.dir"))
+        with ExitStack() as failing:
+            failing.callback(self._held.close)
+            if self.resumed:
+                check_change(self.resumed, self.config)
+            failing.pop_all()
+        remove_leftovers(self.folder)
+        handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logging.getLogger().addHandler(handler)
+        self._held.callback(handler.close)
+        self._held.callback(logging.getLogger().removeHandler, handler)
+        about = {"choices": self.choices, "overrides": self.overrides, "start": next_start()}
+        write_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(self.config)))
+        write_json(self.folder / ENVIRONMENT, environment() | about)
+        log.info("Everything of this run goes to %s.", self.folder)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        if self._board:
+            self._board.close()
+        if self.writes and kind is None:
+            log.info("Done: %s holds last.pt, best.pt, metrics.jsonl and log.txt.", self.folder)
+        began = (self.folder / LAST).exists() or (self.folder / METRICS).exists()
+        self._held.close()
+        if self.writes and kind is not None and not began:
+            for name in (CONFIG, ENVIRONMENT, "log.txt"):
+                (self.folder / name).unlink(missing_ok=True)
+            remove_empty(self.folder)
 
     @property
     def model(self) -> str:
@@ -73,7 +118,7 @@ class Run:
         """Append one line to metrics.jsonl, and to TensorBoard where it was asked for."""
         if not self.writes:
             return
-        with (self.folder / "metrics.jsonl").open("a") as file:
+        with (self.folder / METRICS).open("a") as file:
             file.write(json.dumps(values) + "\n")
         if self._board:
             split = values.get("split", "train")
@@ -81,13 +126,23 @@ class Run:
                 if isinstance(value, (int, float)) and name != "step":
                     self._board.add_scalar(f"{split}/{name}", value, values["step"])
 
-    def rewind(self, step: int) -> None:
-        """Drop the lines of metrics.jsonl after `step`: the run goes on from there and writes them again."""
-        file = self.folder / "metrics.jsonl"
-        if not self.writes or not file.is_file():
+    def go_on(self, folder: Path, step: int, scored: int | None) -> None:
+        """Make metrics.jsonl what it was when the checkpoint was written: the run writes the rest again.
+
+        Args:
+            folder: of the checkpoint; where it is another than this run's, its metrics and best.pt come along.
+            step: steps done by then.
+            scored: the step of the last evaluation that the checkpoint knows.
+        """
+        if not self.writes:
             return
-        lines = [line for line in file.read_text().splitlines() if json.loads(line)["step"] <= step]
-        file.write_text("".join(line + "\n" for line in lines))
+        file = folder / METRICS
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+        kept = [line for line in lines if _belongs(line, step, scored)]
+        if kept or lines:
+            write_text(self.folder / METRICS, "".join(line + "\n" for line in kept))
+        if not os.path.samefile(folder, self.folder) and (folder / BEST).is_file():
+            shutil.copyfile(folder / BEST, self.folder / BEST)
 
     def open_board(self) -> None:
         """Also write TensorBoard event files (extra `log`)."""
@@ -102,126 +157,41 @@ class Run:
         self._board = SummaryWriter(str(self.folder))
 
     def save(self, state: dict[str, Any], best: bool) -> None:
-        """Write last.pt, and best.pt too where this is the best so far."""
+        """Write last.pt; before it best.pt, the weights alone, where this is the best so far.
+
+        last.pt says what the best score is. In this order no kill leaves it saying so of another best.pt.
+        """
         if not self.writes:
             return
         state = state | {"config": self.config, "choices": self.choices}
-        checkpoint.save(self.folder / LAST, state)
         if best:
-            checkpoint.save(self.folder / BEST, state)
+            checkpoint.save(self.folder / BEST, {name: state[name] for name in WEIGHTS if name in state})
+        checkpoint.save(self.folder / LAST, state)
 
     def finish(self, scores: dict[str, float]) -> None:
         """Write what a sweep's table reads."""
         if self.writes:
             write_json(self.folder / "summary.json", scores)
 
-    def __enter__(self) -> Run:
-        return self
 
-    def __exit__(self, *_error: object) -> None:
-        if self._handler:
-            logging.getLogger().removeHandler(self._handler)
-            self._handler.close()
-        if self._board:
-            self._board.close()
-
-
-def run_folder(model: str, time: str, resume: str | None) -> str:
-    """Where a run writes: what it resumes, or runs/<model>/<time>, -2, -3, ... if one began in the same second."""
-    resumed = find_resume(resume, model)
-    if resumed:
-        return str(resumed.parent)
-    folder, number = RUNS / model / time, 1
-    while folder.exists():
-        number += 1
-        folder = RUNS / model / f"{time}-{number}"
-    return str(folder)
-
-
-# hydra.run.dir asks for it; cached, or the folder that Hydra has just made would be taken.
-OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)
-
-
-def find_resume(resume: str | None, model: str) -> Path | None:
-    """The checkpoint that `resume=` names: a file, a run's folder, or auto (the latest run of the model, or none).
-
-    Raises:
-        FileNotFoundError: when a named one is not there.
-    """
-    if resume is None:
-        return None
-    if resume == "auto":
-        folder = latest(model)
-        return folder / LAST if folder else None
-    file = Path(resume) / LAST if Path(resume).is_dir() else Path(resume)
-    if not file.is_file():
-        raise FileNotFoundError(f"resume={resume}: there is no checkpoint {file}. resume=auto takes the latest run.")
-    return file
-
-
-def latest(model: str, holding: str = LAST) -> Path | None:
-    """The newest run folder of `model` that holds the file `holding`, sweeps included."""
-    folders = [*RUNS.glob(f"{model}/*/{holding}"), *RUNS.glob(f"sweep/*/*/{holding}")]
-    mine = [file for file in folders if file.parts[1] != "sweep" or read_choices(file.parent).get("model") == model]
-    return max(mine, key=lambda file: file.stat().st_mtime).parent if mine else None
-
-
-def find_checkpoint(model: str, run: str | None = None, file: str | None = None, parity: str | None = None) -> Path:
-    """The checkpoint that `checkpoint=`, `run=` or else `model=` names; checkpoint=released is the project's own.
-
-    Of a run it is the last: the best was chosen on the subjects that get scored, which flatters. The seeds quote the
-    best all the same, so parity="seed" takes that.
-
-    Raises:
-        FileNotFoundError: saying what was looked for, and which command makes one.
-    """
-    command = f"{typed('train')} model={model}"
-    if file == RELEASED:
-        weights = sorted((PACKAGE / RELEASED).glob("*.safetensors"))
-        found = [path for path in weights if path.stem == model]
-        if not found:
-            raise FileNotFoundError(
-                f"checkpoint={RELEASED}: there are no released weights of {model}, only of "
-                f"{', '.join(path.stem for path in weights) or 'nothing'}. `{command}` makes some."
-            )
-        return found[0]
-    if file is not None:
-        if not Path(file).is_file():
-            raise FileNotFoundError(f"checkpoint={file} does not exist. `{command}` makes one under {RUNS}/{model}/.")
-        return Path(file)
-    if run is not None:
-        folder: Path | None = Path(run)
-    else:
-        folder = latest(model)
-        if folder is None:
-            raise FileNotFoundError(
-                f"No trained {model} found: looked for {RUNS}/{model}/*/{LAST} in {Path.cwd()}. "
-                f"Train one with `{command}`, or choose with run=FOLDER or checkpoint=FILE."
-            )
-    for name in (BEST, LAST) if parity == "seed" else (LAST, BEST):
-        if (folder / name).is_file():
-            return folder / name
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
-    raise FileNotFoundError(
-        f"run={run} holds neither {BEST} nor {LAST} (found: {there}). `{command}` makes a run with both."
-    )
-
-
-def products_folder(checkpoint: Path, model: str) -> Path:
-    """Where what is made from a checkpoint goes: beside it; of released weights, to runs/<model>/released."""
-    return RUNS / model / RELEASED if checkpoint.parent.name == RELEASED else checkpoint.parent
-
-
-def read_choices(folder: Path) -> dict[str, str]:
-    """Which option each group of a run took; empty where the folder is no run."""
-    file = folder / "environment.json"
-    if not file.is_file():
-        return {}
+def _belongs(line: str, step: int, scored: int | None) -> bool:
+    """Whether a line of metrics.jsonl is from before a checkpoint; one that was cut by a full disk is not."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is damaged: {error}. Name the checkpoint with checkpoint=FILE model=NAME.") from error
-    return plain_choices(content.get("choices", {}) if isinstance(content, dict) else None, str(file))
+        values = json.loads(line)
+        at = values["step"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        log.info("A line of %s is damaged and left out: %s", METRICS, line[:60])
+        return False
+    return at < step or (at == step and (values.get("split") != "validation" or scored == step))
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder below the current one, and those above it, as far as nothing is in them."""
+    here = Path.cwd()
+    folder = here / folder
+    while here in folder.parents and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
 
 
 def environment() -> dict[str, Any]:
@@ -273,5 +243,13 @@ def processor() -> str:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Readable by people, too."""
-    path.write_text(json.dumps(values, indent=2) + "\n")
+    """Readable by people, too, and by strict readers: what is no number is null."""
+    write_text(path, json.dumps(_strict(values), indent=2, allow_nan=False) + "\n")
+
+
+def _strict(tree: Any) -> Any:
+    if isinstance(tree, float) and not math.isfinite(tree):
+        return None
+    if isinstance(tree, dict):
+        return {key: _strict(value) for key, value in tree.items()}
+    return [_strict(value) for value in tree] if isinstance(tree, (list, tuple)) else tree

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,17 +16,19 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from anypose.engine import checkpoint
-from anypose.engine.averaging import Average
 from anypose.engine.capture import capture_step
 from anypose.engine.device import Device
 from anypose.engine.distributed import World
-from anypose.engine.divergence import check_losses, check_overflows, check_weights
+from anypose.engine.divergence import check_score
 from anypose.engine.evaluation import evaluate
+from anypose.engine.finding import LAST
 from anypose.engine.interruptions import interruptions, leave
-from anypose.engine.limits import check_counts
-from anypose.engine.optimizer import load_state
+from anypose.engine.learned import Learned
+from anypose.engine.limits import check_counts, check_loading, check_loop, check_rates
 from anypose.engine.precision import Precision
-from anypose.engine.run import LAST, Run
+from anypose.engine.progress import Progress
+from anypose.engine.reporting import Reporter
+from anypose.engine.run import Run
 from anypose.engine.schedule import Schedule
 from anypose.engine.task import Batch, Gathered, Loading, Task
 
@@ -50,7 +51,7 @@ class Trainer:
         world: the processes that share this run.
         run: the folder.
         seed: for order, augmentation and dropout; the weights are already drawn.
-        epochs: how often the training set is walked.
+        epochs: how often the training set is walked; 0 scores what `start_from` brought.
         max_steps: stop after so many steps although epochs are left; null never does.
         batch_size: samples a step, over all processes: the result does not depend on how many share the work.
         evaluation_batch_size: null takes batch_size.
@@ -95,10 +96,12 @@ class Trainer:
         capture: Literal["auto", "never"],
         tensorboard: bool,
     ) -> None:
-        check_counts(epochs=epochs, batch_size=batch_size, evaluate_every=evaluate_every, log_every=log_every)
-        check_counts(or_null=True, max_steps=max_steps, save_every=save_every)
+        null = {"max_steps": max_steps, "save_every": save_every}
+        check_loop(seed, grad_clip_norm, capture, epochs, null, evaluate_every=evaluate_every, log_every=log_every)
+        check_loading(workers, evaluation_batch_size=evaluation_batch_size)
+        check_counts(batch_size=batch_size)
         self.task, self.device, self.world, self.run = task, device, world, run
-        self.schedule, self.seed, self.epochs = schedule, seed, epochs
+        self.schedule, self.seed, self.epochs, self.max_steps = schedule, seed, epochs, max_steps
         self.evaluate_every, self.save_every, self.log_every = evaluate_every, save_every, log_every
         self.grad_clip_norm = grad_clip_norm
         if tensorboard:
@@ -126,38 +129,62 @@ class Trainer:
         if linear_scaling:
             for group in self.optimizer.param_groups:
                 group["lr"] *= world.size
+        check_rates(self.optimizer)
         self.arithmetic.bind(self.model, self.optimizer)
-        self.average = Average(ema, self.model, self.arithmetic) if ema is not None else None
+        self.learned = Learned(self.model, self.arithmetic, self.optimizer, ema)
+        self.average = self.learned.average
         self.loss = world.wrap(_Loss(task))
         self.captured = None
         if capture == "auto":
             self.captured = capture_step(self.train_step, self.optimizer, self.arithmetic, device, world)
 
-        self.steps = min(epochs * len(self.batches), max_steps or math.inf)
-        self.step, self.epoch, self.batch = 0, 0, 0  # done so far; `batch` within the epoch
-        self.best: float | None = None
-        self.scores: dict[str, float] = {}
+        self.done = Progress()
+        self.begun = False  # with weights that are not the fresh ones
         self.rng: dict[str, Tensor] | None = None
-        self.skipped = 0  # steps, until the last report
         self.names: list[str] = []  # of what a step returns
-        self.pending: list[Tensor] = []  # loss and terms since the last report, on the device
+        self.reporter = Reporter(world, run, self.arithmetic, self.batches, self.batch_size)
+        self.count_steps()
 
     def fit(self) -> float:
         """Train to the end and return `task.monitor` after the last step."""
+        if not self.epochs and not self.begun:
+            raise ValueError(
+                "trainer.epochs must be a whole number of at least 1, got 0: that scores what init=FILE holds, and no "
+                "init was named."
+            )
         with interruptions() as interrupted, self._bar() as bar:
-            while self.step < self.steps:
+            self.score_if_due()  # what was resumed may have been stopped before its score
+            while not self.finished:
                 signal = self.train_epoch(bar, interrupted)
+                if self.done.batch == len(self.batches):
+                    self.done.epoch, self.done.batch = self.done.epoch + 1, 0
+                self.save(best=False)  # before the score, which may fail
                 if signal:
-                    self.save(best=False)
                     leave(signal, f"saved step {self.step}; go on with resume={self.run.folder}.")
-                ended = self.batch == len(self.batches)
-                if ended:
-                    self.epoch, self.batch = self.epoch + 1, 0
-                last = self.step >= self.steps
-                improved = (last or (ended and self.epoch % self.evaluate_every == 0)) and self.score()
-                self.save(best=improved)
+                self.score_if_due()
         self.run.finish(self.scores)
+        check_score(self.task.monitor, self.scores[self.task.monitor], self.step, self.run.folder / LAST)
         return self.scores[self.task.monitor]
+
+    @property
+    def finished(self) -> bool:
+        return self.done.finished(self.epochs, self.max_steps)
+
+    @property
+    def step(self) -> int:
+        return self.done.step
+
+    @property
+    def best(self) -> float | None:
+        return self.done.best
+
+    @property
+    def scores(self) -> dict[str, float]:
+        return self.done.scores
+
+    def count_steps(self) -> None:
+        """How many steps the run has from where it stands."""
+        self.steps = self.done.steps(self.epochs, self.max_steps, len(self.batches))
 
     def train_epoch(self, bar: tqdm, interrupted: list[int]) -> int:
         """Train to the end of the epoch, the last step, or an interruption; return the signal of the latter, or 0.
@@ -165,29 +192,30 @@ class Trainer:
         Processes that share a run agree on an interruption when they report, so that none waits for another.
         """
         self.model.train()
-        if self.schedule.set_momentum(self.model, self.epoch, self.epochs) and self.captured:
+        done = self.done
+        if self.schedule.set_momentum(self.model, done.epoch, self.epochs) and self.captured:
             self.captured.forget()
-        if self.batch and self.rng:
+        if done.batch and self.rng:
             self.device.set_rng_state(self.rng)
         else:
-            self.device.seed(self.seed, self.epoch, self.world.rank)
-        self.since = time.perf_counter()
+            self.device.seed(self.seed, done.epoch, self.world.rank)
+        self.reporter.start()
         step = self.captured or self.train_step
         for batch in self._epoch():
-            self.rate = self.schedule.set_rate(self.optimizer, self.step, self.epoch)
-            self.pending.append(step(batch))
-            self.step, self.batch = self.step + 1, self.batch + 1
+            self.rate = self.schedule.set_rate(self.optimizer, done.step, done.epoch)
+            self.reporter.add(step(batch))
+            done.step, done.batch = done.step + 1, done.batch + 1
             if self.average:
-                self.average.update(self.step)
-            if self.step % self.log_every == 0:
+                self.average.update(done.step)
+            if done.step % self.log_every == 0:
                 self.report(bar)
                 if self.world.largest(max(interrupted, default=0)):
                     break
-            if self.save_every and self.step % self.save_every == 0 and self.batch < len(self.batches):
+            if self.save_every and done.step % self.save_every == 0 and done.batch < len(self.batches):
                 self.report(bar)
                 self.rng = self.device.rng_state()
                 self.save(best=False)
-            if self.step >= self.steps or (interrupted and self.world.size == 1):
+            if done.step >= self.steps or (interrupted and self.world.size == 1):
                 break
         self.report(bar)
         self.rng = self.device.rng_state()
@@ -208,100 +236,64 @@ class Trainer:
         return torch.stack([loss.detach(), *terms.values()]).float()
 
     def report(self, bar: tqdm) -> None:
-        """Read the losses since the last report: check, log, show. The only wait for the device in training."""
-        if not self.pending:
+        """Read the losses since the last report."""
+        self.reporter.tell(bar, self.done, self.names, self.rate)
+
+    def score_if_due(self) -> None:
+        """Evaluate where these weights want it, and write down how they did."""
+        if not self.done.due(self.evaluate_every, self.finished):
             return
-        count, last = len(self.pending), self.run.folder / LAST
-        table = self.world.mean(torch.stack(self.pending).cpu())
-        self.pending = []
-        check_losses(table[:, 0], self.step, self.epoch, self.batch, self.batches, last)
-        seconds = time.perf_counter() - self.since
-        self.since = time.perf_counter()
-        values = dict(zip(self.names, table.mean(dim=0).tolist(), strict=True))
-        speed = count * self.batch_size / seconds
-        record = {"split": "train", "step": self.step, "epoch": self.epoch, **values, "lr": self.rate}
-        if self.arithmetic.overflows is not None:
-            skipped, scale = int(self.arithmetic.overflows), self.arithmetic.scale
-            check_overflows(skipped - self.skipped, count, scale, self.step, last)
-            record |= {"overflows": skipped, "loss_scale": scale}
-            self.skipped = skipped
-        self.run.record(record | {"samples_per_s": round(speed, 1)})
-        bar.set_postfix_str(f"loss {values['loss']:.4g}, {speed:.0f} samples/s", refresh=False)
-        bar.update(self.step - bar.n)
+        better = self.score()
+        self.save(best=better)  # the weights are there since `fit` saved them; now with their score
 
     def score(self) -> bool:
         """Evaluate; true where `task.monitor` is the best so far."""
         with self.average.in_place() if self.average else nullcontext():
-            _, self.scores = evaluate(self.task, self.validation, self.device, self.world)
-        value = self.scores[self.task.monitor]
-        better = self.best is None or (value > self.best if self.task.higher_is_better else value < self.best)
-        if better:
-            self.best = value
-        self.run.record({"split": "validation", "step": self.step, "epoch": self.epoch, **self.scores})
-        shown = ", ".join(f"{name} {value:.2f}" for name, value in list(self.scores.items())[:4])
-        log.info("epoch %d, step %d: %s%s", self.epoch, self.step, shown, " (best)" if better else "")
+            _, scores = evaluate(self.task, self.validation, self.device, self.world)
+        better = self.done.take(scores, scores[self.task.monitor], self.task.higher_is_better)
+        self.run.record({"split": "validation", "step": self.step, "epoch": self.done.epoch, **scores})
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in list(scores.items())[:4])
+        log.info("epoch %d, step %d: %s%s", self.done.epoch, self.step, shown, " (best)" if better else "")
+        if not math.isfinite(scores[self.task.monitor]):
+            log.warning("%s is no number: predictions are not finite. It counts as worse than any.", self.task.monitor)
         return better
 
     def save(self, best: bool) -> None:
         """Write last.pt, and best.pt where this is the best; never weights that are not finite."""
-        weights = self.arithmetic.model_state(self.model)
-        check_weights(weights, self.step, self.run.folder / LAST)
-        # "model" is what was scored and gets used; the weights behind an average serve to go on training.
-        models = {"model": self.average.weights, "trained": weights} if self.average else {"model": weights}
-        generators = self.world.collect(self.rng)
-        self.run.save(
-            {
-                **models,
-                "optimizer": self.optimizer.state_dict()["state"],
-                "scaler": self.arithmetic.state_dict(),
-                "rng": generators,
-                "step": self.step,
-                "epoch": self.epoch,
-                "batch": self.batch,
-                "batch_size": self.batch_size,
-                "best": self.best,
-                "metrics": self.scores,
-            },
-            best,
-        )
+        state = self.learned.state(self.step, self.run.folder / LAST)
+        state |= {"rng": self.world.collect(self.rng), "batch_size": self.batch_size, "batches": len(self.batches)}
+        self.run.save(state | self.done.state(), best)
 
     def start_from(self, path: Path) -> None:
         """Begin with trained weights, and with what they standardise by; everything else begins anew."""
-        state = checkpoint.load(path)
-        self.arithmetic.load_model_state(self.model, state["model"], str(path))
-        if self.average:
-            self.average.load(state["model"])
+        self.learned.begin_with(checkpoint.load(path), str(path))
+        self.begun = True
         log.info("Beginning with the weights of %s.", path)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint, exactly where it was written."""
         state = checkpoint.load(path)
-        if state["batch"] and state["batch_size"] != self.batch_size:
-            raise ValueError(
-                f"{path} was written inside an epoch, at batch {state['batch']} of {state['batch_size']} samples; "
-                f"it can only go on with trainer.batch_size={state['batch_size']}, got {self.batch_size}."
-            )
-        self.arithmetic.load_model_state(self.model, state.get("trained", state["model"]), str(path))
-        if self.average:
-            self.average.load(state["model"])
-        load_state(self.optimizer, state["optimizer"])  # learning rate and so on are the configuration's
-        self.arithmetic.load_state_dict(state["scaler"])
-        self.step, self.epoch, self.batch = state["step"], state["epoch"], state["batch"]
-        self.best, self.scores = state["best"], state["metrics"]
+        done = Progress.of(state, str(path))
+        done.check_within(state, self.batch_size, len(self.batches), str(path))
+        self.learned.load(state, str(path))
+        self.done, self.begun = done, True
+        self.count_steps()
         if len(state["rng"]) == self.world.size:
             self.rng = state["rng"][self.world.rank]
-        elif self.batch:
+        elif done.batch:
             log.info("%d processes go on with what %d began: dropout differs.", self.world.size, len(state["rng"]))
-        self.run.rewind(self.step)
-        log.info("Going on from %s: epoch %d, step %d.", path, self.epoch, self.step)
+        self.run.go_on(path.parent, done.step, done.scored)
+        log.info("Going on from %s: epoch %d, step %d.", path, done.epoch, done.step)
+        if self.finished:
+            log.info("It is finished. To train on raise trainer.epochs=%d or trainer.max_steps.", self.epochs)
 
     def _epoch(self) -> Iterator[Batch]:
         """The rest of the epoch; where the step is captured, what its batches are made from."""
         if self.captured and isinstance(self.batches, Gathered):
-            picks = self.batches.picks(self.epoch, start=self.batch)
+            picks = self.batches.picks(self.done.epoch, start=self.done.batch)
             if picks is not None:
                 return ({"picks": pick} for pick in picks)
-        return self.batches.epoch(self.epoch, start=self.batch)
+        return self.batches.epoch(self.done.epoch, start=self.done.batch)
 
     def _bar(self) -> tqdm:
         quiet = True if self.world.rank else None  # None: hidden where there is no terminal

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anypose.engine.run import products_folder
+from anypose.engine.finding import products_folder
 from anypose.engine.task import Task
 from anypose.export.metadata import sha256
 from anypose.export.parity import fit

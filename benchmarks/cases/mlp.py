@@ -94,7 +94,7 @@ def _loop(trainer: Trainer, settings: Settings) -> Comparison:
     stream = naive.frame_batches(*_arrays(windows), BATCH)
 
     def ours() -> None:
-        trainer.step = trainer.batch = 0
+        trainer.done.step = trainer.done.batch = 0
         trainer.steps = STEPS
         trainer.train_epoch(bar, [])
 

@@ -25,8 +25,9 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from anypose.engine import checkpoint
+from anypose.engine.finding import LAST, RUNS
 from anypose.engine.place import CONF
-from anypose.engine.run import LAST, RUNS, write_json
+from anypose.engine.run import write_json
 from anypose.export.metadata import sha256
 from pose3d.lifting.published import from_published
 

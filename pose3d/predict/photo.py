@@ -24,8 +24,8 @@ from omegaconf import OmegaConf
 from anypose.camera import to_screen
 from anypose.drawing.poses import INK, Frame, draw_joints, new_figure, save_figure
 from anypose.engine import checkpoint
+from anypose.engine.finding import RELEASED, find_checkpoint
 from anypose.engine.restore import build_task
-from anypose.engine.run import RELEASED, find_checkpoint
 from anypose.skeleton import Skeleton, convert, get_skeleton
 from pose2d.drawing.people import Overlay, draw_overlay
 from pose2d.images.image import decode

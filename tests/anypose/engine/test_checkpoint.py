@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from anypose.engine import checkpoint
+from anypose.engine import checkpoint, durable
 from anypose.engine.checkpoint import load, load_weights, save, to_cpu
 
 STATE = {"model": {"weight": torch.arange(4.0)}, "config": {"seed": 0}, "step": 3, "rng": [{"cpu": torch.zeros(2)}]}
@@ -94,7 +94,7 @@ def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(tmp_path, repository):
         state = load(path)
         assert state["step"] >= int(rest[-1] if rest else step)
         assert (state["model"]["weight"] == state["step"]).all()
-    checkpoint.remove_leftovers(tmp_path)
+    durable.remove_leftovers(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from anypose.engine import run
+from anypose.engine import finding
 from anypose.engine.checkpoint import save
-from anypose.engine.run import Run, commit, find_checkpoint, find_resume, latest, run_folder
+from anypose.engine.finding import find_checkpoint, latest
+from anypose.engine.resuming import find_resume, run_folder
+from anypose.engine.run import Run, commit
 
 STATE = {"model": {}, "config": {}}
 
@@ -74,7 +76,7 @@ def test_nothing_found_names_what_was_looked_for_and_the_command_that_makes_one(
 
 
 def test_released_weights_are_found_in_the_packages_and_their_products_go_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(finding, "PACKAGE", tmp_path / "package")
     with pytest.raises(FileNotFoundError, match=r"there are no released weights of a, only of nothing\."):
         find_checkpoint("a", file="released")
     folder = tmp_path / "package" / "released"
@@ -84,8 +86,8 @@ def test_released_weights_are_found_in_the_packages_and_their_products_go_elsewh
     assert find_checkpoint("a", file="released") == folder / "a.safetensors"
     with pytest.raises(FileNotFoundError, match=r"no released weights of c, only of a, b\. `python train\.py model=c`"):
         find_checkpoint("c", file="released")
-    assert run.products_folder(folder / "a.safetensors", "a") == Path("runs/a/released")
-    assert run.products_folder(Path("runs/a/1/last.pt"), "a") == Path("runs/a/1")
+    assert finding.products_folder(folder / "a.safetensors", "a") == Path("runs/a/released")
+    assert finding.products_folder(Path("runs/a/1/last.pt"), "a") == Path("runs/a/1")
 
 
 def test_a_run_begins_in_a_folder_of_its_own():
@@ -130,7 +132,7 @@ def test_only_rank_0_writes():
         run.record({"step": 1})
         run.save({"model": {}}, best=True)
         run.finish({})
-        run.rewind(0)
+        run.go_on(Path("runs/a/0"), 0, None)
         run.open_board()
     assert not Path("runs").exists()
 

@@ -12,8 +12,8 @@ import torch
 from omegaconf import OmegaConf
 
 from anypose.engine import checkpoint
+from anypose.engine.finding import read_choices
 from anypose.engine.restore import choose_model, overlay
-from anypose.engine.run import read_choices
 from anypose.engine.stored import DEEPEST, LARGEST, own_section, plain_choices, plain_config
 
 MODEL = own_section("model", "baseline3d")

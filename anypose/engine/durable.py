@@ -1,0 +1,110 @@
+"""Files that are whole or not there, and a folder that one process at a time writes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+LOCK = ".lock"
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], Any], what: str = "") -> None:
+    """Write under a temporary name, flush it to the disk, then rename it over `path`.
+
+    Args:
+        path: the file.
+        write: given the open file.
+        what: to be called in messages, "the checkpoint ".
+
+    Raises:
+        OSError: when the disk refuses; `path` then still holds what it held before.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # torch's archive writer reports a full disk as a RuntimeError
+        temporary.unlink(missing_ok=True)
+        kept = (
+            f"{path} still holds {what or 'what was there '}before it" if path.exists() else "there is no earlier one"
+        )
+        raise OSError(f"Could not write {what}{path} ({error}); {kept}.") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """The whole text, or what was there before."""
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the unfinished files of a process that was killed while it wrote."""
+    for file in folder.glob(".*.tmp"):
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path, source: str) -> Iterator[None]:
+    """Hold a folder against other processes; a killed one lets go by itself.
+
+    Args:
+        folder: holds the lock's file meanwhile.
+        source: what the folder is, for the message.
+
+    Raises:
+        ValueError: where another process holds it.
+    """
+    path = folder / LOCK
+    while True:
+        file = path.open("a+")
+        try:
+            _hold(file)
+        except OSError:
+            file.close()
+            holder = path.read_text() if path.is_file() else ""
+            raise ValueError(
+                f"{source}={folder} is being written by another process{f' ({holder})' if holder else ''}. Wait for "
+                "it, or train in another folder: hydra.run.dir=FOLDER."
+            ) from None
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            break
+        file.close()  # the one before took its file away while this one waited at the door
+    file.truncate(0)
+    file.write(f"process {os.getpid()}")
+    file.flush()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True) if sys.platform != "win32" else None
+        file.close()
+        path.unlink(missing_ok=True) if sys.platform == "win32" else None
+
+
+def _hold(file: IO[str]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(1 << 20)  # a byte nobody reads
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _sync_folder(folder: Path) -> None:
+    """The rename itself must survive a power cut. Windows cannot open folders and does not need it."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

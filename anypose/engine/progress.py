@@ -1,0 +1,98 @@
+"""How far a run has come: steps, epochs, scores. What a checkpoint says beside tensors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class Progress:
+    """Counts of what is done, and the scores of it.
+
+    Attributes:
+        step: of the run.
+        epoch: whole ones.
+        batch: within the epoch.
+        best: the best finite value of what is monitored so far; None before there is one.
+        scores: of the last evaluation.
+        scored: the step of the last evaluation; None before there was one.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    scored: int | None = None
+
+    def finished(self, epochs: int, max_steps: int | None) -> bool:
+        """Whether nothing is left to train."""
+        return self.epoch >= epochs or (max_steps is not None and self.step >= max_steps)
+
+    def steps(self, epochs: int, max_steps: int | None, batches: int) -> int:
+        """Steps at the end of the run, if an epoch has so many batches."""
+        end = self.step + max(0, (epochs - self.epoch) * batches - self.batch)
+        return end if max_steps is None else min(end, max(max_steps, self.step))
+
+    def due(self, every: int, finished: bool) -> bool:
+        """Whether these weights want an evaluation that they have not had."""
+        at_the_end = self.batch == 0 and self.epoch > 0 and self.epoch % every == 0
+        return self.scored != self.step and (finished or at_the_end)
+
+    def take(self, scores: dict[str, float], value: float, higher_is_better: bool) -> bool:
+        """Note an evaluation; true where it is the best so far. What is not finite is never the best."""
+        self.scores, self.scored = scores, self.step
+        if not math.isfinite(value):
+            return False
+        known = self.best is not None and math.isfinite(self.best)
+        better = not known or (value > self.best if higher_is_better else value < self.best)
+        if better:
+            self.best = value
+        return better
+
+    def check_within(self, state: dict[str, Any], batch_size: int, batches: int, source: str) -> None:
+        """Inside an epoch a run goes on with the same batches alone: refuse others.
+
+        Args:
+            state: the checkpoint that this progress came from.
+            batch_size, batches: of the run now; of one epoch.
+            source: the checkpoint's file.
+        """
+        if not self.batch:
+            return
+        within = f"{source} was written inside an epoch, at batch {self.batch}"
+        if state["batch_size"] != batch_size:
+            raise ValueError(
+                f"{within} of {state['batch_size']} samples; it can only go on with "
+                f"trainer.batch_size={state['batch_size']}, got {batch_size}."
+            )
+        if state.get("batches", batches) != batches:
+            raise ValueError(
+                f"{within} of {state['batches']}, and an epoch of the training set has {batches} now. Go on with the "
+                "data it was trained on, or begin a new run with its weights: init=FILE."
+            )
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        values = asdict(self)
+        return values | {"metrics": values.pop("scores")}
+
+    @classmethod
+    def of(cls, state: dict[str, Any], source: str) -> Progress:
+        """From a checkpoint.
+
+        Raises:
+            ValueError: where it says nothing of the kind: weights alone, or somebody else's.
+        """
+        wanted = ("step", "epoch", "batch", "best", "metrics", "optimizer", "scaler", "rng")
+        if missing := [name for name in wanted if name not in state]:
+            raise ValueError(
+                f"{source} holds weights but no {', '.join(missing)}: no run can go on from it. Resume from last.pt, "
+                "or begin a new run with these weights: init=FILE."
+            )
+        step, epoch, batch = (state[name] for name in ("step", "epoch", "batch"))
+        if not all(type(count) is int and count >= 0 for count in (step, epoch, batch)):
+            raise ValueError(f"{source}: step, epoch and batch must be counts, found {step}, {epoch} and {batch}.")
+        return cls(step, epoch, batch, state["best"], state["metrics"], state.get("scored"))

@@ -1,0 +1,304 @@
+"""An hour of training survives kills, full disks, failing evaluations, clocks and second processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from anypose.engine import checkpoint
+from anypose.engine.durable import locked, write_text
+from anypose.engine.finding import find_checkpoint, latest
+from anypose.engine.progress import Progress
+from anypose.engine.resuming import check_change, find_resume, run_folder
+from anypose.engine.run import Run, remove_empty, write_json
+from tests.anypose.engine.test_trainer import BreaksAt, records, same, weights
+from tests.anypose.engine.toy import ToyMetrics, ToyTask, make_trainer
+
+
+class Killed(BaseException):
+    """As a kill at this moment."""
+
+
+@pytest.mark.parametrize("at", range(1, 7), ids=lambda at: f"write {at}")
+def test_a_kill_between_any_two_files_loses_no_best_and_no_score(tmp_path, monkeypatch, at):
+    whole = make_trainer(tmp_path / "whole", learning_rate=0.3)
+    whole.fit()
+    trainer = make_trainer(tmp_path / "parts", learning_rate=0.3)
+    writes, save = [], checkpoint.save
+
+    def dying(path, state):
+        if len(writes) == at:
+            raise Killed
+        writes.append(path)
+        save(path, state)
+
+    monkeypatch.setattr(checkpoint, "save", dying)
+    with pytest.raises(Killed):
+        trainer.fit()
+    monkeypatch.setattr(checkpoint, "save", save)
+    resumed = make_trainer(tmp_path / "parts", learning_rate=0.3)
+    resumed.resume(tmp_path / "parts" / "last.pt")
+    resumed.fit()
+    assert same(weights(whole), weights(resumed))
+    assert records(tmp_path / "whole", "validation") == records(tmp_path / "parts", "validation")
+    best = [checkpoint.load(tmp_path / name / "best.pt") for name in ("whole", "parts")]
+    assert best[0]["step"] == best[1]["step"]
+    assert same(best[0]["model"], best[1]["model"])
+
+
+def test_an_evaluation_that_fails_keeps_the_weights_of_its_epoch(tmp_path):
+    class Fails(ToyTask):
+        def predict(self, batch):
+            raise RuntimeError("no memory for the evaluation")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        make_trainer(tmp_path, task=Fails).fit()
+    assert checkpoint.load(tmp_path / "last.pt")["step"] == 10
+    resumed = make_trainer(tmp_path, epochs=1)
+    resumed.resume(tmp_path / "last.pt")
+    assert resumed.fit() == records(tmp_path, "validation")[-1]["error_mm"]  # scored without a step
+    assert [line["step"] for line in records(tmp_path, "validation")] == [10]
+
+
+@pytest.mark.parametrize("step", [10, 30], ids=["an epoch's last step", "the run's last step"])
+def test_a_signal_in_a_last_step_is_scored_when_the_run_goes_on(tmp_path, step):
+    class Interrupted(BreaksAt):
+        def loss(self, batch):
+            self.calls += 1
+            if self.calls == step:
+                os.kill(os.getpid(), 15)
+            return ToyTask.loss(self, batch)
+
+    with pytest.raises(SystemExit):
+        make_trainer(tmp_path / "parts", task=lambda net: Interrupted(net, step)).fit()
+    resumed = make_trainer(tmp_path / "parts")
+    resumed.resume(tmp_path / "parts" / "last.pt")
+    whole = make_trainer(tmp_path / "whole")
+    assert resumed.fit() == whole.fit()
+    assert records(tmp_path / "whole", "validation") == records(tmp_path / "parts", "validation")
+
+
+def test_a_line_cut_by_a_full_disk_does_not_block_the_run(tmp_path, caplog):
+    caplog.set_level("INFO")
+    make_trainer(tmp_path, epochs=1).fit()
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"split": "train", "st\xff')
+    resumed = make_trainer(tmp_path, epochs=2)
+    resumed.resume(tmp_path / "last.pt")
+    resumed.fit()
+    assert "A line of metrics.jsonl is damaged and left out" in caplog.text
+    assert [line["step"] for line in records(tmp_path, "train")] == [5, 10, 15, 20]
+
+
+def test_best_pt_holds_the_weights_alone_and_says_so_when_it_is_resumed(tmp_path):
+    make_trainer(tmp_path, epochs=1).fit()
+    best, last = (checkpoint.load(tmp_path / name) for name in ("best.pt", "last.pt"))
+    assert set(best) == {"format", "model", "config", "choices", "step", "epoch", "metrics"}
+    assert same(best["model"], last["model"])
+    with pytest.raises(
+        ValueError, match=r"best\.pt holds weights but no batch, best, optimizer, .*last\.pt.*init=FILE"
+    ):
+        make_trainer(tmp_path).resume(tmp_path / "best.pt")
+
+
+def test_a_resumed_run_may_lie_in_another_folder_and_takes_its_past_along(tmp_path):
+    make_trainer(tmp_path / "a", epochs=1).fit()
+    resumed = make_trainer(tmp_path / "b", epochs=2, learning_rate=0.0001)
+    resumed.resume(tmp_path / "a" / "last.pt")
+    resumed.fit()
+    assert [line["step"] for line in records(tmp_path / "b", "train")] == [5, 10, 15, 20]
+    assert (tmp_path / "b" / "best.pt").is_file()
+
+
+def test_fewer_batches_inside_an_epoch_are_refused_and_between_epochs_trained(tmp_path):
+    from tests.anypose.engine.toy import ToyData
+
+    make_trainer(tmp_path / "inside", max_steps=4).fit()
+    with pytest.raises(ValueError, match=r"inside an epoch, at batch 4 of 10, and an epoch .* has 3 now"):
+        make_trainer(tmp_path / "inside", data=ToyData(train=24)).resume(tmp_path / "inside" / "last.pt")
+    make_trainer(tmp_path / "between", epochs=2).fit()
+    resumed = make_trainer(tmp_path / "between", epochs=3, data=ToyData(train=24))
+    resumed.resume(tmp_path / "between" / "last.pt")
+    resumed.fit()
+    assert resumed.step == 23, "the third epoch is trained although it ends before step 30"
+
+
+def test_no_epochs_score_what_init_holds(tmp_path):
+    first = make_trainer(tmp_path / "first", epochs=1)
+    score = first.fit()
+    second = make_trainer(tmp_path / "second", epochs=0, seed=3)
+    second.start_from(tmp_path / "first" / "last.pt")
+    assert second.fit() == pytest.approx(score)
+    assert second.step == 0
+
+
+def test_a_first_score_that_is_no_number_is_not_the_best_for_ever(tmp_path):
+    done = Progress(step=1)
+    assert not done.take({}, float("nan"), False)
+    assert done.best is None
+    assert done.take({}, 5.0, False)
+    assert not done.take({}, float("nan"), False)
+    assert not done.take({}, float("-inf"), False)
+    assert done.best == 5.0
+    assert Progress(best=float("nan")).take({}, 7.0, True)  # from a run of before
+
+    class Nothing(ToyMetrics):
+        def compute(self):
+            return super().compute() | {"error_mm": float("nan")}
+
+    class Scoreless(ToyTask):
+        def metrics(self):
+            return Nothing()
+
+    with pytest.raises(ValueError, match=r"error_mm after the last step, 10, is nan: predictions are not finite"):
+        make_trainer(tmp_path, task=Scoreless, epochs=1).fit()
+    assert (tmp_path / "last.pt").is_file()
+    assert not (tmp_path / "best.pt").exists()
+    assert json.loads((tmp_path / "summary.json").read_text())["error_mm"] is None
+
+
+@pytest.mark.parametrize("log_every", [1, 7, 50])
+def test_a_run_whose_every_step_overflows_stops_however_often_it_logs(tmp_path, log_every):
+    class Overflows(ToyTask):
+        def loss(self, batch):
+            loss, terms = super().loss(batch)
+            return loss + (self.model.last.weight.flatten()[0] * 0).sqrt(), terms
+
+    trainer = make_trainer(tmp_path, task=Overflows, level="o2", loss_scale="dynamic", epochs=9, log_every=log_every)
+    with pytest.raises(ValueError, match=r"Each of the last \d+ steps overflowed fp16"):
+        trainer.fit()
+    assert trainer.step <= 60
+
+
+def test_two_processes_do_not_write_one_folder(tmp_path):
+    with Run(tmp_path, {}, {"model": "a"}, [], writes=True):
+        script = "\n".join(
+            [
+                "from pathlib import Path",
+                "from anypose.engine.run import Run",
+                f"Run(Path({str(tmp_path)!r}), {{}}, {{}}, [], True).__enter__()",
+            ]
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path.cwd())
+        assert f"is being written by another process (process {os.getpid()})" in done.stderr
+    with locked(tmp_path, "x"):
+        pass
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_what_a_full_disk_stops_is_not_half_written(tmp_path, monkeypatch):
+    write_json(tmp_path / "summary.json", {"a": 1.0, "b": [float("nan")]})
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"a": 1.0, "b": [None]}
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        OSError, match=r"summary.json \(.*No space left on device\); .*summary.json still holds what was"
+    ):
+        write_text(tmp_path / "summary.json", "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+    assert json.loads((tmp_path / "summary.json").read_text())["a"] == 1.0
+
+
+def test_a_start_that_fails_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="no data"), Run(Path("runs/a/1"), {}, {"model": "a"}, [], True):
+        raise ValueError("no data")
+    assert list(tmp_path.iterdir()) == []
+    Path("runs/a/kept").mkdir(parents=True)
+    Path("runs/b/1").mkdir(parents=True)
+    remove_empty(Path("runs/b/1"))
+    assert Path("runs/a/kept").is_dir()
+    assert not Path("runs/b").exists()
+    remove_empty(Path("."))
+    assert tmp_path.is_dir()
+
+
+def started(folder: str, config: dict, model: str = "a", **choices: str) -> Path:
+    with Run(Path(folder), config, {"model": model, **choices}, [], True) as run:
+        run.save({"model": {"w": torch.zeros(1)}}, best=False)
+    return Path(folder)
+
+
+def test_resume_auto_takes_the_latest_run_of_this_configuration(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    config = {"seed": 0, "trainer": {"epochs": 3, "batch_size": 8}, "model": {"width": 4}, "resume": None}
+    zero = started("runs/sweep/now/0", config)
+    one = started("runs/sweep/now/1", config | {"seed": 1})
+    assert find_resume("auto", "a", config, {}) == zero / "last.pt"
+    assert find_resume("auto", "a", config | {"seed": 1, "resume": "auto"}, {}) == one / "last.pt"
+    assert find_resume("auto", "a", config | {"seed": 2}, {}) is None
+    assert "resume=auto passes by runs/sweep/now/0: it differs in seed." in caplog.text
+    assert run_folder("a", "noon", "auto", config | {"seed": 2}, {}) == "runs/a/noon"
+    more = config | {"trainer": {"epochs": 9, "batch_size": 8}}
+    assert find_resume("auto", "a", more, {}) == zero / "last.pt"
+    assert find_resume("auto", "a", config | {"trainer": {"epochs": 3, "batch_size": 4}}, {}) is None
+    assert find_resume("auto", "a", config, {"debug": "smoke"}) is None
+    (zero / "config.yaml").write_text("{")
+    assert find_resume("auto", "a", config, {}) is None
+
+
+def test_a_clock_that_goes_back_does_not_change_which_run_is_the_latest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, second = started("runs/a/2030", {}), started("runs/a/2020", {})
+    os.utime(second / "last.pt", (0, 0))
+    assert latest("a") == second
+    started("runs/a/2030", {})  # it goes on
+    assert latest("a") == first
+
+
+def test_a_whole_run_is_preferred_to_a_smoke_run_and_what_is_taken_is_said(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    smoke = started("runs/a/1", {}, debug="smoke")
+    assert find_checkpoint("a") == smoke / "last.pt"
+    assert "model=a takes runs/a/1 (a run with debug=smoke; there is no other of 1)" in caplog.text
+    whole = started("runs/a/2", {})
+    started("runs/a/3", {}, debug="smoke")
+    assert find_checkpoint("a") == whole / "last.pt"
+    assert "model=a takes runs/a/2 (the latest of 3)" in caplog.text
+
+
+def test_what_changed_is_listed_and_what_cannot_change_is_refused_before_anything_is_written(tmp_path, caplog):
+    caplog.set_level("INFO")
+    config = {"seed": 0, "model": {"width": 4}, "optimizer": {"lr": 0.1}, "trainer": {"epochs": 3}}
+    folder = started(str(tmp_path / "a"), config)
+    check_change(folder / "last.pt", config | {"optimizer": {"lr": 0.01}, "new": 3})
+    assert "resume: optimizer.lr was 0.1 and is 0.01 from here on." in caplog.text
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    changed = Run(folder, config | {"seed": 1, "model": {"width": 8}}, {}, [], True, folder / "last.pt")
+    with pytest.raises(ValueError, match=r"other settings: seed 0 -> 1; model.width 4 -> 8\. .*init="), changed:
+        pass
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("grad_clip_norm", -1, "trainer.grad_clip_norm must be a positive number, or null"),
+        ("grad_clip_norm", 0, "trainer.grad_clip_norm must be a positive number, or null"),
+        ("grad_clip_norm", float("nan"), "trainer.grad_clip_norm must be a positive number, or null"),
+        ("workers", -1, "trainer.workers must be a whole number of at least 0, got -1"),
+        ("workers", 10**6, "trainer.workers=1000000 processes are more than"),
+        ("evaluation_batch_size", 0, "trainer.evaluation_batch_size must be a whole number of at least 1, got 0"),
+        ("learning_rate", 0.0, "optimizer.lr must be a positive number, got 0.0"),
+        ("capture", "abc", "trainer.capture must be auto or never, got 'abc'"),
+    ],
+)
+def test_settings_that_train_nothing_or_uphill_are_refused(tmp_path, setting, value, message):
+    with pytest.raises(ValueError, match=message):
+        make_trainer(tmp_path, **{setting: value})
+
+
+def test_a_rate_that_nothing_learns_at_is_warned_of(tmp_path, caplog):
+    make_trainer(tmp_path, learning_rate=1e6)
+    assert "optimizer.lr=1e+06 is far above what learns" in caplog.text
