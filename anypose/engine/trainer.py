@@ -149,8 +149,7 @@ class Trainer:
         """Train to the end and return `task.monitor` after the last step."""
         if not self.epochs and not self.begun:
             raise ValueError(
-                "trainer.epochs must be a whole number of at least 1, got 0: that scores what init=FILE holds, and no "
-                "init was named."
+                "trainer.epochs must be a whole number of at least 1, got 0. With init=FILE 0 scores what that holds."
             )
         with interruptions() as interrupted, self._bar() as bar:
             self.score_if_due()  # what was resumed may have been stopped before its score
