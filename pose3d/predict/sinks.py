@@ -19,14 +19,27 @@ from typing import Any
 import numpy as np
 
 from anypose.formats.bvh_writer import BvhSink
+from anypose.formats.c3d import C3dSink
+from anypose.formats.coco_results import CocoSink
+from anypose.formats.glb import GlbSink
 from anypose.formats.motion_csv import CsvSink
 from anypose.formats.motion_json import JsonSink
 from anypose.formats.motion_npz import NpzSink
 from anypose.formats.sink import Sink
+from anypose.formats.trc import TrcSink
 from anypose.motion import Motion
 from pose3d.predict.rotations import Rig
 
-SINKS: dict[str, type[Sink]] = {"npz": NpzSink, "csv": CsvSink, "json": JsonSink, "bvh": BvhSink}
+SINKS: dict[str, type[Sink]] = {
+    "npz": NpzSink,
+    "csv": CsvSink,
+    "json": JsonSink,
+    "bvh": BvhSink,
+    "trc": TrcSink,
+    "c3d": C3dSink,
+    "glb": GlbSink,
+    "coco": CocoSink,
+}
 
 
 def open_sinks(folder: str | Path, names: Sequence[str], stem: str, overwrite: bool = False) -> Sinks:

@@ -1,0 +1,142 @@
+"""TRC: markers over time as OpenSim, Sports2D and Pose2Sim write and read them, one person a file.
+
+Tables divided by tabs: five lines of header, then frame, time [s] and x, y, z of every marker [m], y up; an empty cell
+where a marker is not seen. Times are kept as they are, frames in which the person is away are left out.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anypose.formats.bvh_writer import to_y_up
+from anypose.formats.even import frame_step
+from anypose.formats.files import read_bytes
+from anypose.formats.marker_names import marker_of
+from anypose.formats.person_files import PersonFiles
+from anypose.formats.sink import GrowingFile, Sink, format_rows
+from anypose.motion import Motion
+
+MAX_BYTES = 1 << 30
+MAX_MARKERS = 1_000
+COUNT = "%8d"
+METRES = {"m": 1.0, "mm": 1e-3, "cm": 1e-2}
+
+
+class TrcSink(Sink):
+    """`NAME.trc` with the joints in the world."""
+
+    suffix = ".trc"
+    needs = ("world",)
+
+    def __init__(self, path: str | Path, overwrite: bool = False) -> None:
+        super().__init__(path, overwrite)
+        self._people = PersonFiles(self.path, overwrite, lambda path, motion, p: TrcFile(path, motion, self._rate))
+
+    def _begin(self, motion: Motion) -> None:
+        self._rate = 1 / frame_step(motion.times)
+
+    def _add(self, motion: Motion, pictures: Sequence[np.ndarray] | None) -> None:
+        self._people.add(motion, self.frames)
+        self.files = self._people.files
+
+    def close(self) -> None:
+        """Finish everybody's file."""
+        self._people.close()
+
+
+class TrcFile:
+    """The file of one person; its frame count is put right in place whenever frames are added."""
+
+    def __init__(self, path: Path, motion: Motion, rate: float) -> None:
+        assert motion.skeleton is not None
+        names = [marker_of(joint) for joint in motion.skeleton.joints]
+        head = f"PathFileType\t4\t(X/Y/Z)\t{path.name}\n"
+        head += "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames\n"
+        head += f"{rate:.6f}\t{rate:.6f}\t"
+        self._places = [len(head)]
+        head += f"{COUNT % 0}\t{len(names)}\tm\t{rate:.6f}\t1\t"
+        self._places.append(len(head))
+        head += f"{COUNT % 0}\n"
+        head += "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t\n"
+        head += "\t" + "".join([f"\tX{i}\tY{i}\tZ{i}" for i in range(1, len(names) + 1)]) + "\n"
+        self._pattern = "%d\t%.6f" + "\t%.5f" * (3 * len(names)) + "\n"
+        self._file = GrowingFile(path, head.encode())
+        self._frames = 0
+
+    def add(self, motion: Motion, p: int, first_frame: int) -> None:
+        """Append the frames in which the person is there."""
+        assert motion.world is not None
+        places = to_y_up(motion.world[:, p]).reshape(len(motion), -1)
+        there = np.isfinite(places).any(-1)
+        numbers = np.arange(first_frame + 1, first_frame + len(motion) + 1)
+        rows = np.column_stack([numbers, motion.times, places])[there]
+        self._file.append(format_rows(self._pattern, rows).replace("nan", "").encode())
+        self._frames += len(rows)
+        for place in self._places:
+            self._file.patch(place, (COUNT % self._frames).encode())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+@dataclass(frozen=True, eq=False)
+class Trc:
+    """Markers of one file.
+
+    Attributes:
+        markers: their M names.
+        times: (T,) [s].
+        points: (T, M, 3) in `units`, NaN where a marker is not seen; y up in metric files.
+        units: as the header says: "m", "mm", "px".
+    """
+
+    markers: tuple[str, ...]
+    times: np.ndarray
+    points: np.ndarray
+    units: str
+
+
+def read_trc(path: str | Path) -> Trc:
+    """Read and check one file.
+
+    Raises:
+        ValueError: with file and line, for anything that is not a whole TRC file.
+    """
+    path = Path(path)
+    try:
+        text = read_bytes(path, "a TRC file", MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a TRC file: byte {error.start} is not text.") from None
+    lines = text.splitlines()
+    if len(lines) < 6 or not lines[0].startswith("PathFileType"):
+        raise ValueError(f"{path} is not a TRC file: it must start with PathFileType and five lines of header.")
+    header = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=False))
+    markers = tuple(name for name in lines[3].rstrip().split("\t")[2:] if name.strip())
+    if not 0 < len(markers) <= MAX_MARKERS or len(set(markers)) != len(markers):
+        raise ValueError(f"{path}, line 4: 1 to {MAX_MARKERS} different markers must be named, found {len(markers)}.")
+    columns = 2 + 3 * len(markers)
+    body = []
+    for number, line in enumerate(lines[5:], start=6):
+        if not line.strip():
+            continue
+        cells = line.split("\t")[:columns]
+        if len(cells) < 2:
+            raise ValueError(f"{path}, line {number}: {columns} cells are expected, found {len(cells)}.")
+        cells += [""] * (columns - len(cells))
+        body.append("\t".join([cell.strip() or "nan" for cell in cells]))
+    if not body:
+        raise ValueError(f"{path} has no frames.")
+    try:
+        rows = np.loadtxt(io.StringIO("\n".join(body)), delimiter="\t", ndmin=2, comments=None)
+    except ValueError as error:
+        raise ValueError(f"{path}, frames from line 6: {error}") from None
+    times, points = rows[:, 1], rows[:, 2:].reshape(len(rows), -1, 3)
+    if not np.isfinite(times).all() or np.isinf(points).any() or (np.diff(times) <= 0).any():
+        raise ValueError(f"{path}: times must be finite and increase, coordinates may not be infinite.")
+    return Trc(markers, times, points, header.get("Units", "m").strip().lower())

@@ -1,0 +1,76 @@
+"""TRC as our reader and trc-data-reader see it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from anypose.formats.marker_names import joint_of, marker_of
+from anypose.formats.trc import TrcSink, read_trc
+from anypose.skeletons import TREES
+from tests.anypose.formats.dancers import dancers, part
+
+
+def y_up(points):
+    return np.stack([points[..., 0], points[..., 2], -points[..., 1]], -1)
+
+
+def test_markers_have_the_names_of_sports2d_and_come_back() -> None:
+    names = {"left_foot": "LAnkle", "right_small_toe": "RSmallToe", "hip": "Hip", "right_hip": "RHip", "thorax": "Neck"}
+    assert {joint: marker_of(joint) for joint in names} == names
+    for tree in TREES.values():
+        joints = [word.partition("<")[0] for word in tree.split()]
+        assert [joint_of(marker_of(joint)) for joint in joints] == joints
+
+
+def test_every_chunk_is_there_with_its_own_times(tmp_path) -> None:
+    times = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.05, 20))
+    motion = dancers(frames=20, times=times)
+    motion.world[7] = np.nan
+    motion.world[3, 0, 4] = np.nan
+    with TrcSink(tmp_path / "dance.trc") as sink:
+        for start in range(0, 20, 6):
+            sink.write(part(motion, slice(start, start + 6)))
+            assert len(read_trc(sink.path).times) == min(start + 6, 20) - (start > 5)
+    trc = read_trc(sink.path)
+    there = np.delete(np.arange(20), 7)
+    assert trc.markers[:4] == ("Hip", "RHip", "RKnee", "RAnkle")
+    assert trc.units == "m"
+    np.testing.assert_allclose(trc.times, times[there], atol=1e-6)
+    np.testing.assert_allclose(trc.points, y_up(motion.world[there, 0]), atol=1e-5)
+
+
+def test_an_independent_reader_sees_the_same(tmp_path) -> None:
+    trc = pytest.importorskip("trc", reason="NO TRC-DATA-READER: pip install trc-data-reader to compare")
+    motion = dancers(frames=10)
+    with TrcSink(tmp_path / "dance.trc") as sink:
+        sink.write(motion)
+    data = trc.TRCData()
+    data.load(str(sink.path))
+    assert (data["NumFrames"], data["NumMarkers"], data["Units"]) == (10, 17, "m")
+    assert float(data["DataRate"]) == pytest.approx(25)
+    np.testing.assert_allclose(np.array(data["RKnee"], float), y_up(motion.world[:, 0, 2]), atol=1e-5)
+    np.testing.assert_allclose(np.array(data["Time"], float), motion.times, atol=1e-6)
+
+
+HEADER = (
+    "PathFileType\t4\t(X/Y/Z)\ta.trc\nDataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\n30\t30\t2\t2\tm\n"
+    "Frame#\tTime\tHip\t\t\tLKnee\t\t\n\t\tX1\tY1\tZ1\tX2\tY2\tZ2\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Name,x\n1,2\n", r"a\.trc is not a TRC file: it must start with PathFileType"),
+        (HEADER + "\n", r"a\.trc has no frames"),
+        (HEADER + "1\t0.0\t1\t2\tx\t4\t5\t6\n", r"a\.trc, frames from line 6: .*'x'"),
+        (HEADER + "1\n", r"a\.trc, line 6: 8 cells are expected, found 1"),
+        (HEADER + "1\t0.1\t1\t2\t3\t4\t5\t6\n2\t0.1\t1\t2\t3\t4\t5\t6\n", r"times must be finite and increase"),
+        (HEADER.replace("LKnee", "Hip") + "1\t0\n", r"line 4: 1 to 1000 different markers must be named, found 2"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_place(tmp_path, text, message) -> None:
+    (tmp_path / "a.trc").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_trc(tmp_path / "a.trc")
