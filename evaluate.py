@@ -11,7 +11,7 @@ from anypose.engine.distributed import World
 from anypose.engine.evaluation import evaluate
 from anypose.engine.finding import products_folder
 from anypose.engine.restore import build_task, choose_model, restore
-from anypose.engine.results import describe_weights, report, write_predictions
+from anypose.engine.results import describe_weights, finite, report, write_predictions
 from anypose.engine.task import Loading
 
 
@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> float:
                 from pose3d.drawing.pictures import draw_evaluation
 
                 draw_evaluation(metrics, folder, cfg.frames)
-        return scores[task.monitor]
+        return finite(scores[task.monitor], task.monitor, metrics)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anypose.engine.durable import write_text
 from anypose.engine.finding import BEST
 from anypose.engine.run import command, commit, environment, write_json
 from anypose.engine.task import Metrics
@@ -61,9 +64,24 @@ def report(metrics: Metrics, folder: Path, device: str, checkpoint: Path, weight
         },
     )
     write_csv(folder / "results.csv", rows)
-    (folder / "results.md").write_text(row + "\n")
+    write_text(folder / "results.md", row + "\n")
     written = f"written to {folder / 'results.json'}, .csv and .md"
     return "\n".join([format_protocol(protocol), "", format_table(rows), written])
+
+
+def finite(score: float, name: str, metrics: Metrics) -> float:
+    """The score, if it is a number.
+
+    Raises:
+        ValueError: with what the protocol says of it.
+    """
+    if math.isfinite(score):
+        return score
+    why = metrics.protocol().get("non_finite") or "predictions are not finite"
+    raise ValueError(
+        f"{name} is {score}, and no score: {why}. results.json says so, too. The weights, or the keypoints that they "
+        "were given, are not finite."
+    )
 
 
 def describe_weights(state: dict[str, Any], path: Path) -> str:
@@ -80,10 +98,11 @@ def describe_weights(state: dict[str, Any], path: Path) -> str:
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """The rows with their keys as the header."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, file.getvalue())
 
 
 def write_predictions(path: Path, metrics: Metrics) -> None:

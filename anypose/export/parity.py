@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from anypose.engine.task import Loading, Task
 from anypose.export.session import Arrays, Session
 from anypose.export.streaming import SessionFrames, Stream
+
+TOLERANCE = {"float32": 1e-4, "float16": 3e-2, "int8": 0.3}  # largest difference, as a share of the largest output
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,20 @@ class Parity:
     def relative(self) -> float:
         """The largest difference as a share of the largest value; NaN where an output is not finite."""
         return self.largest / max(self.scale, 1e-12)
+
+    def check(self, file: str, dtype: str) -> None:
+        """Refuse what differs too much, or is no number: NaN is larger than nothing and would slip through a maximum.
+
+        Raises:
+            ValueError: naming the output and the difference.
+        """
+        if not math.isfinite(self.scale):
+            raise ValueError(f"{file}: torch's own {self.output} is not finite ({self}). Nothing was kept.")
+        if not self.relative <= TOLERANCE[dtype]:
+            raise ValueError(
+                f"{file} in {dtype} differs from torch by {self.relative:.2g} of the largest output "
+                f"({self}); at most {TOLERANCE[dtype]} is accepted. Nothing was kept."
+            )
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""

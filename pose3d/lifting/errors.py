@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ class FrameErrors:
     """Collects predictions by frame and averages their scores; a subclass says what the scores of a frame are.
 
     The average is over the frames of each action, then over the actions, unweighted: the number papers print. Beside
-    it stands the plain average over all frames.
+    it stands the plain average over all frames. A frame whose prediction is not finite is never averaged away: every
+    average that it belongs to is NaN, and the protocol counts such frames.
 
     Args:
         packed: the evaluated frames with their truth.
@@ -52,6 +54,7 @@ class FrameErrors:
         self.conditions = protocol
         self.parts: list[Frames] = []
         self.scored: tuple[Tensor, Frames] | None = None
+        self.non_finite = torch.zeros(0, dtype=torch.long)  # rows whose prediction is not finite, once scored
 
     def frame_scores(self, predicted: Frames, truth: Tensor) -> Frames:
         """Scores of single frames.
@@ -120,6 +123,12 @@ class FrameErrors:
             state = self.frames()
             index = state.pop("index")
             truth = self.packed.joints[index.to(self.packed.device)].cpu()
+            if broken := int((~_finite(truth)).sum()):
+                raise ValueError(
+                    f"The true joints of {broken} of {len(index)} frames are not finite: nothing to score."
+                )
+            finite = torch.stack([_finite(value) for value in state.values()]).all(0)
+            self.non_finite = index[~finite]
             pieces = []
             for start in range(0, len(index), FRAMES_AT_ONCE):
                 rows = slice(start, start + FRAMES_AT_ONCE)
@@ -131,6 +140,8 @@ class FrameErrors:
                 # A sequence's mean stands for each of its frames: weighted by T, as VideoPose3D does, not by T - 1.
                 mean = _means(values[follows].double(), sequence[1:][follows], len(self.packed.names))
                 scores[name] = mean[sequence]
+            for values in scores.values():
+                values[~finite] = torch.inf  # NaN says that a frame has no such score, and would be left out
             self.scored = index, scores
         return self.scored
 
@@ -139,7 +150,7 @@ class FrameErrors:
         index, scores = self.scores()
         action = self.group(index, 1, self.actions)
         table = self._action_rows(action, scores, "")
-        table["Frame-wise"] = {name: float(values.nanmean()) for name, values in scores.items()}
+        table["Frame-wise"] = {name: _number(values.nanmean()) for name, values in scores.items()}
         table["Frame-wise"]["frames"] = len(index)
         if self.by_subject:
             subject = self.group(index, 0, self.subjects)
@@ -153,10 +164,10 @@ class FrameErrors:
         present = counts.nonzero().flatten().tolist()
         means = {name: _means(values, action, len(self.actions)) for name, values in scores.items()}
         rows = {
-            prefix + self.actions[i]: {**{name: float(m[i]) for name, m in means.items()}, "frames": int(counts[i])}
+            prefix + self.actions[i]: {**{name: _number(m[i]) for name, m in means.items()}, "frames": int(counts[i])}
             for i in present
         }
-        average = {name: float(m[present].nanmean()) for name, m in means.items()}
+        average = {name: _number(m[present].nanmean()) for name, m in means.items()}
         return {**rows, f"{prefix}Average": {**average, "frames": int(counts.sum())}}
 
     # What anypose.engine.task.Metrics asks for
@@ -180,7 +191,17 @@ class FrameErrors:
             "joints": f"{skeleton.num_joints} ({skeleton.name}), relative to the hip, {self.packed.joint_frame} frame",
             "dropped": f"the last frames % {SEED_BATCH} of each action" if self.drop_last else "nothing",
             "average": f"over the frames of an action, then over {num_actions} actions, unweighted",
+            "non_finite": self._non_finite(len(index)),
         }
+
+    def _non_finite(self, frames: int) -> str:
+        """In words, "" where every prediction is finite."""
+        if not len(self.non_finite):
+            return ""
+        row = int(self.non_finite[0])
+        sequence = int(self.packed.sequence[row])
+        where = f"{'/'.join(self.packed.names[sequence])}, frame {row - int(self.packed.start[sequence])}"
+        return f"the predictions of {len(self.non_finite)} of {frames} frames, first {where}: no average holds them"
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every prediction with its truth and its keys: subject, action, take, camera and frame of the take."""
@@ -219,6 +240,17 @@ def pose_scores(joints: Tensor, truth: Tensor) -> Frames:
 def velocity_scores(joints: Tensor, truth: Tensor) -> Frames:
     """(n, J, 3) predicted and true joints [m] to the scores of neighbours in time, (n - 1,) each."""
     return {"mpjve_mm": mpjpe(joints.diff(dim=0), truth.diff(dim=0)) * 1000}
+
+
+def _finite(values: Tensor) -> Tensor:
+    """(n,) whether all of (n, ...) is finite."""
+    return values.isfinite().flatten(1).all(1) if values.ndim > 1 else values.isfinite()
+
+
+def _number(average: Tensor) -> float:
+    """The average, NaN where a frame that is not finite belongs to it."""
+    value = float(average)
+    return value if math.isfinite(value) else math.nan
 
 
 def _members(group: Tensor, count: int) -> list[Tensor]:

@@ -8,8 +8,9 @@ from safetensors.torch import load_file
 
 from anypose.export.network import Network, Options
 from anypose.export.om import Atc
+from anypose.export.parity import TOLERANCE, difference
 from anypose.export.session import OnnxSession
-from anypose.export.write import TOLERANCE, export_network, export_onnx
+from anypose.export.write import export_network, export_onnx
 from tests.anypose.export.small_tasks import baseline3d, lifting_task, videopose3d
 
 ATC = Atc("Ascend310P3", None, False, [])
@@ -217,3 +218,27 @@ def test_an_output_axis_is_free_where_its_letter_depends_on_a_free_one():
 def test_another_format_or_suffix_is_refused(tmp_path, kind, name, message):
     with pytest.raises(ValueError, match=message):
         export_network(lifting_task(videopose3d()), tmp_path / name, kind, options(), ATC, {}, None)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_a_network_that_is_not_finite_is_not_exported(tmp_path, broken, dtype):
+    task = lifting_task(baseline3d())
+    with torch.no_grad():
+        next(task.model.parameters()).fill_(broken)
+    with pytest.raises(ValueError, match=r"not finite.* Nothing was kept"):
+        export_onnx(task, tmp_path / "net.onnx", options(dtype=dtype, sizes={"B": 2}), {}, None)
+    if dtype != "int8":
+        with pytest.raises(ValueError, match=r"weights are not finite. Nothing was kept"):
+            export_network(task, tmp_path / "net.safetensors", "safetensors", options(dtype=dtype), ATC, {}, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("wanted", "found"), [(1.0, float("nan")), (float("nan"), 1.0), (1.0, float("inf"))])
+def test_one_value_that_is_not_finite_fails_the_comparison(wanted, found):
+    reference, array = np.ones((2, 3)), np.ones((2, 3))
+    reference[1, 1], array[1, 1] = wanted, found
+    with pytest.raises(ValueError, match=r"x.onnx( in float32 differs|: torch's own y is not finite)"):
+        difference("y", reference, array, "random", "m").check("x.onnx", "float32")
+    fine = difference("y", np.ones(3), np.ones(3), "random", "m")
+    fine.check("x.onnx", "float32")

@@ -198,3 +198,31 @@ def test_the_protocol_says_what_was_scored():
     assert protocol["frames"] == 241
     assert "17 (h36m_17)" in protocol["joints"]
     assert "2 actions" in protocol["average"]
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), float("-inf")])
+def test_a_prediction_that_is_not_finite_is_counted_and_never_averaged_away(broken):
+    frames = frames_of(*SPECS)
+    predicted = predict(frames)
+    predicted[150, 3, 1] = broken  # S9 Sitting
+    scored = errors(frames, predicted, by_subject=True)
+    table = scored.table()
+    whole = errors(frames, predict(frames), by_subject=True).table()
+    for row in ("Sitting", "Average", "Frame-wise", "S9 Sitting", "S9 Average"):
+        assert all(math.isnan(value) for name, value in table[row].items() if name != "frames"), row
+    for row in ("Walking", "S11 Average", "S9 Walking", "S11 Sitting"):
+        assert {k: v for k, v in table[row].items() if not math.isnan(v)} == pytest.approx(
+            {k: v for k, v in whole[row].items() if not math.isnan(v)}
+        )
+    assert all(math.isnan(value) for value in scored.compute().values())
+    said = scored.protocol()["non_finite"]
+    assert said.startswith("the predictions of 1 of 241 frames, first S9/Sitting/Sitting 2/")
+    assert ", frame 20:" in said
+    assert errors(frames).protocol()["non_finite"] == ""
+
+
+def test_truth_that_is_not_finite_is_refused():
+    frames = frames_of(*SPECS)
+    frames.joints[7, 2, 0] = float("nan")
+    with pytest.raises(ValueError, match="The true joints of 1 of 241 frames are not finite"):
+        errors(frames, predict(frames_of(*SPECS))).compute()
