@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,12 +56,14 @@ def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:
     return task
 
 
-def complete(config: DictConfig, choices: dict[str, str], path: Path) -> None:
+def complete(
+    config: DictConfig, choices: dict[str, str], path: Path, sections: Sequence[str] = ("model", "task")
+) -> None:
     """Add the settings of model and task that came after a checkpoint, as the files of its choices have them.
 
     There a new setting has the value that leaves everything as it was without it.
     """
-    for section in ("model", "task"):
+    for section in sections:
         known = own_section(section, choices.get(section))
         if known.get("_target_") != config[section].get("_target_"):
             continue

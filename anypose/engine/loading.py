@@ -1,0 +1,72 @@
+"""Trained networks and tasks in Python, without a command line: what `load_lifter` and its sisters stand on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from anypose.engine import checkpoint
+from anypose.engine.finding import BEST, LAST, RELEASED
+from anypose.engine.place import PACKAGE, typed
+from anypose.engine.restore import build_task, complete
+from anypose.engine.task import Task
+
+FIRST = "baseline3d"  # whose weights "released" means, where none have that name
+
+
+def find(source: str | Path) -> Path:
+    """The checkpoint file that a path, a run's folder or the name of released weights means.
+
+    Raises:
+        FileNotFoundError: saying what was looked for and which names there are.
+    """
+    released = {file.stem: file for file in sorted((PACKAGE / RELEASED).glob("*.safetensors"))}
+    if str(source) in released:
+        return released[str(source)]
+    if str(source) == RELEASED and FIRST in released:
+        return released[FIRST]
+    path = Path(source).expanduser()
+    if path.is_dir():
+        found = [path / name for name in (LAST, BEST) if (path / name).is_file()]
+        if not found:
+            there = ", ".join(sorted(file.name for file in path.iterdir())) or "nothing"
+            raise FileNotFoundError(f"{path} holds neither {LAST} nor {BEST} (found: {there}). Name a run's folder.")
+        return found[0]
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{source} does not exist. Name a checkpoint, a run's folder, which `{typed('train')}` makes under runs/, "
+            f"or released weights: {', '.join(dict.fromkeys([RELEASED, *released]))}."
+        )
+    return path
+
+
+def load_network(source: str | Path) -> nn.Module:
+    """The trained network of a checkpoint, on the CPU, ready to predict.
+
+    Args:
+        source: a checkpoint's path, a run's folder, or the name of released weights.
+    """
+    path = find(source)
+    state = checkpoint.load(path)
+    config = cast("DictConfig", OmegaConf.create(state["config"]))
+    complete(config, state.get("choices", {}), path, ("model",))
+    model = instantiate(config.model)
+    checkpoint.load_weights(model, state["model"], str(path))
+    return model.eval()
+
+
+def load_task(source: str | Path) -> Any:
+    """The whole trained task of a checkpoint, network, loss and metrics, on the CPU: see `anypose.engine.task.Task`.
+
+    Args:
+        source: a checkpoint's path or a run's folder. Released weights bring a network and no task.
+    """
+    path = find(source)
+    state = checkpoint.load(path)
+    task: Task = build_task(cast("DictConfig", OmegaConf.create(state["config"])), state, path)
+    task.model.eval()
+    return task

@@ -1,0 +1,192 @@
+"""A lifter for arrays: keypoints as a detector gives them in, joints out, everything judged by name."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anypose.skeleton import Skeleton, convert, get_skeleton
+from pose3d.lifter import Lifter
+from pose3d.lifting.missing_keypoints import FEWEST, complete, missing
+from pose3d.lifting.mixture import most_likely
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+
+PICTURE, TALL = 1000, 500  # of the pictures that lifters of pixels are trained on, and of the people in them [px]
+TRAINED_FOCAL = 1150.0  # of their cameras [px]
+ASSUMED_FOCAL = 0.85  # of a camera that nobody knows, in longer sides of its picture: a phone's main one when filming
+FRAMES = 4096  # output frames at once
+
+
+class ArrayLifter:
+    """A trained lifter that takes the keypoints of any skeleton, any picture, any number of frames and people.
+
+    Attributes:
+        model: the network.
+        input_skeleton: what the network reads; keypoints of another skeleton are converted by name.
+        output_skeleton: what the J joints are; `output_skeleton.joints` are their names.
+        receptive_field: R, the frames that a pose is seen in.
+    """
+
+    def __init__(self, model: Lifter, source: str, device: str = "cpu") -> None:
+        if not isinstance(model, Lifter):
+            raise ValueError(
+                f"{source} holds a {type(model).__name__}, which is no lifter: it does not take keypoints to joints. "
+                "load_task opens any checkpoint."
+            )
+        self.model, self.source, self.device = model.to(device).eval(), source, torch.device(device)
+        self.input_skeleton, self.output_skeleton = model.input_skeleton, model.output_skeleton
+        self.receptive_field = model.receptive_field
+
+    def __call__(
+        self, keypoints: Array, *, skeleton: str | Skeleton, image_size: tuple[int, int], focal: float | None = None
+    ) -> Array:
+        """Joints in the camera's axes (x right, y down, z away), relative to the hip [m].
+
+        A keypoint that is NaN, (0, 0) or has a score of 0 is missing: it is filled in for the network, and the joint of
+        that name is NaN. With fewer than five keypoints the whole pose is.
+
+        Args:
+            keypoints: (K, 2), (T, K, 2) or (..., T, K, 2) in pixels, frames of one sequence along T; or 3, with scores.
+            skeleton: what the K keypoints are, e.g. "coco_17".
+            image_size: width and height of the picture [px].
+            focal: the camera's focal length [px], which tells how people far from the middle are turned; None assumes
+                that people are seen from straight ahead.
+
+        Returns:
+            (..., J, 3), an array or a tensor as `keypoints` is, float32.
+        """
+        joints = self._run(keypoints, skeleton, image_size, focal)[0]
+        return joints.numpy() if isinstance(keypoints, np.ndarray) else joints.to(keypoints.device)
+
+    def hypotheses(
+        self, keypoints: Array, *, skeleton: str | Skeleton, image_size: tuple[int, int], focal: float | None = None
+    ) -> tuple[Array, Array]:
+        """Every pose that a mixture holds possible, (..., M, J, 3) [m], and their weights (..., M)."""
+        _, means, weights = self._run(keypoints, skeleton, image_size, focal)
+        if means is None or weights is None:
+            raise ValueError(f"{self.source} gives one pose a frame, not several; model=gmh_mdn gives several.")
+        if isinstance(keypoints, np.ndarray):
+            return means.numpy(), weights.numpy()
+        return means.to(keypoints.device), weights.to(keypoints.device)
+
+    def _run(
+        self, given: Any, skeleton: str | Skeleton, image_size: tuple[int, int], focal: float | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        source = get_skeleton(skeleton) if isinstance(skeleton, str) else skeleton
+        points = check_keypoints(given, source, image_size)
+        if focal is not None and not 0 < focal < float("inf"):
+            raise ValueError(f"focal must be a positive number of pixels or None, got {focal}.")
+        leading = points.shape[:-2]
+        points[missing(points)] = torch.nan
+        read = convert(points, source, self.input_skeleton)
+        frames = read.reshape(-1, leading[-1] if len(leading) else 1, *read.shape[-2:])  # (N, T, K, C)
+        lost = missing(frames)
+        enough = (~lost).sum(-1) >= FEWEST
+        seen = self._as_trained(complete(frames, lost, self.model), image_size, focal)
+        outputs = [self._predict(person) for person in seen]
+        parts = [torch.stack(part) if part[0] is not None else None for part in zip(*outputs, strict=True)]
+        joints, means, weights = parts
+        assert joints is not None
+        unknown = self._unknown(missing(points).reshape(*lost.shape[:2], -1), source) | ~enough[..., None]
+        joints[unknown] = torch.nan
+        if means is not None and weights is not None:
+            means = means.masked_fill(unknown[:, :, None, :, None], torch.nan)
+            means, weights = (part.reshape(*leading, *part.shape[2:]) for part in (means, weights))
+        return joints.reshape(*leading, *joints.shape[2:]), means, weights
+
+    def _as_trained(self, frames: Tensor, image_size: tuple[int, int], focal: float | None) -> Tensor:
+        """(N, T, K, C) keypoints [px] in the coordinates that the network reads."""
+        width, height = image_size
+        length = ASSUMED_FOCAL * max(width, height) if focal is None else focal
+        xy, rest = frames[..., :2], frames[..., 2:]
+        rays = (xy - xy.new_tensor([width / 2, height / 2])) / length
+        if self.model.keypoint_frame == "ray":
+            xy = rays
+        elif focal is not None:
+            xy = rays * TRAINED_FOCAL + PICTURE / 2
+        else:  # as tall as people are there, in the middle; one scale a sequence, or a crouch were a step back
+            low, high = xy.amin(-2, keepdim=True), xy.amax(-2, keepdim=True)
+            tall = (high - low).amax(-1, keepdim=True).median(1, keepdim=True).values.clamp(min=1e-6)
+            xy = (xy - (low + high) / 2) * (TALL / tall) + PICTURE / 2
+        if self.model.keypoint_frame == "screen":
+            xy = xy * (2 / PICTURE) - 1
+        channels = self.model.keypoint_channels
+        if channels == 3 and not rest.shape[-1]:
+            rest = torch.ones_like(xy[..., :1])
+        return torch.cat([xy, rest], -1)[..., :channels].float()
+
+    @torch.no_grad()
+    def _predict(self, frames: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """(T, K, C) to (T, J, 3), and of a mixture (T, M, J, 3) and (T, M) too; the ends of a sequence are repeated."""
+        before = self.receptive_field - 1 if self.model.causal else (self.receptive_field - 1) // 2
+        after = self.receptive_field - 1 - before
+        padded = torch.cat([frames[:1].expand(before, -1, -1), frames, frames[-1:].expand(after, -1, -1)])
+        found: list[tuple[Tensor, ...]] = []
+        for start in range(0, len(frames), FRAMES):
+            piece = padded[start : start + FRAMES + before + after]
+            output: Any = self.model(piece[None].to(self.device))
+            parts = (
+                (output,) if isinstance(output, Tensor) else (most_likely(output[0], output[2]), output[0], output[2])
+            )
+            found.append(tuple(part[0].float().cpu() for part in parts))
+        joined = [torch.cat(part) for part in zip(*found, strict=True)]
+        return (joined[0], joined[1], joined[2]) if len(joined) > 1 else (joined[0], None, None)
+
+    def _unknown(self, lost: Tensor, source: Skeleton) -> Tensor:
+        """(N, T, J) joints whose own keypoint, by name, is among the `lost` (N, T, K) of `source`; never the root."""
+        names, root = source.joints, self.output_skeleton.root
+        columns = [
+            names.index(joint) if joint in names and place != root else -1
+            for place, joint in enumerate(self.output_skeleton.joints)
+        ]
+        padded = torch.cat([lost, torch.zeros_like(lost[..., :1])], -1)  # column -1: no keypoint has that name
+        return padded[..., columns]
+
+
+def check_keypoints(given: Any, skeleton: Skeleton, image_size: tuple[int, int]) -> Tensor:
+    """The keypoints as a float64 tensor on the CPU, a copy.
+
+    Raises:
+        TypeError: where they are no array.
+        ValueError: naming what must hold and what was found.
+    """
+    if not isinstance(given, (np.ndarray, Tensor)):
+        raise TypeError(f"keypoints must be a NumPy array or a torch tensor, got {type(given).__name__}.")
+    if isinstance(given, Tensor):
+        numbers = not (given.is_complex() or given.dtype == torch.bool)
+    else:
+        numbers = given.dtype.kind in "iuf"
+    if not numbers:
+        raise ValueError(f"keypoints must be real numbers, got {given.dtype}.")
+    points = given.detach().to("cpu", copy=True) if isinstance(given, Tensor) else torch.from_numpy(np.array(given))
+    K = skeleton.num_joints
+    if points.ndim < 2 or points.shape[-1] not in (2, 3) or points.shape[-2] != K or 0 in points.shape:
+        shape = tuple(points.shape)
+        raise ValueError(
+            f"keypoints must have shape (..., {K}, 2) or (..., {K}, 3) with scores, as {skeleton.name} has {K} "
+            f"keypoints, got {shape}. Frames come before them: ({K}, 2) is one frame, (T, {K}, 2) a sequence."
+        )
+    width, height = image_size
+    if not (width > 0 and height > 0):
+        raise ValueError(f"image_size must be width and height in pixels, got {tuple(image_size)}.")
+    points = points.double()
+    there = points[..., :2][~missing(points)]
+    if len(there):
+        if there.isinf().any():
+            raise ValueError("keypoints hold infinite values; NaN or (0, 0) says that one is missing.")
+        low, high = there.amin(0).tolist(), there.amax(0).tolist()
+        if max(high) <= 2 and min(low) >= -2 and min(width, height) > 20:
+            raise ValueError(
+                f"keypoints must be in pixels of a {width}x{height} picture; these lie between {min(low):.3g} and "
+                f"{max(high):.3g}. Multiply by width and height first."
+            )
+        if low[0] < -width or high[0] > 2 * width or low[1] < -height or high[1] > 2 * height:
+            raise ValueError(
+                f"keypoints lie far outside a {width}x{height} picture: x from {low[0]:.0f} to {high[0]:.0f}, y from "
+                f"{low[1]:.0f} to {high[1]:.0f}. image_size is (width, height)."
+            )
+    return points

@@ -1,0 +1,23 @@
+"""Lifters in Python: `from pose3d import load_lifter`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anypose.engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
+
+from anypose.engine.loading import load_network
+from pose3d.lifting.arrays import ArrayLifter
+
+
+def load_lifter(source: str | Path = "released", device: str = "cpu") -> ArrayLifter:
+    """A trained lifter that takes arrays.
+
+    lifter = load_lifter("released")
+    joints = lifter(keypoints, skeleton="coco_17", image_size=(1920, 1080))
+
+    Args:
+        source: the name of released weights, a checkpoint's path, or a run's folder.
+        device: where it computes.
+    """
+    return ArrayLifter(load_network(source), str(source), device)  # pyright: ignore[reportArgumentType]

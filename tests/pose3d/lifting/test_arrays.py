@@ -1,0 +1,193 @@
+"""pose3d/lifting/arrays.py: whatever a person has, a lifter takes, or says in a sentence why not."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from anypose.skeleton import COCO_17, H36M_16, H36M_17, convert
+from pose3d import load_lifter
+from pose3d.lifting.arrays import ArrayLifter
+
+STANDING = np.array(  # COCO's 17, seen from the front in a picture of 1920x1080
+    [
+        [960, 200], [970, 190], [950, 190], [985, 195], [935, 195], [1020, 290], [900, 290], [1050, 400], [870, 400],
+        [1060, 500], [860, 500], [1000, 520], [920, 520], [1005, 700], [915, 700], [1010, 880], [910, 880],
+    ],
+    dtype=float,
+)  # fmt: skip
+COCO = {"skeleton": "coco_17", "image_size": (1920, 1080)}
+
+
+@pytest.fixture(scope="module")
+def lifter() -> ArrayLifter:
+    return load_lifter("released")
+
+
+def built(repository, model: str, **settings) -> ArrayLifter:
+    torch.manual_seed(0)
+    section = OmegaConf.load(repository / "conf" / "model" / f"{model}.yaml")
+    return ArrayLifter(instantiate(section, **settings), model)
+
+
+def test_a_standing_person_is_lifted_upright(lifter):
+    joints = lifter(STANDING, **COCO)
+    assert (joints.shape, joints.dtype) == ((17, 3), np.float32)
+    place = dict(zip(lifter.output_skeleton.joints, joints, strict=True))
+    assert place["head"][1] < place["thorax"][1] < place["hip"][1] < place["left_knee"][1] < place["left_foot"][1]
+    assert place["left_wrist"][0] > 0 > place["right_wrist"][0]  # the person's left is on the picture's right
+    assert 1.0 < place["left_foot"][1] - place["head"][1] < 1.9
+
+
+@pytest.mark.parametrize("leading", [(), (1,), (6,), (3, 6), (2, 3, 6)])
+def test_any_number_of_frames_and_people_gives_what_each_gives_alone(lifter, leading):
+    given = np.broadcast_to(STANDING, (*leading, 17, 2))
+    joints = lifter(given, **COCO)
+    assert joints.shape == (*leading, 17, 3)
+    np.testing.assert_allclose(joints, np.broadcast_to(lifter(STANDING, **COCO), joints.shape), atol=1e-5)
+
+
+def test_tensors_give_tensors_of_any_number_type_and_nothing_given_is_changed(lifter):
+    for given in (torch.tensor(STANDING), torch.tensor(STANDING).half(), torch.tensor(STANDING).long()):
+        before = given.clone()
+        joints = lifter(given, **COCO)
+        assert isinstance(joints, torch.Tensor)
+        np.testing.assert_allclose(joints, lifter(STANDING, **COCO), atol=0.02)
+        assert torch.equal(given, before)
+    np.testing.assert_allclose(lifter(STANDING.astype(int), **COCO), lifter(STANDING, **COCO))
+
+
+def test_seventeen_keypoints_go_into_a_network_of_sixteen_by_name(lifter):
+    seventeen = convert(STANDING, COCO_17, H36M_17)
+    by_name = lifter(seventeen, skeleton=H36M_17, image_size=(1920, 1080))
+    sixteen = lifter(convert(seventeen, H36M_17, H36M_16), skeleton="h36m_16", image_size=(1920, 1080))
+    np.testing.assert_array_equal(by_name, sixteen)
+
+
+def test_pixels_of_the_training_cameras_are_what_the_network_gets(lifter):
+    keypoints = torch.tensor(convert(STANDING, COCO_17, H36M_16) / 2).float()
+    with torch.no_grad():
+        expected = lifter.model(keypoints[None, None])[0, 0]
+    seen = lifter(keypoints, skeleton="h36m_16", image_size=(1000, 1000), focal=1150.0)
+    torch.testing.assert_close(seen, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_known_camera_undoes_the_size_of_the_picture(lifter):
+    small, large = (
+        lifter(STANDING * scale, skeleton="coco_17", image_size=(1920 * scale, 1080 * scale), focal=1500.0 * scale)
+        for scale in (1, 2)
+    )
+    np.testing.assert_allclose(small, large, atol=1e-4)
+
+
+@pytest.mark.parametrize("mark", ["nan", "zero", "score"])
+def test_a_missing_keypoint_is_a_mask_and_not_a_place(lifter, mark):
+    given = np.concatenate([STANDING, np.ones((17, 1))], 1)
+    row = COCO_17.index("right_wrist")
+    given[row] = {"nan": [np.nan, np.nan, 1], "zero": [0, 0, 1], "score": [860, 500, 0]}[mark]
+    joints, whole = lifter(given, **COCO), lifter(STANDING, **COCO)
+    wrist = lifter.output_skeleton.index("right_wrist")
+    assert np.isnan(joints[wrist]).all()
+    others = np.delete(joints - whole, wrist, axis=0)
+    assert np.linalg.norm(others, axis=-1).mean() < 0.05  # read as a place, (0, 0) throws them 0.2 m off
+
+
+def test_only_the_joint_of_that_name_is_unknown(lifter):
+    given = STANDING.copy()
+    given[[COCO_17.index("right_hip"), COCO_17.index("left_ear")]] = np.nan
+    unknown = np.isnan(lifter(given, **COCO)).any(-1)
+    assert [lifter.output_skeleton.joints[row] for row in unknown.nonzero()[0]] == ["right_hip"]
+
+
+def test_a_gap_in_time_is_bridged(lifter):
+    clip = STANDING + np.arange(9)[:, None, None] * [3.0, 0.0]
+    holed = clip.copy()
+    holed[3:6, COCO_17.index("left_knee")] = np.nan
+    joints = lifter(holed, **COCO)
+    knee = lifter.output_skeleton.index("left_knee")
+    assert np.isnan(joints[:, knee]).any(-1).tolist() == [False] * 3 + [True] * 3 + [False] * 3
+    there = np.delete(joints, knee, axis=1)
+    np.testing.assert_allclose(there, np.delete(lifter(clip, **COCO), knee, axis=1), atol=1e-4)
+
+
+def test_who_is_hardly_seen_is_not_made_up(lifter):
+    given = np.full((2, 3, 17, 2), np.nan)
+    given[0] = STANDING
+    given[1, 1, :3] = STANDING[:3]
+    joints = lifter(given, **COCO)
+    assert np.isfinite(joints[0]).all()
+    assert np.isnan(joints[1]).all()
+
+
+def test_a_window_sees_its_frames_and_the_ends_are_repeated(repository):
+    lifter = built(repository, "videopose3d", kernel_sizes=[3, 3], channels=16)
+    clip = STANDING + np.random.default_rng(0).normal(0, 5, (20, 17, 2))
+    joints = lifter(clip, **COCO)
+    assert joints.shape == (20, 17, 3)
+    half = lifter(clip[:12], **COCO)
+    changed = np.abs(half - joints[:12]).max((1, 2))
+    assert lifter(clip[0], **COCO).shape == (17, 3)
+    assert changed[-1] > 0  # its end is another's middle
+
+
+def test_a_mixture_gives_its_likeliest_pose_and_all_of_them(repository):
+    lifter = built(repository, "gmh_mdn", linear_size=32)
+    given = np.tile(STANDING, (4, 1, 1))
+    means, weights = lifter.hypotheses(given, **COCO)
+    assert (means.shape, weights.shape) == ((4, 5, 17, 3), (4, 5))
+    np.testing.assert_allclose(lifter(given, **COCO)[0], means[0, weights[0].argmax()])
+    given[0, COCO_17.index("left_wrist")] = 0
+    wrist = lifter.output_skeleton.index("left_wrist")
+    assert np.isnan(lifter.hypotheses(given, **COCO)[0][0, :, wrist]).all()
+
+
+def test_one_pose_has_no_hypotheses(lifter):
+    with pytest.raises(ValueError, match=r"released gives one pose a frame, not several; model=gmh_mdn gives several"):
+        lifter.hypotheses(STANDING, **COCO)
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "sentence"),
+    [
+        (STANDING[:16], {}, "(..., 17, 2) or (..., 17, 3) with scores, as coco_17 has 17 keypoints, got (16, 2)"),
+        (np.zeros((4, 16, 2)), {}, "got (4, 16, 2). Frames come before them: (17, 2) is one frame"),
+        (STANDING.T, {}, "got (2, 17)"),
+        (STANDING[:, 0], {}, "got (17,)"),
+        (np.zeros((0, 17, 2)), {}, "got (0, 17, 2)"),
+        (STANDING / 1920, {}, "must be in pixels of a 1920x1080 picture; these lie between 0.099 and 0.552"),
+        (STANDING, {"image_size": (300, 200)}, "lie far outside a 300x200 picture: x from 860 to 1060, y from 190 to"),
+        (STANDING, {"image_size": (0, 5)}, "image_size must be width and height in pixels, got (0, 5)"),
+        (STANDING, {"skeleton": "coco17"}, "There is no skeleton 'coco17'. There are h36m_32, "),
+        (STANDING, {"focal": -1.0}, "focal must be a positive number of pixels or None, got -1.0"),
+        (np.where(STANDING == 860, np.inf, STANDING), {}, "keypoints hold infinite values"),
+        (STANDING > 500, {}, "keypoints must be real numbers, got bool"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_what_was_found(lifter, given, settings, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        lifter(given, **COCO | settings)
+
+
+def test_a_list_is_no_array(lifter):
+    with pytest.raises(TypeError, match="keypoints must be a NumPy array or a torch tensor, got list"):
+        lifter(STANDING.tolist(), **COCO)
+
+
+def test_a_network_that_lifts_nothing_is_refused_by_name():
+    with pytest.raises(ValueError, match="x holds a Linear, which is no lifter"):
+        ArrayLifter(torch.nn.Linear(2, 2), "x")
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [("nowhere.pt", "nowhere.pt does not exist. Name a checkpoint, a run's folder"), (".", ". holds neither last.pt")],
+)
+def test_what_is_no_checkpoint_is_answered_with_what_is_one(tmp_path, monkeypatch, source, sentence):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=re.escape(sentence)):
+        load_lifter(source)
