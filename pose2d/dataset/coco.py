@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from anypose.skeleton import get_skeleton
-from pose2d.images.coco_files import annotated_people, read_annotations, read_detections
+from pose2d.images.coco_files import Reading, annotated_people, read_annotations
+from pose2d.images.detections import read_detections
 from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
 
 
@@ -18,19 +19,30 @@ class Coco:
         boxes: "ground_truth", or a detector's result file in COCO's format under `root`, used for validation.
         min_box_score: detected boxes must score more.
         silhouettes: keep everyone's outline, which `task.mask=all` needs; they are most of the file.
+        orientation, max_megapixels, max_megabytes: see `pose2d.images.coco_files.Reading`.
     """
 
     name = "coco"
     notes: tuple[str, ...] = ()
 
     def __init__(
-        self, root: str, train: str, validation: str, boxes: str, min_box_score: float, silhouettes: bool
+        self,
+        root: str,
+        train: str,
+        validation: str,
+        boxes: str,
+        min_box_score: float,
+        silhouettes: bool,
+        orientation: str,
+        max_megapixels: float,
+        max_megabytes: float,
     ) -> None:
         self.root = Path(root).expanduser()
         self.names = {"train": train, "validation": validation}
         self.boxes = boxes
         self.min_box_score = min_box_score
         self.silhouettes = silhouettes
+        self.reading = Reading(orientation, max_megapixels, max_megabytes)
         self.skeleton = get_skeleton("coco_17")
         if not (self.root / "annotations").is_dir():
             found = sorted(path.name for path in self.root.iterdir()) if self.root.is_dir() else []
@@ -43,13 +55,14 @@ class Coco:
     def people(self, split: Split) -> People:
         name = self.names[split]
         path = self.root / "annotations" / f"person_keypoints_{name}.json"
-        truth = read_annotations(
-            path, self.skeleton.num_joints, f"dataset.{split}={name}", silhouettes=self.silhouettes
-        )
-        people = annotated_people(truth, self._images(name), self.skeleton, COCO_SIGMAS, COCO_UPPER, str(path))
+        setting, reading = f"dataset.{split}={name}", self.reading
+        truth = read_annotations(path, self.skeleton, setting, reading, silhouettes=self.silhouettes)
+        folder = self._images(name)
+        people = annotated_people(truth, folder, self.skeleton, COCO_SIGMAS, COCO_UPPER, str(path), reading)
         if split == "train" or self.boxes == "ground_truth":
             return people
-        return read_detections(self.root / self.boxes, people, self.min_box_score, f"dataset.boxes={self.boxes}")
+        setting, file = f"dataset.boxes={self.boxes}", self.root / self.boxes
+        return read_detections(file, people, self.min_box_score, setting, reading.max_megabytes)
 
     def _images(self, name: str) -> Path:
         places = [self.root / "images" / name, self.root / name]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anypose.skeleton import Skeleton
-from pose2d.images.coco_files import annotated_people, read_annotations, read_detections
+from pose2d.images.coco_files import Reading, annotated_people, read_annotations
+from pose2d.images.detections import read_detections
 from pose2d.people import People, Split
 
 
@@ -23,6 +25,7 @@ class CocoCustom:
         flip_pairs: [left, right] pairs of names that change places in a mirror.
         sigmas: OKS's deviation of each keypoint, in its order; COCO's run from 0.025 (eyes) to 0.107 (hips).
         upper: names of the upper body, for half-body crops; may be empty.
+        orientation, max_megapixels, max_megabytes: see `pose2d.images.coco_files.Reading`.
     """
 
     name = "coco_custom"
@@ -41,6 +44,9 @@ class CocoCustom:
         flip_pairs: Sequence[Sequence[str]],
         sigmas: Sequence[float],
         upper: Sequence[str],
+        orientation: str,
+        max_megapixels: float,
+        max_megabytes: float,
     ) -> None:
         self.root = Path(root).expanduser()
         self.annotations = {"train": train_annotations, "validation": validation_annotations}
@@ -48,9 +54,11 @@ class CocoCustom:
         self.boxes = boxes
         self.min_box_score = min_box_score
         self.category = category
+        self.reading = Reading(orientation, max_megapixels, max_megabytes)
         self.skeleton = _skeleton(skeleton, flip_pairs)
         self.sigmas = tuple(sigmas)
-        if len(self.sigmas) != self.skeleton.num_joints or min(self.sigmas) <= 0:
+        numeric = all(isinstance(s, (int, float)) and 0 < s < math.inf for s in self.sigmas)
+        if len(self.sigmas) != self.skeleton.num_joints or not numeric:
             raise ValueError(
                 f"dataset.sigmas needs {self.skeleton.num_joints} numbers above 0, one for each keypoint of "
                 f"dataset.skeleton; got {list(self.sigmas)}."
@@ -60,23 +68,47 @@ class CocoCustom:
 
     def people(self, split: Split) -> People:
         path = self.root / self.annotations[split]
-        num_keypoints = self.skeleton.num_joints
-        truth = read_annotations(path, num_keypoints, f"dataset.{split}_annotations", self.category)
+        reading = self.reading
+        truth = read_annotations(path, self.skeleton, f"dataset.{split}_annotations", reading, self.category)
         folder = self.root / self.images[split]
-        people = annotated_people(truth, folder, self.skeleton, self.sigmas, self.upper, str(path))
+        people = annotated_people(truth, folder, self.skeleton, self.sigmas, self.upper, str(path), reading)
         if split == "train" or self.boxes == "ground_truth":
             return people
-        return read_detections(self.root / self.boxes, people, self.min_box_score, f"dataset.boxes={self.boxes}")
+        setting, file = f"dataset.boxes={self.boxes}", self.root / self.boxes
+        return read_detections(file, people, self.min_box_score, setting, reading.max_megabytes)
 
 
 def _skeleton(tree: Mapping[str, str | None], flip_pairs: Sequence[Sequence[str]]) -> Skeleton:
     joints = tuple(tree)
-    named = {parent for parent in tree.values() if parent is not None} | {name for pair in flip_pairs for name in pair}
-    unknown = sorted(named - set(joints))
+    if any(isinstance(pair, str) or len(pair) != 2 for pair in flip_pairs):
+        raise ValueError(f"dataset.flip_pairs must be [left, right] pairs of names, got {list(flip_pairs)}.")
+    pairs = [tuple(pair) for pair in flip_pairs]
+    named = {parent for parent in tree.values() if parent is not None} | {name for pair in pairs for name in pair}
+    unknown = sorted(map(str, named - set(joints)))
     if unknown:
         raise ValueError(f"dataset.skeleton has no keypoint {', '.join(unknown)}. It has {', '.join(joints)}.")
     parents = tuple(-1 if parent is None else joints.index(parent) for parent in tree.values())
-    left, right = (tuple(joints.index(pair[side]) for pair in flip_pairs) for side in (0, 1))
-    if len({*left, *right}) != 2 * len(flip_pairs):
-        raise ValueError(f"dataset.flip_pairs must name a keypoint once at most, got {[list(p) for p in flip_pairs]}.")
+    if parents.count(-1) != 1 or not _is_tree(parents):
+        raise ValueError(
+            "dataset.skeleton must be a tree: one keypoint without a parent, from which all others hang; got "
+            f"{', '.join(f'{joint}: {parent}' for joint, parent in tree.items())}."
+        )
+    left, right = (tuple(joints.index(pair[side]) for pair in pairs) for side in (0, 1))
+    if len({*left, *right}) != 2 * len(pairs):
+        raise ValueError(f"dataset.flip_pairs must name a keypoint once at most, got {[list(p) for p in pairs]}.")
+    for joint in joints:
+        other = joint.replace("left", "right")
+        if other != joint and other in joints and (joint, other) not in pairs and (other, joint) not in pairs:
+            raise ValueError(
+                f"dataset.flip_pairs must have [{joint}, {other}]: in a mirrored image they change places. It has "
+                f"{[list(pair) for pair in pairs]}."
+            )
     return Skeleton("coco_custom", joints, parents, left, right)
+
+
+def _is_tree(parents: Sequence[int]) -> bool:
+    """Whether every keypoint leads to the one without a parent."""
+    reached = set(range(len(parents)))
+    for _ in parents:
+        reached = {parents[joint] for joint in reached if parents[joint] >= 0}
+    return not reached

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from anypose.formats.mat import read_mat
 from anypose.skeleton import get_skeleton
-from pose2d.images.coco_files import read_json
-from pose2d.images.image import ImageFiles
+from pose2d.images.image_files import ImageFiles
+from pose2d.images.json_files import fields, file_name, numbers, read_json, shown
 from pose2d.people import People, Split
 
 PERSON = 200.0  # pixels of a person whose `scale` is 1
@@ -27,13 +28,27 @@ class Mpii:
         root: the folder.
         train, validation: names of the JSON lists.
         head_boxes: MATLAB file with `headboxes_src`, `jnt_missing` and `pos_gt_src`, in the validation list's order.
+        orientation, max_megapixels, max_megabytes: see `pose2d.images.coco_files.Reading`; the lists give no sizes, so
+            orientation must be said.
     """
 
     name = "mpii"
     notes: tuple[str, ...] = ()
 
-    def __init__(self, root: str, train: str, validation: str, head_boxes: str) -> None:
+    def __init__(
+        self,
+        root: str,
+        train: str,
+        validation: str,
+        head_boxes: str,
+        orientation: str,
+        max_megapixels: float,
+        max_megabytes: float,
+    ) -> None:
         self.root = Path(root).expanduser()
+        if orientation == "auto":
+            raise ValueError("dataset.orientation=auto needs the sizes of images, which MPII's lists lack. Say stored.")
+        self.orientation, self.max_megapixels, self.max_megabytes = orientation, max_megapixels, max_megabytes
         self.names = {"train": train, "validation": validation}
         self.head_boxes = self.root / "annot" / head_boxes
         self.skeleton = get_skeleton("mpii_16")
@@ -48,30 +63,27 @@ class Mpii:
 
     def people(self, split: Split) -> People:
         path = self.root / "annot" / f"{self.names[split]}.json"
-        entries = read_json(path, f"dataset.{split}={self.names[split]}")
-        needed = {"image", "center", "scale", "joints", "joints_vis"}
-        for row, entry in enumerate(entries):
-            if not needed <= entry.keys() or np.shape(entry["joints"]) != (16, 2) or len(entry["joints_vis"]) != 16:
-                raise ValueError(
-                    f"{path}: entry {row} must have {', '.join(sorted(needed))} with 16 joints; it has "
-                    f"{', '.join(entry)} and joints of shape {np.shape(entry.get('joints', []))}."
-                )
-        keypoints = np.array([entry["joints"] for entry in entries], dtype=np.float64).reshape(-1, 16, 2) - 1
-        visibility = 2 * np.array([entry["joints_vis"] for entry in entries], dtype=np.int64).reshape(-1, 16)
+        entries = read_json(path, f"dataset.{split}={self.names[split]}", self.max_megabytes)
+        if not isinstance(entries, list):
+            raise ValueError(f"{path} must be a list of people, as microsoft's is, got {shown(entries)}.")
+        people = [_person(entry, f"{path}: entry {row}") for row, entry in enumerate(entries)]
+        keypoints = np.array([person["joints"] for person in people]).reshape(-1, 16, 2) - 1
+        visibility = 2 * np.array([person["joints_vis"] for person in people], dtype=np.int64).reshape(-1, 16)
         truth = {}
         if split == "validation":
             keypoints, visibility, truth["head_sizes"] = self._truth(len(entries))
-        scale = np.array([entry["scale"] for entry in entries], dtype=np.float64)
-        centre = np.array([entry["center"] for entry in entries], dtype=np.float64).reshape(-1, 2)
+        scale = np.array([person["scale"] for person in people], dtype=np.float64)
+        centre = np.array([person["center"] for person in people], dtype=np.float64).reshape(-1, 2)
         centre = centre + np.stack([np.zeros_like(scale), 15 * scale], axis=1) - 1
         half = PERSON / 2 * scale[:, None]
-        names = sorted({entry["image"] for entry in entries})
-        image = np.searchsorted(names, [entry["image"] for entry in entries])
+        names = sorted({person["image"] for person in people})
+        image = np.searchsorted(names, [person["image"] for person in people])
         usable = np.flatnonzero((visibility > 0).any(axis=1) & (scale > 0))
         rows = usable[np.argsort(image[usable], kind="stable")]
         if len(rows) == 0:
             raise ValueError(f"{path} has no person with labelled keypoints ({len(entries)} entries).")
-        images = ImageFiles(self.root / "images", names)
+        folder = self.root / "images"
+        images = ImageFiles(folder, names, None, self.orientation, self.max_megapixels)
         images.require(image[rows])
         return People(
             images=images,
@@ -107,4 +119,31 @@ class Mpii:
         visibility = np.where(arrays["jnt_missing"].T > 0, 0, 2)
         keypoints = arrays["pos_gt_src"].astype(np.float64).transpose(2, 0, 1) - 1
         keypoints = np.where(visibility[:, :, None] > 0, keypoints, 0.0)
-        return keypoints, visibility, np.linalg.norm(heads[1] - heads[0], axis=0)
+        sizes = np.linalg.norm(heads[1] - heads[0], axis=0)
+        labelled = (visibility > 0).any(axis=1)
+        bad = np.flatnonzero(labelled & ~((sizes > 0) & np.isfinite(sizes)))
+        if len(bad):
+            raise ValueError(
+                f"{self.head_boxes}: a head box must have an extent, as errors are measured by it; that of entry "
+                f"{bad[0]} is {sizes[bad[0]]:g} px ({len(bad)} of {entries} are such)."
+            )
+        if not np.isfinite(keypoints).all():
+            raise ValueError(f"{self.head_boxes}: 'pos_gt_src' holds NaN or infinity where 'jnt_missing' is 0.")
+        return keypoints, visibility, sizes
+
+
+def _person(entry: Any, where: str) -> dict[str, Any]:
+    """An entry of a list, its numbers checked."""
+    given = fields(entry, ("image", "center", "scale", "joints", "joints_vis"), where)
+    if not isinstance(given["joints"], list) or len(given["joints"]) != 16:
+        raise ValueError(f"{where}: joints must be 16 pairs, got {shown(given['joints'])}.")
+    flags = numbers(given["joints_vis"], 16, f"{where}: joints_vis")
+    if not np.isin(flags, (0, 1)).all():
+        raise ValueError(f"{where}: joints_vis must be 0 or 1 each, got {shown(given['joints_vis'])}.")
+    return {
+        "image": file_name(given["image"], f"{where}: image"),
+        "center": numbers(given["center"], 2, f"{where}: center"),
+        "scale": float(numbers(given["scale"], 1, f"{where}: scale")[0]),
+        "joints": numbers(given["joints"], 32, f"{where}: joints"),
+        "joints_vis": flags,
+    }

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose2d.images.image import cv2
+from pose2d.images.decoding import cv2
 
 _WHOLE = 2  # an image up to so many times as large as the crop is not worth cutting up
+_LONGEST, _LARGEST = 2**15 - 1, 2**26  # side and pixels up to which OpenCV's warp counts without an overflow
 
 
 def fit_aspect(size: np.ndarray, aspect: float, padding: float) -> np.ndarray:
@@ -125,8 +126,13 @@ def warp_one(
     height, width = crop_size
     if image.shape[0] * image.shape[1] > _WHOLE * height * width:
         left, top, right, bottom = needed_window(to_image, crop_size, (image.shape[0], image.shape[1]))
-        image, to_image = image[top:bottom, left:right], to_image.copy()
+        rows, columns, step = bottom - top, right - left, 1
+        while max(rows, columns) > step * _LONGEST or rows * columns > step * step * _LARGEST:
+            step += 1  # the crop is so much smaller that it skips more pixels than these anyway
+        margin = step - 1
+        image, to_image = image[top : bottom + margin : step, left : right + margin : step], to_image.copy()
         to_image[:, 2] -= left, top
+        to_image /= step
     if image.size == 0:
         crop = np.empty((height, width, 3), np.uint8) if out is None else out
         crop.fill(0)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pose2d.images.coco_files import read_json
+from pose2d.images.json_files import read_json
 
 
 def annotated_boxes(truth: dict[str, Any], copies: int, jitter: float, seed: int) -> list[dict[str, Any]]:

@@ -1,95 +1,167 @@
-"""Annotations and detector results in COCO's JSON, checked where they enter."""
+"""Annotations in COCO's JSON, every field checked where it enters."""
 
 from __future__ import annotations
 
-import json
 import logging
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anypose.skeleton import Skeleton
-from pose2d.images.image import ImageFiles
+from pose2d.images.decoding import MEGAPIXELS
+from pose2d.images.image_files import ImageFiles
+from pose2d.images.json_files import MEGABYTES, fields, file_name, numbers, read_json, shown, whole
+from pose2d.images.silhouettes import check_silhouette
 from pose2d.people import People, clean_boxes, is_person
-from pose2d.scores.average_precision import pycocotools_statistics
 
 log = logging.getLogger(__name__)
 
 
-def read_json(path: Path, setting: str) -> Any:
-    """What a JSON file holds; `setting` is how the user named it."""
-    if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob("*.json")) if path.parent.is_dir() else []
-        found = f"It has {', '.join(near)}." if near else f"There is no JSON file in {path.parent}."
-        raise FileNotFoundError(f"{setting} needs {path}, which does not exist. {found}")
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is no valid JSON: {error}. Fetch it again.") from error
+@dataclass(frozen=True)
+class Reading:
+    """How a dataset's files are read.
+
+    Attributes:
+        orientation: see `pose2d.images.image_files.ImageFiles`.
+        max_megapixels: larger images are not decoded.
+        max_megabytes: larger JSON files are not read.
+    """
+
+    orientation: str = "stored"
+    max_megapixels: float = MEGAPIXELS
+    max_megabytes: float = MEGABYTES
 
 
 def read_annotations(
-    path: Path, num_keypoints: int, setting: str, category: int = 1, silhouettes: bool = False
+    path: Path,
+    skeleton: Skeleton,
+    setting: str,
+    reading: Reading,
+    category: int = 1,
+    silhouettes: bool = False,
 ) -> dict[str, Any]:
     """A COCO annotation file, reduced to what is needed, each entry checked.
 
     Args:
         path: the file.
-        num_keypoints: K of the dataset's skeleton.
+        skeleton: what its K keypoints must be.
         setting: how the user named the file.
+        reading: how large files and images may be.
         category: whose annotations to keep; they become category 1.
         silhouettes: keep everyone's segmentation, not only that of crowds and of people without keypoints.
 
     Returns:
         {"images": [...], "annotations": [...], "categories": [...]}; an annotation without `area` is given its
-        box's, one without `num_keypoints` its count.
+        box's; `num_keypoints` is counted. Where ids start at 0 all are one higher: for COCO's evaluation 0 is nobody.
     """
-    content = read_json(path, setting)
+    content = read_json(path, setting, reading.max_megabytes)
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(f"{path} must be COCO annotations with a list '{key}'.")
     if not content["images"]:
         raise ValueError(f"{path} has no images.")
-    try:
-        names = ("id", "file_name", "height", "width")
-        images = [{key: image[key] for key in names} for image in content["images"]]
-        known = {image["id"] for image in images}
-        annotations = []
-        for entry in content["annotations"]:
-            if entry.get("category_id", category) != category:
-                continue
-            kept: dict[str, Any] = {key: entry[key] for key in ("id", "image_id", "bbox")} | {"category_id": 1}
-            kept["iscrowd"] = entry.get("iscrowd", 0)
-            kept["keypoints"] = entry.get("keypoints", [0] * (3 * num_keypoints))
-            labelled = sum(flag > 0 for flag in kept["keypoints"][2::3])
-            kept["num_keypoints"] = entry.get("num_keypoints", labelled)
-            kept["area"] = entry.get("area", math.prod(entry["bbox"][2:]))
-            # Silhouettes are most of the file; of people without keypoints they say where a loss must not look.
-            if "segmentation" in entry and (silhouettes or kept["iscrowd"] or kept["num_keypoints"] == 0):
-                kept["segmentation"] = entry["segmentation"]
-            _check_annotation(kept, num_keypoints, known, path)
-            annotations.append(kept)
-    except KeyError as error:
-        raise ValueError(
-            f"{path}: an entry lacks {error}; COCO's form has it in every image and annotation."
-        ) from error
+    _check_names(content.get("categories"), category, skeleton, path)
+    images = [_image(image, f"{path}: image {number}", reading) for number, image in enumerate(content["images"])]
+    _unique([image["id"] for image in images], f"{path}: images")
+    sizes = {image["id"]: (image["height"], image["width"]) for image in images}
+    annotations, miscounted = [], 0
+    for number, entry in enumerate(content["annotations"]):
+        needed = fields(entry, ["id", "image_id", "bbox"], f"{path}: annotation number {number}")
+        if needed.get("category_id", category) != category:
+            continue
+        kept = _annotation(needed, skeleton.num_joints, path)
+        size = sizes.get(kept["image_id"])
+        if size is None:
+            raise ValueError(
+                f"{path}: annotation {kept['id']} is of image {kept['image_id']}, which the file does not list."
+            )
+        miscounted += needed.get("num_keypoints", kept["num_keypoints"]) != kept["num_keypoints"]
+        # Silhouettes are most of the file; of people without keypoints they say where a loss must not look.
+        if "segmentation" in needed and (silhouettes or kept["iscrowd"] or kept["num_keypoints"] == 0):
+            kept["segmentation"] = needed["segmentation"]
+            check_silhouette(kept["segmentation"], *size, f"{path}: annotation {kept['id']}")
+        annotations.append(kept)
+    _unique([annotation["id"] for annotation in annotations], f"{path}: annotations")
+    if any(annotation["id"] == 0 for annotation in annotations):
+        log.warning("%s: ids of annotations start at 0; here each is one higher.", path)
+        annotations = [annotation | {"id": annotation["id"] + 1} for annotation in annotations]
+    if miscounted:
+        log.warning(
+            "%s: num_keypoints of %d annotations is not how many are labelled; they were counted anew.",
+            path,
+            miscounted,
+        )
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
 
 
-def _check_annotation(annotation: dict[str, Any], num_keypoints: int, images: set[int], path: Path) -> None:
-    where = f"{path}: annotation {annotation['id']}"
-    if len(annotation["keypoints"]) != 3 * num_keypoints:
+def _image(image: Any, where: str, reading: Reading) -> dict[str, Any]:
+    given = fields(image, ["id", "file_name", "height", "width"], where)
+    height, width = (whole(given[side], f"{where}: {side}", 1) for side in ("height", "width"))
+    if height * width > 1e6 * reading.max_megapixels:
         raise ValueError(
-            f"{where} has {len(annotation['keypoints']) / 3:g} keypoints, the dataset's skeleton has {num_keypoints}."
+            f"{where} is {width}x{height} px; images of up to dataset.max_megapixels={reading.max_megapixels:g} are "
+            "read. Raise that if it is meant to be so large."
         )
-    if annotation["image_id"] not in images:
-        raise ValueError(f"{where} is of image {annotation['image_id']}, which the file does not list.")
-    numbers = [*annotation["keypoints"], *annotation["bbox"], annotation["area"]]
-    if len(annotation["bbox"]) != 4 or not np.isfinite(np.array(numbers, dtype=np.float64)).all():
-        raise ValueError(f"{where} needs a box of four numbers and no NaN, got bbox {annotation['bbox']}.")
+    name = file_name(given["file_name"], f"{where}: file_name")
+    return {"id": whole(given["id"], f"{where}: id"), "file_name": name, "height": height, "width": width}
+
+
+def _annotation(entry: dict[str, Any], num_keypoints: int, path: Path) -> dict[str, Any]:
+    number = whole(entry["id"], f"{path}: id of an annotation")
+    where = f"{path}: annotation {number}"
+    given = entry.get("keypoints", [0] * (3 * num_keypoints))
+    if isinstance(given, list) and len(given) != 3 * num_keypoints:
+        raise ValueError(f"{where} has {len(given) / 3:g} keypoints, the dataset's skeleton has {num_keypoints}.")
+    keypoints = numbers(given, 3 * num_keypoints, f"{where}: keypoints")
+    flags, crowd = keypoints[2::3], entry.get("iscrowd") or 0
+    if (flags * (flags - 1) * (flags - 2)).any():
+        strange = next(flag for flag in flags if flag not in (0, 1, 2))
+        raise ValueError(
+            f"{where}: each keypoint is x, y and 0 (not labelled), 1 (hidden) or 2 (visible); got {strange:g}. "
+            "Certainties are no labels: round them by a threshold of your own."
+        )
+    try:
+        box = numbers(entry["bbox"], 4, "bbox").tolist()
+    except ValueError as error:
+        raise ValueError(f"{where} needs a box of four numbers and no NaN, got bbox {shown(entry['bbox'])}.") from error
+    area = float(numbers(entry.get("area", math.prod(box[2:])), 1, f"{where}: area")[0])
+    return {
+        "id": number,
+        "image_id": whole(entry["image_id"], f"{where}: image_id"),
+        "category_id": 1,
+        "iscrowd": int(whole(int(crowd) if isinstance(crowd, bool) else crowd, f"{where}: iscrowd") != 0),
+        "keypoints": keypoints.tolist(),
+        "num_keypoints": int((flags > 0).sum()),
+        "bbox": box,
+        "area": area,
+    }
+
+
+def _unique(ids: Sequence[int], what: str) -> None:
+    often = [(number, count) for number, count in Counter(ids).most_common(3) if count > 1]
+    if often:
+        told = ", ".join(f"{number} {count} times" for number, count in often)
+        raise ValueError(
+            f"{what} must have an id of their own each, but there is {told}. (COCO's evaluation would count one of "
+            "them only.) Files joined without new numbers?"
+        )
+
+
+def _check_names(categories: Any, category: int, skeleton: Skeleton, path: Path) -> None:
+    """Refuse a file that names its keypoints as the skeleton does, in another order."""
+    for entry in categories if isinstance(categories, list) else ():
+        if isinstance(entry, dict) and entry.get("id") == category and isinstance(entry.get("keypoints"), list):
+            given = [str(name).lower().replace(" ", "_").replace("ankle", "foot") for name in entry["keypoints"]]
+            if sorted(given) == sorted(skeleton.joints) and given != list(skeleton.joints):
+                raise ValueError(
+                    f"{path} has the keypoints of {skeleton.name} in another order: {', '.join(given)}. They are read "
+                    f"as {', '.join(skeleton.joints)}. Describe yours with dataset=coco_custom."
+                )
 
 
 def annotated_people(
@@ -99,6 +171,7 @@ def annotated_people(
     sigmas: Sequence[float],
     upper: tuple[int, ...],
     name: str,
+    reading: Reading,
 ) -> People:
     """The people of `truth` that a network can learn from: no crowds, a labelled keypoint, a box inside the image.
 
@@ -107,6 +180,7 @@ def annotated_people(
         folder: of the images; those with people in them must be there.
         skeleton, sigmas, upper: see `People`.
         name: where the annotations are from, for messages.
+        reading: how the images are read.
     """
     row_of = {image["id"]: row for row, image in enumerate(truth["images"])}
     sizes = np.array([[image["height"], image["width"]] for image in truth["images"]], dtype=np.int64)
@@ -130,7 +204,8 @@ def annotated_people(
             f"{len(truth['images'])} images). Annotations of a test set?"
         )
     rows = rows[np.argsort(image[rows], kind="stable")]
-    images = ImageFiles(folder, [i["file_name"] for i in truth["images"]])
+    names = [i["file_name"] for i in truth["images"]]
+    images = ImageFiles(folder, names, sizes, reading.orientation, reading.max_megapixels)
     images.require(image[rows])
     return People(
         images=images,
@@ -148,62 +223,3 @@ def annotated_people(
         box_source="ground truth",
         truth={"coco": truth},
     )
-
-
-def read_detections(path: Path, people: People, min_score: float, setting: str) -> People:
-    """The boxes a person detector found in the images of `people`, instead of the annotated ones.
-
-    The file is COCO's result format: a list of {image_id, category_id, bbox, score}. Boxes are not clipped.
-
-    Raises:
-        ValueError: where boxes belong to images that the annotations lack; scoring them would give AP -1 or
-            false alarms.
-    """
-    found = read_json(path, setting)
-    if not isinstance(found, list) or not all(
-        isinstance(f, dict) and {"image_id", "bbox", "score"} <= f.keys() for f in found
-    ):
-        raise ValueError(f"{path} must be a list of {{image_id, category_id, bbox, score}}, COCO's result format.")
-    kept = [f for f in found if f.get("category_id", 1) == 1 and f["score"] > min_score]
-    row_of = {image_id: row for row, image_id in enumerate(people.image_ids.tolist())}
-    strange = {f["image_id"] for f in kept} - row_of.keys()
-    if strange:
-        raise ValueError(
-            f"{path} has boxes in {len(strange)} images that the annotations lack, e.g. image {min(strange)}. "
-            "Boxes of another split than the annotations? (Scored as they are, COCO's AP would be -1 or far too low.)"
-        )
-    boxes = np.array([f["bbox"] for f in kept], dtype=np.float64).reshape(-1, 4)
-    extent = (boxes[:, 2:] > 0).any(axis=1) & (boxes[:, 2:] >= 0).all(axis=1)
-    if not len(kept) or not extent.all():
-        flat = f"{(~extent).sum()} of {len(kept)} boxes without extent" if len(kept) else "no box of a person"
-        raise ValueError(f"{path} has {flat} above dataset.min_box_score={min_score}.")
-    image = np.array([row_of[f["image_id"]] for f in kept], dtype=np.int64)
-    order = np.argsort(image, kind="stable")
-    boxes, kept = boxes[order], [kept[i] for i in order]
-    if isinstance(people.images, ImageFiles):
-        people.images.require(image)
-    precision = box_precision(people.truth["coco"], kept)
-    K = people.skeleton.num_joints
-    return People(
-        images=people.images,
-        image_ids=people.image_ids,
-        image_sizes=people.image_sizes,
-        image=image[order],
-        ids=np.full(len(kept), -1, dtype=np.int64),
-        box_xyxy=np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1),
-        box_scores=np.array([f["score"] for f in kept], dtype=np.float64),
-        keypoints=np.zeros((len(kept), K, 2)),
-        visibility=np.zeros((len(kept), K), dtype=np.int64),
-        skeleton=people.skeleton,
-        sigmas=people.sigmas,
-        upper=people.upper,
-        box_source=f"detections {path.name} (box AP {100 * precision:.1f})",
-        truth=people.truth,
-    )
-
-
-def box_precision(truth: dict[str, Any], boxes: list[dict[str, Any]]) -> float:
-    """Person AP of detector boxes in 0..1, by pycocotools: a pose AP means little without it."""
-    names = ("image_id", "bbox", "score")
-    results = [{"category_id": 1, **{key: box[key] for key in names}} for box in boxes]
-    return float(pycocotools_statistics(truth, results, "bbox", None)[0])

@@ -1,84 +1,18 @@
-"""Pixels: reading images, and what a network expects its input to be.
+"""Pixels: what a network expects its input to be.
 
 Images are RGB, uint8, (H, W, 3), wherever they are held; a network that wants BGR says so in its `Normalization`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-try:
-    import cv2
-except ImportError as error:
-    raise ImportError("Images need OpenCV: pip install 'anypose[image]'.") from error
-
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # R, G, B in grey levels
 IMAGENET_STD = (58.395, 57.12, 57.375)
-_REDUCED = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
-_RGB = getattr(cv2, "IMREAD_COLOR_RGB", 0)  # OpenCV 4.11 and later decode to RGB at once
-
-
-class ImageFiles:
-    """Images in files. Whether they can be decoded shows when they are read."""
-
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self.folder = folder
-        self.names = tuple(names)
-
-    def require(self, rows: np.ndarray) -> None:
-        """Raise FileNotFoundError unless the images of these rows are there."""
-        paths = [PurePosixPath(self.names[row]) for row in np.unique(rows).tolist()]
-        parents = {str(path.parent) for path in paths}
-        there = {parent: set(os.listdir(self.folder / parent)) for parent in parents if (self.folder / parent).is_dir()}
-        missing = [str(path) for path in paths if path.name not in there.get(str(path.parent), ())]
-        if missing:
-            raise FileNotFoundError(
-                f"{self.folder} lacks {len(missing)} of the {len(paths)} images with people in them: "
-                f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}. "
-                "Complete the folder, or point dataset.root at the one that has them."
-            )
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def name(self, index: int) -> str:
-        return str(self.folder / self.names[index])
-
-    def read(self, index: int, reduce: int = 1) -> np.ndarray:
-        return decode((self.folder / self.names[index]).read_bytes(), self.name(index), reduce)
-
-
-def decode(encoded: bytes, name: str, reduce: int = 1) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an encoded image, as stored (an orientation tag is ignored, as COCO's boxes do).
-
-    Raises:
-        ValueError: for what is no image and for a JPEG that was cut off, which OpenCV would fill with grey.
-    """
-    if encoded[:2] == b"\xff\xd8" and b"\xff\xd9" not in encoded[-4096:]:
-        raise ValueError(f"{name} is a JPEG cut off after {len(encoded)} bytes (it has no end marker). Fetch it again.")
-    flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
-    if _RGB:
-        flags = flags & ~cv2.IMREAD_COLOR | _RGB
-    try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
-    except cv2.error as error:  # larger than OpenCV is willing to decode
-        raise ValueError(f"{name} cannot be decoded: {error}") from error
-    if image is None:
-        raise ValueError(f"{name} ({len(encoded)} bytes) cannot be decoded as an image. Fetch it again.")
-    return image if _RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pose2d.images.image import Normalization, cv2
+from pose2d.images.decoding import cv2
+from pose2d.images.image import Normalization
 from pose2d.network.foreign import Network, Port, describe_ports, image_input
 
 GREY = 114  # what fills a letterbox; RTMDet's, YOLOX's and ultralytics'

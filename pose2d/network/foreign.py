@@ -290,7 +290,7 @@ class KeypointFinder:
             return decode_movenet(arrays[0], network.crop_size)
         arrays = [np.nan_to_num(array, posinf=0.0, neginf=0.0) for array in arrays]
         if network.kind == "simcc":
-            keypoints, scores = decode_simcc(*arrays, network.crop_size)
+            keypoints, scores = decode_simcc(arrays[0], arrays[1], network.crop_size)
         else:
             keypoints, scores = decode_heatmaps(arrays[0], network.crop_size, self.decoder, self.aligned, self.peak)
         return keypoints, np.where(lost, np.nan, scores)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pose2d.images.image import cv2
+from pose2d.images.decoding import cv2
+from pose2d.images.silhouettes import silhouette
 from pose2d.people import Images, People
 
 
@@ -76,26 +75,6 @@ def finished_mask(files: Images, image: int, height: int, width: int) -> np.ndar
     return np.asarray(pixels.max(axis=2) > 0, dtype=np.float32)
 
 
-def silhouette(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:
-    """(height, width) float32, 1 on the annotated person; on the box where there is no segmentation."""
-    segmentation = annotation.get("segmentation")
-    if not segmentation:
-        covered = np.zeros((height, width), np.float32)
-        x, y, w, h = annotation["bbox"]
-        covered[max(0, int(y)) : max(0, int(np.ceil(y + h))), max(0, int(x)) : max(0, int(np.ceil(x + w)))] = 1
-        return covered
-    mask = _coco_mask()
-    if isinstance(segmentation, list):
-        encoded = mask.merge(mask.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        encoded = mask.frPyObjects(segmentation, height, width)
-    else:
-        encoded = segmentation
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of how pycocotools 2.0 makes numpy arrays
-        return mask.decode(encoded).astype(np.float32)
-
-
 def outside_boxes(boxes: Tensor, to_image: Tensor, size: int, stride: int) -> Tensor:
     """(B, 1, size, size) 1 where a cell lies in none of the (B, P, 4) boxes [image px]."""
     cell = torch.arange(size, device=boxes.device) * float(stride)
@@ -107,12 +86,3 @@ def outside_boxes(boxes: Tensor, to_image: Tensor, size: int, stride: int) -> Te
         left, top, right, bottom = box[:, :, None, None].unbind(1)
         outside *= ~((x > left) & (x < right) & (y > top) & (y < bottom))
     return outside[:, None]
-
-
-@lru_cache
-def _coco_mask() -> Any:
-    try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise ImportError("COCO's silhouettes need pycocotools: pip install 'anypose[image]'.") from error
-    return mask

@@ -18,7 +18,7 @@ from anypose.formats.h5 import open_h5, read_array
 from anypose.formats.mat import read_mat
 from anypose.formats.npz import motion_array
 from anypose.skeleton import H36M_17, MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert, get_skeleton
-from pose2d.images.image import ImageFiles
+from pose2d.images.image_files import ImageFiles
 from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
 from pose3d.motion.pinhole import fit_pinhole
 
@@ -60,6 +60,7 @@ class MPIINF3DHPImages:
         frame_step: keep every n-th frame.
         train_files, validation_files: where a frame's image is, from `root` or the test set's folder on; the fields are
             subject, sequence, camera and frame, which counts from 1.
+        max_megapixels: larger images are not decoded.
     """
 
     name = "mpi_inf_3dhp_images"
@@ -74,9 +75,15 @@ class MPIINF3DHPImages:
         frame_step: int,
         train_files: str,
         validation_files: str,
+        max_megapixels: float,
     ) -> None:
         if annotation not in ("annot3", "univ_annot3"):
             raise ValueError(f"dataset.annotation must be annot3 or univ_annot3, got {annotation}.")
+        if not (train_subjects and validation_subjects and cameras):
+            raise ValueError(
+                "dataset.train_subjects, validation_subjects and cameras must name at least one each, got "
+                f"{list(train_subjects)}, {list(validation_subjects)} and {list(cameras)}."
+            )
         if frame_step < 1:
             raise ValueError(f"dataset.frame_step must be at least 1, got {frame_step}.")
         self.root = require_folder(root, "S1/Seq1/annot.mat, ... and TS1/annot_data.mat, ...")
@@ -84,6 +91,9 @@ class MPIINF3DHPImages:
         self.annotation, self.cameras, self.frame_step = annotation, tuple(cameras), frame_step
         self.subjects = {"train": tuple(train_subjects), "validation": tuple(validation_subjects)}
         self.files = {"train": train_files, "validation": validation_files}
+        self.max_megapixels = max_megapixels
+        for split in ("train", "validation"):
+            self._example(split)
         self.skeleton = _COCO
         self.notes: tuple[str, ...] = (f"{annotation}, lenses fitted to 2D and 3D, no keypoints of the face",)
 
@@ -97,14 +107,21 @@ class MPIINF3DHPImages:
                 f"{self.root} has no image of a {split} frame like {self._example(split)}. Extract the videos' frames, "
                 f"or say with dataset.{split}_files where they are (now {pattern})."
             )
-        return _table(self.root, parts)
+        return _table(self.root, parts, self.max_megapixels)
 
     def _example(self, split: Split) -> str:
         subject = self.subjects[split][0]
         return self._file(split, subject, "Seq1", self.cameras[0], 1)
 
     def _file(self, split: Split, subject: str, sequence: str, camera: int, frame: int) -> str:
-        file = self.files[split].format(subject=subject, sequence=sequence, camera=camera, frame=frame)
+        pattern = self.files[split]
+        try:
+            file = pattern.format(subject=subject, sequence=sequence, camera=camera, frame=frame)
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"dataset.{split}_files={pattern} must be a path with the fields {{subject}}, {{sequence}}, {{camera}} "
+                f"and {{frame}}; {error} cannot be filled in."
+            ) from error
         return f"{self.test_folder}{file}" if split == "validation" else file
 
     def _train_views(self) -> Iterator[View]:
@@ -172,7 +189,7 @@ class MPIINF3DHPImages:
         }
 
 
-def _table(root: Path, parts: list[dict[str, Any]]) -> People:
+def _table(root: Path, parts: list[dict[str, Any]], max_megapixels: float) -> People:
     seen, joints, lenses, sizes = (
         np.concatenate([part[name] for part in parts]) for name in ("keypoints", "joints", "lens", "size")
     )
@@ -201,7 +218,7 @@ def _table(root: Path, parts: list[dict[str, Any]]) -> People:
         for row in range(count)
     ]
     return People(
-        images=ImageFiles(root, files),
+        images=ImageFiles(root, files, sizes, max_megapixels=max_megapixels),
         image_ids=np.arange(1, count + 1),
         image_sizes=sizes.astype(np.int64),
         image=np.arange(count),

@@ -28,7 +28,7 @@ from anypose.engine.finding import RELEASED, find_checkpoint
 from anypose.engine.restore import build_task
 from anypose.skeleton import Skeleton, convert, get_skeleton
 from pose2d.drawing.people import Overlay, draw_overlay
-from pose2d.images.image import decode
+from pose2d.images.decoding import decode
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

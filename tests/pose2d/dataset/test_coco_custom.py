@@ -78,9 +78,38 @@ def test_half_bodies_need_an_upper_half(settings, make_task, small_model, loadin
             r"dataset.skeleton has no keypoint left_ear, right_ear. It has nose",
         ),
         ({"flip_pairs": [["nose", "left_elbow"], ["nose", "right_elbow"]]}, r"must name a keypoint once at most"),
+        ({"flip_pairs": []}, r"flip_pairs must have \[left_shoulder, right_shoulder\].*It has \[\]"),
+        ({"flip_pairs": [["left_wrist"]]}, r"must be \[left, right\] pairs of names"),
+        ({"flip_pairs": ["left_wrist"]}, r"must be \[left, right\] pairs of names"),
+        ({"skeleton": {"a": "b", "b": "a"}, "flip_pairs": []}, r"must be a tree.*got a: b, b: a"),
+        ({"skeleton": {"a": None, "b": None}, "flip_pairs": []}, r"must be a tree"),
+        ({"skeleton": {"a": None, "b": "c", "c": "b"}, "flip_pairs": []}, r"must be a tree"),
+        ({"sigmas": ["a"] * 7}, r"dataset.sigmas needs 7 numbers above 0"),
+        ({"sigmas": [float("nan")] * 7}, r"dataset.sigmas needs 7 numbers above 0"),
+        ({"orientation": "exif"}, r"dataset.orientation must be one of auto, stored, upright, got exif"),
         ({"upper": ["knee"]}, r"has no joint 'knee'"),
     ],
 )
 def test_wrong_settings_are_refused(settings, wrong, message):
     with pytest.raises(ValueError, match=message):
-        CocoCustom(**(settings | wrong))
+        CocoCustom(**(settings | wrong)).people("train")
+
+
+def test_keypoints_without_sides_need_no_pairs(settings):
+    tree = {"head": None, "tail": "head"}
+    dataset = CocoCustom(**(settings | {"skeleton": tree, "flip_pairs": [], "sigmas": [0.1, 0.1], "upper": []}))
+    assert dataset.skeleton.flip_index == (0, 1)
+
+
+@pytest.mark.parametrize(("size", "shape"), [((60, 80), (60, 80, 3)), ((80, 60), (80, 60, 3))])
+def test_a_person_on_their_side_is_turned_where_the_annotations_stand_upright(settings, root, size, shape):
+    """A phone's photograph: pixels as the sensor read them, a tag that turns them. Its annotators saw it turned."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(root / "images" / "day1" / "x.png", exif=exif)
+    content = json.loads((root / "annotations" / "train.json").read_text())
+    content["images"][0] |= {"height": size[0], "width": size[1]}
+    (root / "annotations" / "train.json").write_text(json.dumps(content))
+    assert CocoCustom(**settings).people("train").images.read(0).shape == shape

@@ -119,3 +119,14 @@ def test_a_crop_beside_the_image_is_black():
     both = pack_windows([(image, matrix[0]), (image, np.array([[1.0, 0, 0], [0, 1.0, 0]]))], SIZE)
     assert warp(both, SIZE)[0].max() == 0
     assert warp(both, SIZE)[1].max() == 255
+
+
+@pytest.mark.parametrize("shape", [(26000, 26000), (20, 40000), (40000, 20)])
+def test_an_image_beyond_opencvs_reach_is_thinned_out_instead_of_crashing(shape):
+    """A crop of a huge image skips most of its pixels anyway; the image is a view that takes no memory."""
+    height, width = shape
+    ramp = np.broadcast_to((np.arange(width) * 250 // width).astype(np.uint8)[None, :, None], (height, width, 3))
+    to_image = np.array([[width / 64, 0, 0], [0, height / 48, 0]])
+    crop = warp_one(ramp, to_image, (48, 64))
+    wanted = np.arange(64) / 64 * 250
+    assert np.abs(crop[:40, :56, 0] - wanted[:56]).max() < 3

@@ -3,47 +3,12 @@
 import re
 import warnings
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from pose2d.images.image import IMAGENET_MEAN, IMAGENET_STD, FromPixels, ImageFiles, Normalization, decode
-
-
-def jpeg(image: np.ndarray) -> bytes:
-    return cv2.imencode(".jpg", image)[1].tobytes()
-
-
-def test_images_are_rgb_and_reduced_by_averaging():
-    image = np.zeros((41, 60, 3), np.uint8)
-    image[:, :30] = (255, 0, 0)  # blue, as OpenCV writes
-    pixels = decode(jpeg(image), "a.jpg")
-    assert pixels[20, 5].tolist() == pytest.approx([0, 0, 254], abs=3)
-    assert decode(jpeg(image), "a.jpg", reduce=4).shape == (11, 15, 3)
-
-
-def test_a_cut_off_jpeg_is_named_with_its_size():
-    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    cut = jpeg(image)[:1500]
-    with pytest.raises(ValueError, match=r"walk/007.jpg is a JPEG cut off after 1500 bytes"):
-        decode(cut, "walk/007.jpg")
-    with pytest.raises(ValueError, match=r"note.txt \(5 bytes\) cannot be decoded"):
-        decode(b"hello", "note.txt")
-    with pytest.raises(ValueError, match=r"empty.jpg \(0 bytes\) cannot be decoded"):
-        decode(b"", "empty.jpg")
-
-
-def test_missing_images_are_counted_and_named(tmp_path):
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "1.jpg").write_bytes(b"")
-    images = ImageFiles(tmp_path, ["sub/1.jpg", "sub/2.jpg", "other/3.jpg", "4.jpg"])
-    images.require(np.array([0]))
-    with pytest.raises(
-        FileNotFoundError, match=re.escape("lacks 2 of the 3 images with people in them: sub/2.jpg, 4.jpg.")
-    ):
-        images.require(np.array([0, 1, 3]))
+from pose2d.images.image import IMAGENET_MEAN, IMAGENET_STD, FromPixels, Normalization
 
 
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])

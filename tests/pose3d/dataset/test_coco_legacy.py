@@ -108,6 +108,14 @@ def test_without_masks_it_says_so(root):
         ({"joint_self": "x"}, "entry 0: joint_self must hold numbers"),
         ({"joint_self": [[float("nan"), 2, 1]] * 17}, "entry 0: joint_self holds NaN or infinity"),
         ({"numOtherPeople": 40}, "joint_others must hold 40 x 51 numbers (numOtherPeople), has 102"),
+        ({"img_width": "wide"}, "entry 0: img_width must be a whole number of at least 1, got 'wide'"),
+        ({"img_height": float("nan")}, "entry 0: img_height must be a whole number of at least 1, got nan"),
+        ({"image_id": "nine"}, "entry 0: image_id must be a whole number, got 'nine'"),
+        ({"isValidation": "yes"}, "entry 0: isValidation must be 1 finite numbers, got 'yes'"),
+        ({"segment_area": []}, "entry 0: segment_area must be 1 finite numbers, got []"),
+        ({"numOtherPeople": "two"}, "entry 0: numOtherPeople must be a whole number"),
+        ({"joint_self": [1, 2]}, "found 0.666667 x 3"),
+        ({"img_paths": "../../x.jpg"}, "entry 0: img_paths must stay inside the folder"),
         ({"isValidation": 1}, "has no person for train: isValidation of all 1 entries says so"),
     ],
 )
@@ -124,6 +132,11 @@ def test_other_files_are_refused(root):
     (root / "COCO.json").write_text(json.dumps({"root": [{"image_id": 9}]}))
     with pytest.raises(ValueError, match="entry 0 lacks isValidation, img_paths"):
         read(root).people("train")
+    (root / "COCO.json").write_text(json.dumps({"root": [entry(9, A, []), entry(9, B, [], img_width=80.0)]}))
+    with pytest.raises(ValueError, match=r"entry 1: image 9 is .*'width': 80\}, and before it was .*'width': 160\}"):
+        read(root).people("train")
+    with pytest.raises(ValueError, match=r"dataset.masks=m/\{number\}.png must be a path with the fields"):
+        read(root, masks="m/{number}.png")
     with pytest.raises(FileNotFoundError, match=r"has no file other\.json \(dataset\.annotations\)"):
         read(root, annotations="other.json")
 
@@ -131,5 +144,5 @@ def test_other_files_are_refused(root):
 def test_a_mask_of_another_size_is_refused(root):
     cv2.imwrite(str(root / "mask2014/train2014_mask_all_000000000009.png"), np.zeros((10, 10), np.uint8))
     task = make_task(**SEED, size=64, mask="all")
-    with pytest.raises(ValueError, match="has 10x10 px, its image 128x160"):
+    with pytest.raises(ValueError, match=r"mask_all_000000000009.png is 10x10 px, its annotations are for 160x128"):
         next(iter(task.batches(read(root), True, Loading(3, seed=0), torch.device("cpu")).epoch(0)))
