@@ -1,0 +1,122 @@
+"""Everyone in every frame of a source, with ids: out of pictures, or out of a file of keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Protocol
+
+import numpy as np
+
+from anypose.motion import Motion
+from anypose.skeleton import Skeleton
+from pose3d.predict.people import Found, Frame, KeypointNetwork
+from pose3d.predict.source import Pictures
+from pose3d.predict.stages import Ahead, Stopwatch
+from pose3d.predict.tracks import Tracker
+from pose3d.predict.windows import Seen, compress
+
+WAITING = 8  # frames that may wait between two stages
+
+
+class People(Protocol):
+    """An iterator over `Seen`, and what is known of them.
+
+    Attributes:
+        name: of the source.
+        network: what found the keypoints.
+        skeleton: what they are.
+        size: (width, height) of the picture [px], known from the first frame on.
+        live: no frame may wait for later ones.
+        dropped: frames that nobody had time for.
+        warnings: what was wrong with the source.
+    """
+
+    name: str
+    network: str
+    skeleton: Skeleton
+    size: tuple[int, int] | None
+    live: bool
+    dropped: int
+    warnings: list[str]
+
+    def __iter__(self) -> Iterator[Seen]: ...
+
+
+class PeopleInPictures:
+    """Implements `People`: frames are decoded in one thread and looked at in another.
+
+    Args:
+        source: of the frames.
+        network: finds the people.
+        stopwatch: counts the time of both.
+        stack: ends the threads.
+        pictures: keep each frame's picture, made small.
+    """
+
+    def __init__(
+        self, source: Pictures, network: KeypointNetwork, stopwatch: Stopwatch, stack: ExitStack, pictures: bool
+    ) -> None:
+        self.source, self._network, self.stopwatch = source, network, stopwatch
+        self.stack, self.pictures = stack, pictures
+        self.name, self.network, self.skeleton = source.name, network.name, network.skeleton
+        self.live, self.warnings = source.live, source.warnings
+        self.decode: Ahead[Frame] | None = None
+
+    @property
+    def dropped(self) -> int:
+        return self.decode.dropped if self.decode else 0
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        return self.source.size
+
+    def __iter__(self) -> Iterator[Seen]:
+        waiting = 1 if self.live else WAITING
+        decode = Ahead(lambda: self.stopwatch.timed("decode", self.source.frames()), waiting, newest=self.live)
+        self.decode = decode
+        frames = self.stack.enter_context(decode)
+        yield from self.stack.enter_context(Ahead(lambda: self.look(frames), waiting))
+
+    def look(self, frames: Ahead[Frame]) -> Iterator[Seen]:
+        """The people of each frame."""
+        tracker = Tracker()
+        for frame in frames:
+            with self.stopwatch("2D"):
+                people = tracker(self._network.find(frame), frame.time)
+            picture = None
+            if self.pictures:
+                with self.stopwatch("pictures"):
+                    picture = compress(frame.image)
+            yield Seen(frame.time, people, picture, frame.arrived)
+
+
+class PeopleInFile:
+    """Implements `People`: the keypoints of a file, with its own ids or with ids by where they are.
+
+    Args:
+        motion: what a reader of keypoints gave; facts["tracked"] says whether its ids mean the same person over time.
+    """
+
+    live, dropped = False, 0
+
+    def __init__(self, motion: Motion) -> None:
+        assert motion.keypoints is not None
+        assert motion.keypoint_skeleton is not None
+        self.motion, self.tracked = motion, bool(motion.facts.get("tracked", False))
+        self.name, self.skeleton = motion.name, motion.keypoint_skeleton
+        self.network = str(motion.facts.get("keypoints", "a file of keypoints"))
+        self.size = motion.size
+        self.warnings: list[str] = []
+
+    def __iter__(self) -> Iterator[Seen]:
+        assert self.motion.keypoints is not None
+        tracker = Tracker()
+        for time, keypoints in zip(self.motion.times.tolist(), self.motion.keypoints, strict=True):
+            there = np.isfinite(keypoints[..., :2]).all(-1).any(-1)
+            people = {
+                int(number): Found(points, float(np.nanmean(points[:, 2])))
+                for number, points, seen in zip(self.motion.ids, keypoints, there, strict=True)
+                if seen
+            }
+            yield Seen(time, people if self.tracked else tracker(list(people.values()), time))

@@ -1,0 +1,227 @@
+"""The floor: which way is up, how high people stand, which foot carries them, and feet that do not skate.
+
+A camera looks down and is rolled, so figures lean until they are turned upright. Somebody who stands or walks has the
+hips over the feet, averaged over time: that direction is up. The camera does not move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from anypose.camera import Camera
+from anypose.motion import Motion
+from anypose.skeleton import Skeleton
+from pose3d.predict.placing import ANKLE
+from pose3d.predict.smoothing import Smoothing, runs
+
+SETTLED = 3.0  # seconds of people after which the floor is settled
+UPRIGHT = np.array([0.0, -1.0, 0.0])  # up in the axes of a level camera
+LEANING = 0.6  # cosine of the angle between hips over feet and up, above which somebody stands
+SLOW = 0.35  # a foot that moves less than this carries weight [m/s] ...
+STILL_SLOW = 0.6  # ... and goes on carrying it below this
+LOW = 0.12  # above the floor or above the other foot [m]
+SHORTEST = 0.06  # a contact lasts at least so long [s]
+FEET = ("left_foot", "right_foot")
+FASTEST = 0.1  # period of the smoothing with which a foot's speed is measured [s]
+
+
+@dataclass
+class Skate:
+    """Foot skate, summed over contact frames.
+
+    Attributes:
+        frames: in which a foot stands and has stood in the frame before, feet counted one by one.
+        before, after: how far they moved along the floor in all of them, as lifted and when held [m].
+    """
+
+    frames: int = 0
+    before: float = 0.0
+    after: float = 0.0
+
+    def report(self) -> dict[str, float]:
+        """Millimetres per contact frame."""
+        count = max(self.frames, 1)
+        return {
+            "contact_frames": self.frames,
+            "skate_before_mm": round(1e3 * self.before / count, 2),
+            "skate_after_mm": round(1e3 * self.after / count, 2),
+        }
+
+
+@dataclass
+class Ground:
+    """The stage that stands people on a floor.
+
+    Attributes:
+        hold: keep standing feet where they stand.
+        up: (3,) what is up in camera axes, None to find it.
+        smoothing: for the speeds of the feet.
+    """
+
+    hold: bool
+    up: np.ndarray | None = None
+    skate: Skate = field(default_factory=Skate)
+    _ups: list[np.ndarray] = field(default_factory=list)
+    _lows: list[float] = field(default_factory=list)
+    _seconds: float = 0.0
+    _camera: Camera | None = None
+
+    def __call__(self, motion: Motion, intrinsics: np.ndarray, keep: slice) -> Motion:
+        """The motion with `world`, `contacts` and `camera`; its `joints` follow feet that are held.
+
+        Args:
+            motion: with joints in camera axes [m].
+            intrinsics: (3,) focal length and principal point [px].
+            keep: the frames that are new; what is before and after them is only context.
+        """
+        assert motion.joints is not None
+        assert motion.skeleton is not None
+        if not np.isfinite(motion.joints).any():
+            return replace(motion, world=motion.joints.copy(), contacts=np.zeros((*motion.joints.shape[:2], 2), bool))
+        camera = self.camera(motion, intrinsics)
+        world = (motion.joints.astype(np.float64) @ camera.rotation + camera.position).astype(np.float32)
+        feet = [motion.skeleton.index(foot) for foot in FEET]
+        contacts = np.stack(
+            [find_contacts(world[:, person, feet], motion.times) for person in range(len(motion.ids))], axis=1
+        )
+        held = world
+        if self.hold:
+            shift = np.stack(
+                [
+                    hold_feet(world[:, person, feet], contacts[:, person], motion.times)
+                    for person in range(len(motion.ids))
+                ],
+                axis=1,
+            )
+            held = (world + shift[:, :, None]).astype(np.float32)
+        self.measure(world[keep], held[keep], contacts[keep], feet)
+        moved = held - world
+        joints = (motion.joints + moved @ camera.rotation.T).astype(np.float32)
+        others = motion.hypotheses
+        if others is not None:
+            others = (others + (moved[:, :, :1] @ camera.rotation.T)[:, :, None]).astype(np.float32)
+        return replace(motion, joints=joints, world=held, contacts=contacts, camera=camera, hypotheses=others)
+
+    def camera(self, motion: Motion, intrinsics: np.ndarray) -> Camera:
+        """The camera as it stands over the floor; settled once people have been seen for long enough."""
+        if self._camera is not None and self._seconds >= SETTLED:
+            return self._camera
+        assert motion.joints is not None
+        assert motion.skeleton is not None
+        assert motion.size is not None
+        if self.up is None:
+            self._ups.extend(standing_directions(motion.joints, motion.skeleton))
+            up = mean_direction(np.array(self._ups))
+        else:
+            up = self.up / np.linalg.norm(self.up)
+        rotation = level(up)
+        feet = motion.joints[:, :, [motion.skeleton.index(foot) for foot in FEET]] @ rotation
+        heights = feet[..., 2].min(-1)
+        self._lows.extend(heights[np.isfinite(heights)].tolist())
+        floor = float(np.percentile(self._lows, 20)) - ANKLE
+        self._seconds += len(motion) * (float(np.median(np.diff(motion.times))) if len(motion) > 1 else 0.0)
+        width, height = motion.size
+        self._camera = Camera(
+            motion.name, rotation, np.array([0, 0, -floor]), np.full(2, intrinsics[0]), intrinsics[1:],
+            np.zeros(3), np.zeros(2), width, height,
+        )  # fmt: skip
+        return self._camera
+
+    def measure(self, before: np.ndarray, after: np.ndarray, contacts: np.ndarray, feet: list[int]) -> None:
+        """Add the frames of one chunk to `skate`."""
+        standing = contacts[1:] & contacts[:-1]
+        self.skate.frames += int(standing.sum())
+        for name, world in (("before", before), ("after", after)):
+            steps = np.linalg.norm(np.diff(world[:, :, feet, :2], axis=0), axis=-1)
+            setattr(self.skate, name, getattr(self.skate, name) + float(steps[standing].sum()))
+
+
+def standing_directions(joints: np.ndarray, skeleton: Skeleton) -> list[np.ndarray]:
+    """(3,) from the middle of the feet to the hips, of everyone in every frame (T, P, J, 3) who may be standing."""
+    feet = joints[..., [skeleton.index(foot) for foot in FEET], :].mean(-2)
+    hips = joints[..., [skeleton.index(hip) for hip in ("left_hip", "right_hip")], :].mean(-2)
+    directions = (hips - feet).reshape(-1, 3)
+    length = np.linalg.norm(directions, axis=-1)
+    good = length > 0.4  # who sits on the floor says nothing
+    return list(directions[good] / length[good, None])
+
+
+def mean_direction(directions: np.ndarray) -> np.ndarray:
+    """(3,) the direction most of (N, 3) agree on: those far from it are left out, three times over."""
+    if not len(directions):
+        return UPRIGHT
+    mean = np.median(directions, axis=0)
+    for _ in range(3):
+        mean /= max(float(np.linalg.norm(mean)), 1e-9)
+        near = directions[directions @ mean > LEANING]
+        if len(near):
+            mean = near.mean(0)
+    mean /= max(float(np.linalg.norm(mean)), 1e-9)
+    # Somebody upside down is rarer than a camera that is.
+    return mean if mean @ UPRIGHT > 0 else UPRIGHT
+
+
+def level(up: np.ndarray) -> np.ndarray:
+    """(3, 3) world to camera of a camera in whose axes `up` is up; the world's y is where it looks, z is up.
+
+    The columns are the world's axes in the camera's.
+    """
+    ahead = np.array([0.0, 0.0, 1.0]) - up[2] * up
+    if np.linalg.norm(ahead) < 1e-6:  # it looks straight down
+        ahead = np.array([0.0, -1.0, 0.0]) + up[1] * up
+    ahead /= np.linalg.norm(ahead)
+    return np.stack([np.cross(ahead, up), ahead, up], axis=1)
+
+
+def find_contacts(feet: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(T, 2) whether a foot stands, from the ankles (T, 2, 3) in the world [m]: slow, and near the floor or the lower.
+
+    Slow means along the floor; a foot that stands is let go only when it is faster than one that arrives.
+    """
+    T = len(times)
+    contacts = np.zeros((T, 2), bool)
+    if T < 3:
+        return contacts
+    steady = Smoothing("butterworth", FASTEST, FASTEST).series(feet, times, FASTEST)
+    speed = np.linalg.norm(np.gradient(steady, times, axis=0), axis=-1)
+    lower = np.fmin(steady[..., 2].min(-1, keepdims=True), ANKLE * 2)
+    low = (steady[..., 2] < lower + LOW) | (steady[..., 2] < ANKLE + LOW)
+    for side in range(2):
+        may = (speed[:, side] < STILL_SLOW) & low[:, side]
+        sure = (speed[:, side] < SLOW) & low[:, side]
+        for start, end in runs(may):
+            inside = np.flatnonzero(sure[start:end])
+            if len(inside) and times[end - 1] - times[start] >= SHORTEST:
+                contacts[start:end, side] = True
+    return contacts
+
+
+def hold_feet(feet: np.ndarray, contacts: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(T, 3) how the whole person must be moved so that standing feet stay where they are.
+
+    While a foot stands, it stays over the middle of where it was seen to stand; two standing feet share. In between the
+    shift goes over evenly, so a step is as long as it was and nothing jumps. Heights are left alone.
+
+    Args:
+        feet: (T, 2, 3) ankles in the world [m].
+        contacts: (T, 2).
+        times: (T,) [s].
+    """
+    T = len(times)
+    wanted, weight = np.zeros((T, 2)), np.zeros(T)
+    for side in range(2):
+        for start, end in runs(contacts[:, side] & np.isfinite(feet[:, side]).all(-1)):
+            place = feet[start:end, side, :2]
+            # Its share grows from nothing and goes back to it, so that two feet take turns without a jump.
+            share = np.minimum(np.arange(1, end - start + 1), np.arange(end - start, 0, -1)).astype(float)
+            wanted[start:end] += share[:, None] * (np.median(place, axis=0) - place)
+            weight[start:end] += share
+    shift = np.zeros((T, 3))
+    known = np.flatnonzero(weight)
+    if len(known):
+        values = wanted[known] / weight[known, None]
+        for axis in range(2):
+            shift[:, axis] = np.interp(times, times[known], values[:, axis])
+    return shift

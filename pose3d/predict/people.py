@@ -1,0 +1,90 @@
+"""What passes between the first stages: a frame with its picture, and the people found in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from anypose.skeleton import Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        index: its number, from 0.
+        time: its time stamp, from 0 at the first frame [s].
+        image: (H, W, 3) uint8 RGB, upright.
+        arrived: when it was read [s of time.perf_counter].
+    """
+
+    index: int
+    time: float
+    image: np.ndarray
+    arrived: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One person in one frame.
+
+    Attributes:
+        keypoints: (K, 3) x, y [px] and score in 0..1; NaN where a point was not found.
+        score: how sure the network is of the person, 0..1.
+    """
+
+    keypoints: np.ndarray
+    score: float
+
+    @property
+    def box(self) -> np.ndarray:
+        """(4,) left, top, right, bottom of the points that were found [px]."""
+        xy = self.keypoints[:, :2]
+        return np.concatenate([np.nanmin(xy, axis=0), np.nanmax(xy, axis=0)])
+
+
+class KeypointNetwork(Protocol):
+    """Pictures in, people out. May remember where people were in the picture before.
+
+    Attributes:
+        skeleton: what the keypoints are.
+        name: for reports.
+    """
+
+    skeleton: Skeleton
+    name: str
+
+    def find(self, frame: Frame) -> Sequence[Found]:
+        """Everyone in the frame."""
+        ...
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, M) intersection over union of boxes (N, 4) and (M, 4) left, top, right, bottom."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=-1)
+    areas = [np.prod(np.clip(box[:, 2:] - box[:, :2], 1e-6, None), axis=-1) for box in (first, second)]
+    return shared / (areas[0][:, None] + areas[1][None] - shared)
+
+
+def similarity(first: np.ndarray, second: np.ndarray, spread: float = 0.08) -> np.ndarray:
+    """(N, M) object keypoint similarity of people (N, K, 3) and (M, K, 3), over the points that both have.
+
+    One `spread` for all points, in the square root of the area of the person's box: what the points are may be unknown.
+    """
+    result = np.zeros((len(first), len(second)))
+    for n, a in enumerate(first):
+        for m, b in enumerate(second):
+            both = np.isfinite(a[:, 0]) & np.isfinite(b[:, 0])
+            if both.sum() < 3:
+                continue
+            area = (np.prod(np.ptp(a[both, :2], axis=0)) + np.prod(np.ptp(b[both, :2], axis=0))) / 2
+            squared = ((a[both, :2] - b[both, :2]) ** 2).sum(-1)
+            result[n, m] = np.exp(-squared / (2 * spread**2 * max(area, 1.0))).mean()
+    return result

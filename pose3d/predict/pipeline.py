@@ -1,0 +1,157 @@
+"""From a source to motion, chunk after chunk: source, 2D, tracks, repair, lift, place, ground.
+
+for motion in Pipeline().stream("my.mp4"): ...
+Pipeline(people=1, height=1.78)("my.mp4").save("walk.bvh")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from anypose.engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
+
+import numpy as np
+
+from anypose.motion import Motion
+from pose3d.predict.finding import People, PeopleInFile, PeopleInPictures
+from pose3d.predict.ground import Ground
+from pose3d.predict.lifters import open_lifter
+from pose3d.predict.lifting import Lift
+from pose3d.predict.networks import open_network
+from pose3d.predict.placing import Place, assumed_intrinsics
+from pose3d.predict.recording import MainPeople, Recording, cut, join
+from pose3d.predict.repair import drop_unsure, fill_gaps, undo_swaps
+from pose3d.predict.settings import complete
+from pose3d.predict.smoothing import Smoothing
+from pose3d.predict.source import expand, open_source
+from pose3d.predict.stages import Stopwatch
+from pose3d.predict.tracks import dense
+from pose3d.predict.windows import KeptPictures, Window, windows
+
+CHUNK = 120  # new frames at a time
+CONTEXT = 1.0  # seconds looked at on either side of a chunk
+BRIEF = 0.2  # who is seen for less is no person [s]
+
+Chunk = tuple[Motion, KeptPictures | None]
+
+
+class Pipeline:
+    """Everything between a source and its motion.
+
+    Args:
+        settings: those of conf/predict.yaml, as keywords; sections as mappings.
+
+    Attributes:
+        stopwatch: the time of each stage.
+        warnings: what was wrong with the source.
+        frames, ids: how many frames have come out, and who was in them.
+        dropped: frames of a live source that nobody had time for.
+        arrived: when the newest frame came [s of time.perf_counter].
+        ground: with the foot skate.
+        stopping: set it and the source ends with the frame it is at, and what was seen is finished.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = complete(settings)
+        self.start()
+
+    def start(self) -> None:
+        """Forget the source before."""
+        self.stopwatch = Stopwatch()
+        self.warnings: list[str] = []
+        self.frames, self.dropped, self.arrived = 0, 0, 0.0
+        self.ids: set[int] = set()
+        self.ground = Ground(self.settings.hold_feet)
+        self.stopping = False
+
+    def __call__(self, source: str | Path | int) -> Recording:
+        """The whole motion of a source."""
+        return join(list(self.stream(source)))
+
+    def stream(self, source: str | Path | int) -> Iterator[Motion]:
+        """The motion of a source, chunk after chunk; of a live source frame by frame."""
+        for motion, _pictures in self.run(source, pictures=False):
+            yield motion
+
+    def run(self, source: str | Path | int, pictures: bool = True) -> Generator[Chunk, None, None]:
+        """Chunks of motion, each with its pictures where there are some and they are asked for.
+
+        Raises:
+            ValueError: at the end, where nobody was in any frame.
+        """
+        self.start()
+        settings = self.settings
+        with ExitStack() as stack:
+            people = self.people(source, stack, pictures)
+            smooth = Smoothing(self.method(people.live), settings.smooth_legs, settings.smooth_arms)
+            place, main = Place(settings.height, smooth), MainPeople(settings.people)
+            chunk, future = (1, 0) if people.live else (CHUNK, max(self.lift.future, 1))
+            for window in windows(self.until_stopped(people), chunk, CONTEXT, future):
+                with self.stopwatch("3D"):
+                    motion = drop_unsure(main(self.motion(window, people)), settings.keypoints.min_score)
+                    motion = undo_swaps(motion) if settings.swaps else motion
+                    motion = smooth.keypoints(fill_gaps(motion, settings.gaps))
+                    intrinsics = assumed_intrinsics(people.size, settings.focal)
+                    motion = place(smooth.joints(self.lift(motion, intrinsics)), intrinsics)
+                    motion = cut(self.ground(motion, intrinsics, window.keep), window.keep)
+                self.ids |= set(motion.ids.tolist())
+                self.frames += len(motion)
+                self.dropped, self.arrived = people.dropped, window.seen[-1].arrived
+                yield motion, window.pictures()
+            self.warnings += people.warnings
+        if not self.ids:
+            raise ValueError(f"source={source}: nobody was found in its {self.frames} frames by {people.network}.")
+
+    @cached_property
+    def lift(self) -> Lift:
+        """The lifting stage, opened when it is first needed."""
+        return Lift(open_lifter(self.settings.lifter), self.settings.hypotheses)
+
+    def method(self, live: bool) -> str:
+        """The filter that `smooth=` names."""
+        chosen = self.settings.smooth
+        if chosen is False:  # YAML reads off so
+            return "off"
+        return ("one_euro" if live else "butterworth") if chosen == "auto" else str(chosen)
+
+    def people(self, source: str | Path | int, stack: ExitStack, pictures: bool) -> People:
+        """Everyone in every frame of a source, found in threads that run ahead."""
+        settings = self.settings
+        singles = expand(source)
+        if len(singles) != 1:
+            raise ValueError(f"source={source} names {len(singles)} sources; a pipeline takes one at a time.")
+        opened = open_source(singles[0], settings)
+        if isinstance(opened, Motion):
+            return PeopleInFile(opened)
+        network = open_network(settings, opened.stills)
+        return PeopleInPictures(opened, network, self.stopwatch, stack, pictures)
+
+    def until_stopped(self, people: People) -> Iterator:
+        """The frames until `stopping` is set."""
+        for seen in people:
+            yield seen
+            if self.stopping:
+                return
+
+    def motion(self, window: Window, people: People) -> Motion:
+        """The record of a window's keypoints, without those who were there for a moment only."""
+        ids, keypoints = dense([frame.people for frame in window.seen], people.skeleton.num_joints)
+        times = np.array([frame.time for frame in window.seen])
+        if not people.live and len(times) > 1:
+            counted = np.isfinite(keypoints[..., 0]).any(-1).sum(0) * float(np.median(np.diff(times)))
+            stays = counted >= min(BRIEF, (times[-1] - times[0]) / 2)
+            ids, keypoints = ids[stays], keypoints[:, stays]
+        facts = {
+            "keypoints": people.network,
+            "lifter": str(self.settings.lifter),
+            "focal": self.settings.focal or "assumed",
+            "height": self.settings.height or "the lifter's",
+        }
+        return Motion(
+            people.name, times, ids, keypoints=keypoints, keypoint_skeleton=people.skeleton, size=people.size,
+            facts=facts,
+        )  # fmt: skip

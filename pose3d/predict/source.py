@@ -1,0 +1,158 @@
+"""What a source is: a video, a webcam, a stream, pictures, or somebody's keypoints."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from anypose.motion import Motion
+from pose3d.predict.people import Frame
+from pose3d.predict.video import SameSize, open_video, source_name
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+KEYPOINTS = (".json", ".npz", ".csv", ".trc", ".pkl")
+NETWORKS = (".pt", ".pth", ".onnx", ".om", ".tflite", ".safetensors", ".ckpt", ".engine")
+URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+STILLS = 30.0  # pictures a second where nobody says
+
+
+class Pictures(Protocol):
+    """A source of frames; attributes as `pose3d.predict.video.Video`'s."""
+
+    name: str
+    size: tuple[int, int] | None
+    rate: float | None
+    count: int | None
+    live: bool
+    stills: bool
+    warnings: list[str]
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in turn, once."""
+        ...
+
+
+class Images:
+    """Image files in the order of their names, numbers by value.
+
+    Args:
+        files: of the images.
+        name: for reports.
+        rate: pictures a second.
+    """
+
+    live, stills = False, True
+
+    def __init__(self, files: Sequence[Path], name: str, rate: float | None) -> None:
+        self.files, self.name, self.rate, self.count = files, name, rate or STILLS, len(files)
+        self.size: tuple[int, int] | None = None
+        self.warnings: list[str] = []
+
+    def frames(self) -> Iterator[Frame]:
+        """Every image in turn, an orientation tag obeyed."""
+        import cv2
+
+        from pose2d.images.image import decode
+
+        guard = SameSize(str(self.files[0].parent))
+        for index, file in enumerate(self.files):
+            content = file.read_bytes()
+            image = decode(content, str(file))
+            if b"Exif" in content[:64]:  # `decode` ignores the tag that says which way is up
+                turned = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+                image = cv2.cvtColor(turned, cv2.COLOR_BGR2RGB)
+            self.size = guard(image, index)
+            yield Frame(index, index / self.rate, image)
+
+
+def expand(source: str | Path | int | Sequence[str | Path | int]) -> list[str]:
+    """The single sources that `source=` names: a list, or a pattern of several files that are no images.
+
+    Raises:
+        FileNotFoundError: for a pattern that nothing fits.
+    """
+    if isinstance(source, str | Path | int):
+        text = str(source)
+        if not is_pattern(text):
+            return [text]
+        files = sorted(glob.glob(text, recursive=True), key=natural)
+        if not files:
+            raise FileNotFoundError(f"source={text} fits no file. Looked in {Path.cwd()}.")
+        return [text] if all(Path(file).suffix.lower() in IMAGES for file in files) else files
+    if not source:
+        raise ValueError("source=[] names nothing. Name a video, a folder of images, a webcam's number or keypoints.")
+    return [single for one in source for single in expand(one)]
+
+
+def open_source(source: str, settings: Any) -> Pictures | Motion:
+    """One source: frames, or the motion of a file of keypoints.
+
+    Args:
+        source: a path, URL, pattern, or webcam's number.
+        settings: of conf/predict.yaml.
+    """
+    if holds_keypoints(source):
+        from anypose.formats.keypoints import read_keypoints
+
+        return read_keypoints(source, skeleton=settings.skeleton, size=settings.size, fps=settings.fps)
+    return open_pictures(source, settings.decoder, settings.fps)
+
+
+def open_pictures(source: str, decoder: str, rate: float | None) -> Pictures:
+    """The frames of one source.
+
+    Raises:
+        FileNotFoundError: where nothing is there.
+        ValueError: where it is none of the kinds, or empty.
+    """
+    if source.isdecimal():
+        return open_video(source, decoder, live=True)
+    if URL.match(source):
+        return open_video(source, decoder, live=True)
+    if is_pattern(source):
+        files = [Path(file) for file in sorted(glob.glob(source, recursive=True), key=natural)]
+        return Images(files, source_name(str(files[0].parent.resolve())), rate)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files = sorted(
+            (file for file in path.iterdir() if file.suffix.lower() in IMAGES), key=lambda f: natural(f.name)
+        )
+        if not files:
+            found = sorted(file.name for file in path.iterdir())[:3]
+            raise ValueError(f"source={source} must hold images, found {', '.join(found) or 'nothing'}.")
+        return Images(files, source_name(str(path.resolve())), rate)
+    if not path.exists():
+        raise FileNotFoundError(f"source={source} does not exist. Looked for {path.absolute()}.")
+    if path.stat().st_size == 0:
+        raise ValueError(f"source={source} is empty (0 bytes).")
+    if path.suffix.lower() in NETWORKS:
+        raise ValueError(
+            f"source={source} is a network, and a source is a video, images or keypoints. To use it say "
+            f"keypoints.weights={source} or lifter={source}."
+        )
+    if path.suffix.lower() in IMAGES:
+        return Images([path], path.stem, rate)
+    return open_video(str(path), decoder)
+
+
+def holds_keypoints(source: str) -> bool:
+    """Whether a source is a file of keypoints, or a folder of OpenPose's."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return any(path.glob("*.json")) and not any(file.suffix.lower() in IMAGES for file in path.iterdir())
+    return path.suffix.lower() in KEYPOINTS
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a source is a glob, and not a file whose name has brackets in it."""
+    return glob.has_magic(text) and not Path(text).exists() and not URL.match(text)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sorts frame10 after frame9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

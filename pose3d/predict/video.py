@@ -1,0 +1,199 @@
+"""Frames of video files, streams and webcams, upright and with their own time stamps, through PyAV or OpenCV."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pose3d.predict.people import Frame
+
+log = logging.getLogger(__name__)
+
+DECODERS = ("auto", "av", "opencv")
+MISSING = "Video needs PyAV or OpenCV ({}): pip install 'anypose[video]'."
+
+
+class Video:
+    """A video file or a stream, through PyAV.
+
+    Time stamps are those of the container, exact fractions of a second, from 0 at the first frame.
+
+    Args:
+        path: a file or a URL.
+        live: a stream: decoded without waiting for frames to be reordered in threads.
+
+    Attributes:
+        name: of the file, without its suffix.
+        size: (width, height) upright, known once the first frame is decoded [px].
+        rate: frames a second as the container says, None where it does not.
+        count: frames that the container promises, None where it does not.
+        warnings: what was wrong with the file, for the report.
+    """
+
+    stills = False
+
+    def __init__(self, path: str, live: bool = False) -> None:
+        try:
+            import av
+        except ImportError as error:
+            raise ImportError(MISSING.format(error)) from error
+        self.av, self.path, self.live, self.name = av, path, live, source_name(path)
+        self.size: tuple[int, int] | None = None
+        self.warnings: list[str] = []
+        try:
+            self.container: Any = av.open(path, timeout=(10, 10) if live else None)
+        except (av.error.FFmpegError, UnicodeDecodeError) as error:
+            size = f" ({Path(path).stat().st_size} bytes)" if Path(path).is_file() else ""
+            raise ValueError(f"source={path}{size} cannot be opened as video: {_said(error)}.") from error
+        if not self.container.streams.video:
+            kinds = sorted({stream.type for stream in self.container.streams}) or ["nothing"]
+            self.container.close()
+            raise ValueError(f"source={path} holds no video, only {' and '.join(kinds)}.")
+        self.video = self.container.streams.video[0]
+        self.video.thread_type = "SLICE" if live else "AUTO"
+        rate = self.video.average_rate or self.video.guessed_rate
+        self.rate = float(rate) if rate else None
+        self.count: int | None = self.video.frames or None
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in turn. What follows a fault in the file is left out, with a warning."""
+        clock = _Clock(self.rate)
+        guard = SameSize(self.path)
+        index = 0
+        try:
+            for picture in self.container.decode(self.video):
+                image = np.rot90(picture.to_ndarray(format="rgb24"), (picture.rotation or 0) // 90)
+                self.size = guard(image, index)
+                stamp = None if picture.pts is None else float(picture.pts * picture.time_base)
+                yield Frame(index, clock(stamp), np.ascontiguousarray(image))
+                index += 1
+        except self.av.error.FFmpegError as error:
+            self.warnings.append(f"{self.path} cannot be decoded after frame {index}: {_said(error)}")
+            log.warning("%s.", self.warnings[-1])
+        finally:
+            self.container.close()
+        if not index:
+            raise ValueError(
+                f"source={self.path} holds no frame that can be decoded"
+                f"{': ' + self.warnings[-1].rpartition(': ')[2] if self.warnings else ''}."
+            )
+
+
+class CvVideo:
+    """The same through OpenCV, and webcams: a number in place of a path. Attributes as `Video`'s."""
+
+    stills = False
+
+    def __init__(self, path: str, live: bool = False) -> None:
+        try:
+            import cv2
+        except ImportError as error:
+            raise ImportError(MISSING.format(error)) from error
+        webcam = path.isdecimal()
+        self.cv2, self.path, self.live = cv2, path, live or webcam
+        self.name = f"webcam{path}" if webcam else source_name(path)
+        self.size: tuple[int, int] | None = None
+        self.warnings: list[str] = []
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its own lines say less than ours
+        try:
+            self.capture = cv2.VideoCapture(int(path) if webcam else path)
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+        if not self.capture.isOpened():
+            if webcam:
+                raise ValueError(f"source={path}: there is no webcam number {path}, or another program holds it.")
+            raise ValueError(f"source={path} cannot be opened as video by OpenCV: damaged, without video, or unknown.")
+        self.capture.set(cv2.CAP_PROP_BUFFERSIZE, 1 if self.live else 4)
+        self.capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        rate, count = self.capture.get(cv2.CAP_PROP_FPS), self.capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.rate = float(rate) if rate and np.isfinite(rate) and rate > 0 else None
+        self.count: int | None = int(count) if count > 0 and not self.live else None
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in turn."""
+        clock, guard = _Clock(self.rate), SameSize(self.path)
+        index = 0
+        try:
+            while True:
+                there, picture = self.capture.read()
+                if not there:
+                    break
+                image = self.cv2.cvtColor(picture, self.cv2.COLOR_BGR2RGB)
+                self.size = guard(image, index)
+                yield Frame(index, clock(self.capture.get(self.cv2.CAP_PROP_POS_MSEC) / 1000), image)
+                index += 1
+        finally:
+            self.capture.release()
+        if not index:
+            raise ValueError(f"source={self.path} holds no frame that can be decoded.")
+        if self.count and index < self.count - 1:
+            self.warnings.append(f"{self.path} promises {self.count} frames, {index} could be decoded")
+            log.warning("%s.", self.warnings[-1])
+
+
+def open_video(path: str, decoder: str, live: bool = False) -> Video | CvVideo:
+    """A video through the decoder asked for; "auto" is PyAV where it is installed, else OpenCV."""
+    if decoder not in DECODERS:
+        raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {decoder!r}.")
+    if decoder == "opencv" or path.isdecimal():
+        return CvVideo(path, live)
+    if decoder == "av":
+        return Video(path, live)
+    try:
+        import av  # noqa: F401
+    except ImportError:
+        return CvVideo(path, live)
+    return Video(path, live)
+
+
+def source_name(path: str) -> str:
+    """ "walk" for videos/walk.mp4 and for rtsp://camera/walk?token=1."""
+    return Path(path.partition("?")[0].rstrip("/")).stem or "source"
+
+
+class _Clock:
+    """Time stamps that begin at 0 and always increase: of the container, of its rate where it has none."""
+
+    def __init__(self, rate: float | None) -> None:
+        self.step = 1 / (rate or 30.0)
+        self.first: float | None = None
+        self.last: float | None = None
+
+    def __call__(self, stamp: float | None) -> float:
+        if self.first is None:
+            self.first, self.last = stamp or 0.0, 0.0
+            return 0.0
+        assert self.last is not None
+        time = self.last + self.step if stamp is None else stamp - self.first
+        if time <= self.last:  # broken muxers repeat stamps
+            time = self.last + self.step
+        self.last = time
+        return time
+
+
+class SameSize:
+    """The size of a source's pictures, which must not change."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.size: tuple[int, int] | None = None
+
+    def __call__(self, image: np.ndarray, index: int) -> tuple[int, int]:
+        size = (image.shape[1], image.shape[0])
+        if self.size is None:
+            self.size = size
+        if size != self.size:
+            raise ValueError(
+                f"source={self.path}: all frames must have one size, and after {index} of "
+                f"{self.size[0]}x{self.size[1]} comes one of {size[0]}x{size[1]}. Cut it there, or scale it to one "
+                "size."
+            )
+        return size
+
+
+def _said(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).strip().rstrip(".")

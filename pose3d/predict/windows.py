@@ -1,0 +1,119 @@
+"""Chunks of people over time, each with the frames before and after it that smoothing and lifting want to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+
+from pose3d.predict.people import Found
+
+LONGEST_SIDE = 960  # of the pictures that are kept for showing [px]
+QUALITY = 85
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One frame after tracking.
+
+    Attributes:
+        time: its time stamp [s].
+        people: by their ids.
+        picture: as JPEG, where one is kept.
+        arrived: when it was read [s of time.perf_counter].
+    """
+
+    time: float
+    people: dict[int, Found]
+    picture: bytes | None = None
+    arrived: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Frames in a row.
+
+    Attributes:
+        seen: the frames, context included.
+        keep: which of them are new; the others were or will be in another window.
+        last: nothing comes after.
+    """
+
+    seen: Sequence[Seen]
+    keep: slice
+    last: bool
+
+    def pictures(self) -> KeptPictures | None:
+        """Those of the new frames, None where not every frame has one."""
+        kept = [frame.picture for frame in self.seen[self.keep] if frame.picture is not None]
+        return KeptPictures(kept) if kept and len(kept) == len(self.seen[self.keep]) else None
+
+
+def windows(seen: Iterable[Seen], chunk: int, context: float, future: int) -> Iterator[Window]:
+    """Cut a stream into windows that overlap.
+
+    Args:
+        seen: every frame in turn.
+        chunk: new frames in each window.
+        context: seconds of frames on either side; 0 after it where nothing may wait.
+        future: at least so many frames after it.
+    """
+    held: list[Seen] = []
+    start = 0  # of what is new in `held`
+    waits = future > 0
+    frames, failure = iter(seen), None
+    while True:
+        try:
+            frame = next(frames, None)
+        except (KeyboardInterrupt, ValueError, OSError, RuntimeError) as error:
+            failure, frame = error, None  # what was seen before it is not lost
+        if frame is None:
+            break
+        held.append(frame)
+        end = start + chunk
+        if len(held) < end + future + waits or (waits and held[-1].time - held[end - 1].time < context):
+            continue
+        yield Window(held[:], slice(start, end), False)
+        # What the next window needs to look back on.
+        first = next(i for i in range(end + 1) if i == end or held[i].time > held[end - 1].time - max(context, 1e-9))
+        held, start = held[first:], end - first
+    if len(held) > start:
+        yield Window(held, slice(start, len(held)), True)
+    if failure is not None:
+        raise failure
+
+
+def compress(image: np.ndarray) -> bytes:
+    """A picture (H, W, 3) uint8 RGB, made small and JPEG: what is shown later must not fill the memory until then."""
+    import cv2
+
+    scale = LONGEST_SIDE / max(image.shape[:2])
+    if scale < 1:
+        size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    assert done
+    return encoded.tobytes()
+
+
+class KeptPictures(Sequence[np.ndarray]):
+    """Pictures (H, W, 3) uint8 RGB that are decoded when they are looked at."""
+
+    def __init__(self, encoded: Sequence[bytes]) -> None:
+        self.encoded = encoded
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> KeptPictures: ...
+    def __getitem__(self, index: int | slice) -> np.ndarray | KeptPictures:
+        import cv2
+
+        if isinstance(index, slice):
+            return KeptPictures(self.encoded[index])
+        return cv2.cvtColor(cv2.imdecode(np.frombuffer(self.encoded[index], np.uint8), 1), cv2.COLOR_BGR2RGB)
