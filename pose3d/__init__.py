@@ -11,10 +11,11 @@ from typing import Any
 FACE = {
     "ArrayLifter": "pose3d.lifting.arrays",
     "Lifter": "pose3d.lifter",
+    "Pipeline": "pose3d.predict.pipeline",
     "load_lifter": "pose3d.predict.loading",
 }
 
-__all__ = ["ArrayLifter", "Lifter", "load_lifter"]
+__all__ = ["ArrayLifter", "Lifter", "Pipeline", "load_lifter"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from anypose.engine.run import PACKAGE, RELEASED
+from anypose.engine.finding import RELEASED
+from anypose.engine.loading import load_network
+from anypose.engine.place import PACKAGE
 from pose3d.lifter import Lifter
-from pose3d.predict.photo import load_lifter
 
 # The project's own weights, the best for keypoints of real detectors first.
 PREFERRED = ("released_video", "baseline3d")
 
 
 def open_lifter(name: str) -> Lifter:
-    """The lifter that `lifter=` names: auto, the name of released weights, or a checkpoint's path.
-
-    Raises:
-        FileNotFoundError: naming the released weights that there are.
-    """
-    released = {path.stem: path for path in sorted((PACKAGE / RELEASED).glob("*.safetensors"))}
+    """The lifter that `lifter=` names: auto, the name of released weights, a checkpoint's path, or a run's folder."""
     if name == "auto":
-        path = next(released[stem] for stem in PREFERRED if stem in released)
-    elif name in released:
-        path = released[name]
-    else:
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"lifter={name} does not exist. It must be a checkpoint of a lifting model, auto, or one of the "
-                f"released weights: {', '.join(released)}."
-            )
-    model = load_lifter(path)
-    if getattr(model, "keypoint_frame", None) not in ("pixel", "screen"):
+        name = next(stem for stem in PREFERRED if (PACKAGE / RELEASED / f"{stem}.safetensors").is_file())
+    model = load_network(name)
+    if not isinstance(model, Lifter):
         raise ValueError(f"lifter={name} must be a lifting model, and it holds a {type(model).__name__}.")
     return model

@@ -7,7 +7,6 @@ back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,13 +19,11 @@ from anypose.camera import to_screen
 from anypose.motion import Motion
 from anypose.skeleton import Skeleton, convert
 from pose3d.lifter import Lifter
+from pose3d.lifting.arrays import PICTURE, TALL
+from pose3d.lifting.missing_keypoints import FEWEST, complete, missing
 from pose3d.lifting.mixture import most_likely
 
-PICTURE = 1000  # width and height of the picture that a person is put into [px]
-TALL = 500  # their larger extent in it [px]
 BATCH = 4096  # output frames at once: bounded memory for many people
-
-View = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class Lift:
@@ -35,26 +32,24 @@ class Lift:
     Args:
         model: any lifter, mixtures too.
         hypotheses: also give the mixture's other poses.
+        device: where it computes.
     """
 
-    def __init__(self, model: Lifter, hypotheses: bool = True) -> None:
-        frame = getattr(model, "keypoint_frame", None)
-        if frame not in ("pixel", "screen"):
-            raise ValueError(
-                f"lifter must be a lifting model, got {type(model).__name__}. Train one: model=baseline3d."
-            )
-        self.model, self.hypotheses = model.eval(), hypotheses
+    def __init__(self, model: Lifter, hypotheses: bool = True, device: str = "cpu") -> None:
+        self.model, self.hypotheses, self.device = model.to(device).eval(), hypotheses, device
         field = model.receptive_field
         self.past = field - 1 if model.causal else (field - 1) // 2
         self.future = field - 1 - self.past
-        self.sizes: dict[int, float] = {}
 
     @property
     def skeleton(self) -> Skeleton:
+        """What the joints are."""
         return self.model.output_skeleton
 
     def __call__(self, motion: Motion, intrinsics: np.ndarray) -> Motion:
-        """The motion with `joints` relative to the hips [m], camera axes; NaN where the keypoints it needs are missing.
+        """The motion with `joints` relative to the hips [m], camera axes.
+
+        A person of whom hardly anything is seen in a frame is NaN there, a joint whose keypoint is missing, too.
 
         Args:
             motion: with keypoints [px].
@@ -63,84 +58,94 @@ class Lift:
         assert motion.keypoints is not None
         assert motion.keypoint_skeleton is not None
         T, P = motion.keypoints.shape[:2]
-        J = self.skeleton.num_joints
-        joints = np.full((T, P, J, 3), np.nan, np.float32)
-        others: np.ndarray | None = None
-        points = convert(motion.keypoints.astype(np.float64), motion.keypoint_skeleton, self.model.input_skeleton)
-        there = np.isfinite(points[..., :2]).all((-1, -2))
+        joints = np.full((T, P, self.skeleton.num_joints, 3), np.nan, np.float32)
+        given = torch.from_numpy(motion.keypoints.astype(np.float64)).transpose(0, 1)  # (P, T, K, 3)
+        given[missing(given)] = torch.nan
+        points = convert(given, motion.keypoint_skeleton, self.model.input_skeleton)
+        lost = missing(points)
+        there = ((~lost).sum(-1) >= FEWEST).numpy()
         if not there.any():
             return replace(motion, joints=joints, skeleton=self.skeleton)
-        seen, turns = self.look_at(points, there, motion, intrinsics)
-        windows, rows = self.windows(seen, there)
-        poses, spread = self.run(windows)
-        back = turns[rows[:, 0], rows[:, 1]]  # (N, 3, 3) camera to the view
-        joints[rows[:, 0], rows[:, 1]] = np.einsum("nji,nkj->nki", back, poses)
+        whole = complete(points, lost, self.model).numpy()
+        seen, turns = self.rays(whole, intrinsics) if self.model.keypoint_frame == "ray" else self.look_at(
+            whole, there, intrinsics
+        )  # fmt: skip
+        poses, spread = self.run(self.windows(seen, there))
+        people, frames = np.nonzero(there)
+        back = turns[people, frames]  # (N, 3, 3) camera to the view
+        joints[frames, people] = np.einsum("nji,nkj->nki", back, poses)
+        others: np.ndarray | None = None
         if spread is not None and self.hypotheses:
             others = np.full((T, P, *spread.shape[1:]), np.nan, np.float32)
-            others[rows[:, 0], rows[:, 1]] = np.einsum("nji,nmkj->nmki", back, spread)
+            others[frames, people] = np.einsum("nji,nmkj->nmki", back, spread)
+        unseen = missing(given).numpy().transpose(1, 0, 2)
+        for j, joint in enumerate(self.skeleton.joints):
+            if joint in motion.keypoint_skeleton.joints and j != self.skeleton.root:
+                joints[unseen[..., motion.keypoint_skeleton.index(joint)], j] = np.nan
         return replace(motion, joints=joints, skeleton=self.skeleton, hypotheses=others)
 
-    def look_at(
-        self, points: np.ndarray, there: np.ndarray, motion: Motion, intrinsics: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(T, P, K, C) keypoints as the lifter reads them, and (T, P, 3, 3) how the camera was turned for each."""
-        focal, centre = intrinsics[0], intrinsics[1:]
+    def rays(self, points: np.ndarray, intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `look_at`, for a network that turns people into the middle by itself."""
+        seen = points.copy()
+        seen[..., :2] = (points[..., :2] - intrinsics[1:]) / intrinsics[0]
+        return seen[..., : self.model.keypoint_channels], np.broadcast_to(np.eye(3), (*points.shape[:2], 3, 3))
+
+    def look_at(self, points: np.ndarray, there: np.ndarray, intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(P, T, K, C) keypoints as the network reads them, and (P, T, 3, 3) how the camera was turned for each.
+
+        Args:
+            points: (P, T, K, 3) keypoints of the network's skeleton [px].
+            there: (P, T) who is in which frame.
+            intrinsics: (3,) focal length and principal point [px].
+        """
         skeleton = self.model.input_skeleton
         sides = [skeleton.index(joint) for joint in ("left_hip", "right_hip")]
-        slopes = (points[..., :2] - centre) / focal
+        slopes = (points[..., :2] - intrinsics[1:]) / intrinsics[0]
         turns = look_at(slopes[..., sides, :].mean(-2))
         rays = np.concatenate([slopes, np.ones((*slopes.shape[:-1], 1))], -1) @ np.swapaxes(turns, -1, -2)
         slopes = rays[..., :2] / rays[..., 2:]
-        low, high = slopes.min(-2), slopes.max(-2)
-        extent = (high - low).max(-1)  # (T, P)
-        seen = np.full((*slopes.shape[:-1], self.model.keypoint_channels), np.nan)
-        for person, name in enumerate(motion.ids.tolist()):
-            rows = there[:, person]
-            if rows.any():
-                # One scale while a person is in a chunk: a crouch must not look like a step back.
-                size = max(float(np.median(extent[rows, person])), 1e-6)
-                middle = (low + high)[:, person, None] / 2
-                seen[:, person, :, :2] = (slopes[:, person] - middle) * (TALL / size) + PICTURE / 2
-                self.sizes[name] = size
+        low, high = slopes.min(-2, keepdims=True), slopes.max(-2, keepdims=True)
+        extent = np.where(there, (high - low).max((-1, -2)), np.nan)  # (P, T)
+        # One scale while a person is in a chunk: a crouch must not look like a step back.
+        size = np.array([np.median(one[np.isfinite(one)]) if np.isfinite(one).any() else 1.0 for one in extent])
+        seen = points.copy()
+        scale = TALL / np.maximum(size, 1e-6)[:, None, None, None]
+        seen[..., :2] = (slopes - (low + high) / 2) * scale + PICTURE / 2
         if self.model.keypoint_frame == "screen":
             seen[..., :2] = to_screen(seen[..., :2], PICTURE, PICTURE)
-        if seen.shape[-1] > 2:
-            seen[..., 2] = points[..., 2]
-        return seen, turns
+        return seen[..., : self.model.keypoint_channels], turns
 
-    def windows(self, seen: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N, R, K, C) the frames around each frame with a person, edges repeated, and (N, 2) its frame and person.
+    def windows(self, seen: np.ndarray, there: np.ndarray) -> np.ndarray:
+        """(N, R, K, C) the frames around each of the N frames with a person in it; edges are repeated.
 
-        Neighbours in which the person is missing are replaced by the nearest in which they are not.
+        Neighbours in which the person is not are replaced by the nearest in which they are.
         """
-        rows = np.argwhere(there)
-        T = len(seen)
-        reach = np.arange(-self.past, self.future + 1)
-        frames = (rows[:, :1] + reach).clip(0, T - 1)
-        nearest = np.empty(there.shape, int)
-        for person in range(there.shape[1]):
-            known = np.flatnonzero(there[:, person])
+        people, frames = np.nonzero(there)
+        T = there.shape[1]
+        nearest = np.zeros(there.shape, int)
+        for person, row in enumerate(there):
+            known = np.flatnonzero(row)
             if len(known):
                 after = np.searchsorted(known, np.arange(T)).clip(0, len(known) - 1)
                 before = (after - 1).clip(0)
                 closer = np.abs(known[before] - np.arange(T)) < np.abs(known[after] - np.arange(T))
-                nearest[:, person] = np.where(closer, known[before], known[after])
-        people = rows[:, 1:]
-        return seen[nearest[frames, people], people], rows
+                nearest[person] = np.where(closer, known[before], known[after])
+        around = (frames[:, None] + np.arange(-self.past, self.future + 1)).clip(0, T - 1)
+        return seen[people[:, None], nearest[people[:, None], around]]
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """(N, J, 3) joints, and (N, M, J, 3) hypotheses of a mixture, of (N, R, K, C)."""
         poses, spreads = [], []
         with torch.inference_mode():
             for start in range(0, len(windows), BATCH):
-                batch = torch.from_numpy(windows[start : start + BATCH].astype(np.float32))
+                batch = torch.from_numpy(windows[start : start + BATCH].astype(np.float32)).to(self.device)
                 output: Any = self.model(batch)
                 if isinstance(output, torch.Tensor):
-                    poses.append(output[:, 0].numpy())
+                    poses.append(output[:, 0].cpu().numpy())
                     continue
                 means, _sigmas, weights = output
-                poses.append(most_likely(means, weights)[:, 0].numpy())
-                spreads.append(means[:, 0].numpy())
+                poses.append(most_likely(means, weights)[:, 0].cpu().numpy())
+                spreads.append(means[:, 0].cpu().numpy())
         return np.concatenate(poses), np.concatenate(spreads) if spreads else None
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from anypose.engine.loading import load_task
 from anypose.export.session import open_session
 from anypose.skeleton import Skeleton, get_skeleton
 from pose2d.network.detectors import PersonDetector
 from pose2d.network.foreign import KeypointFinder
 from pose3d.predict.blazepose import BlazePose
 from pose3d.predict.people import Found, Frame, KeypointNetwork, iou
-from pose3d.predict.photo import load_task
 
 LOOK_AGAIN = 0.25  # new people are looked for so often [s]
 SAME = 0.4  # overlap of boxes from which on two are of one person

@@ -109,7 +109,7 @@ class Pipeline:
     @cached_property
     def lift(self) -> Lift:
         """The lifting stage, opened when it is first needed."""
-        return Lift(open_lifter(self.settings.lifter), self.settings.hypotheses)
+        return Lift(open_lifter(self.settings.lifter), self.settings.hypotheses, self.settings.where)
 
     def method(self, live: bool) -> str:
         """The filter that `smooth=` names."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from anypose.motion import Motion
 from anypose.skeleton import Skeleton, convert
+from pose3d.lifting.arrays import ASSUMED_FOCAL
 from pose3d.predict.smoothing import Smoothing
 
-ASSUMED = 0.85  # focal length of an unknown camera, in longer sides of its picture: a phone's main camera when filming
 CROWN = 0.25  # thorax to crown, of the height that thorax, legs and trunk add up to: with it a body measures 1
 ANKLE = 0.08  # height of the ankle above the floor [m]
 SETTLED = 3.0  # seconds of a person after which their size is settled
@@ -21,7 +21,7 @@ NEAREST, FARTHEST = 0.3, 200.0  # [m]
 def assumed_intrinsics(size: tuple[int, int], focal: float | None) -> np.ndarray:
     """(3,) focal length and principal point [px] of a picture: the given focal length or an assumed one, its middle."""
     width, height = size
-    return np.array([focal or ASSUMED * max(width, height), width / 2, height / 2])
+    return np.array([focal or ASSUMED_FOCAL * max(width, height), width / 2, height / 2])
 
 
 @dataclass
