@@ -15,16 +15,19 @@ What a motion has not is left out; a point that is not known is null; a person w
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anypose.camera import Camera
 from anypose.formats.sink import GrowingFile, Sink
 from anypose.motion import Motion
-from anypose.skeleton import Skeleton
+from anypose.skeleton import Skeleton, get_skeleton
 
 FORMAT, VERSION = "anypose motion", 1
+MOST = 1 << 27  # points that are read
 UNITS = {"times": "s", "keypoints": "px", "joints": "m", "world": "m"}
 AXES = {
     "keypoints": "x right, y down, from the picture's upper left corner; then the score, 0 to 1",
@@ -68,6 +71,47 @@ class JsonSink(Sink):
         """Let go of the file."""
         if self.files:
             self._file.close()
+
+
+def read_motion_json(data: Mapping[str, Any], where: Path) -> Motion:
+    """The motion of a document that `JsonSink` wrote."""
+    try:
+        if data["version"] != VERSION:
+            raise ValueError(f"version {VERSION} is read here, found {data['version']}")
+        fields: dict[str, Any] = {"size": tuple(data["size"]) if data.get("size") else None}
+        for field in ("keypoint_skeleton", "skeleton"):
+            if field in data:
+                fields[field] = get_skeleton(data[field]["name"])
+                if list(fields[field].joints) != data[field]["joints"]:
+                    raise ValueError(f"{field} {data[field]['name']} has other joints here")
+        if data.get("camera"):
+            camera = dict(data["camera"])
+            width, height = camera.pop("size")
+            fields["camera"] = Camera(**camera, width=width, height=height)
+        frames = data["frames"]
+        ids = sorted({int(person["id"]) for frame in frames for person in frame["people"]})
+        place = {person: p for p, person in enumerate(ids)}
+        T, P = len(frames), len(ids)
+        K = fields["keypoint_skeleton"].num_joints if "keypoint_skeleton" in fields else 0
+        J = fields["skeleton"].num_joints if "skeleton" in fields else 0
+        if T * P * (K + 2 * J) > MOST:
+            raise ValueError(f"{P} people in {T} frames are more than can be held at once")
+        there = {key for frame in frames for person in frame["people"] for key in person} - {"id"}
+        shapes = {"keypoints": (K, 3), "joints": (J, 3), "world": (J, 3), "filled": (K,), "contacts": (2,)}
+        for field, shape in shapes.items():
+            if field in there:
+                points = len(shape) == 2
+                fields[field] = np.full((T, P, *shape), np.nan if points else 0, np.float32 if points else bool)
+        for t, frame in enumerate(frames):
+            for person in frame["people"]:
+                for field in there & person.keys() & shapes.keys():
+                    # A point that is null is null in every number.
+                    rows = [row if row is not None else [None] * 3 for row in person[field]]
+                    fields[field][t, place[int(person["id"])]] = np.array(rows, dtype=np.float64)
+        times = np.array([frame["time"] for frame in frames], dtype=np.float64)
+        return Motion(Path(where).stem, times, np.array(ids, dtype=np.int64), facts=dict(data["facts"]), **fields)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{where} is no motion of ours: {type(error).__name__} {str(error)[:200]}.") from None
 
 
 def describe_skeleton(skeleton: Skeleton) -> dict[str, Any]:

@@ -1,0 +1,206 @@
+"""Other people's keypoints on their way to a `Motion`: frames of persons, what the points are, when the frames were."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anypose.motion import Motion
+from anypose.skeleton import SKELETONS, Skeleton, get_skeleton
+
+MAX_FRAMES = 2_000_000
+MAX_PEOPLE = 1_000  # in one frame
+MAX_POINTS = 1_000  # of one person
+MAX_NUMBERS = 1 << 29  # of a whole motion
+RATE = 30.0  # frames/s where neither the file nor the user says
+# Layouts of whole bodies whose first points are one of ours.
+BEGIN_WITH = {136: "halpe_26", 133: "coco_17"}
+# What others call our skeletons.
+ALIASES = {
+    "coco": "coco_17",
+    "coco17": "coco_17",
+    "coco_wholebody": "coco_17",
+    "h36m": "h36m_17",
+    "human36m": "h36m_17",
+    "halpe26": "halpe_26",
+    "halpe": "halpe_26",
+    "body25": "body_25",
+    "body_25": "body_25",
+    "mpii": "mpii_16",
+    "blazepose": "blazepose_33",
+    "mediapipe": "blazepose_33",
+}
+
+
+@dataclass(eq=False)
+class Detections:
+    """Frames of persons as a file has them.
+
+    Attributes:
+        where: the file, for messages.
+        frames: for each frame its number, or its time where `timed`, and its persons: an id or None, and (K, 3) x, y,
+            score.
+        declared: what the file says its points are, or None.
+        size: width and height of the picture as the file says, or None.
+        timed: whether frames have times [s] instead of numbers.
+        rate: frames/s as the file says, or None.
+    """
+
+    where: str
+    frames: list[tuple[float, list[tuple[int | None, np.ndarray]]]] = field(default_factory=list)
+    declared: Skeleton | None = None
+    size: tuple[int, int] | None = None
+    timed: bool = False
+    rate: float | None = None
+
+    def add(self, number: float, people: Sequence[tuple[int | None, np.ndarray]]) -> None:
+        """The next frame."""
+        if len(people) > MAX_PEOPLE or len(self.frames) >= MAX_FRAMES:
+            raise ValueError(
+                f"{self.where}, frame {number:g}: at most {MAX_FRAMES} frames of {MAX_PEOPLE} people are read, "
+                f"found {len(people)} people."
+            )
+        self.frames.append((float(number), list(people)))
+
+
+def points_of(value: Any, where: str, width: int = 3) -> np.ndarray:
+    """(K, width) float64 of a flat or nested list of numbers; null is NaN.
+
+    Raises:
+        ValueError: with `where`, for anything else.
+    """
+    try:
+        flat = np.array(value, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        flat = np.empty(0)
+    if flat.ndim not in (1, 2) or not flat.size or (flat.ndim == 1 and flat.size % width) or np.isinf(flat).any():
+        raise ValueError(f"{where} must be numbers, {width} a point, found {str(value)[:60]}.")
+    points = flat.reshape(-1, width) if flat.ndim == 1 else flat
+    if points.shape[1] != width or len(points) > MAX_POINTS:
+        raise ValueError(
+            f"{where} must be at most {MAX_POINTS} points of {width} numbers, found {len(points)} of {points.shape[1]}."
+        )
+    return points
+
+
+def frame_number(name: str, otherwise: float) -> float:
+    """The last number in a file's name: 12 of walk_000000000012_keypoints.json."""
+    numbers = re.findall(r"\d+", Path(name).stem)
+    return float(numbers[-1][-15:]) if numbers else otherwise
+
+
+def skeleton_by_names(names: Sequence[str]) -> Skeleton | None:
+    """The skeleton whose joints these are, in this order, under our names or COCO's."""
+    wanted = tuple(str(name).lower().replace(" ", "_").replace("ankle", "foot") for name in names)
+    return next((skeleton for skeleton in SKELETONS.values() if skeleton.joints == wanted), None)
+
+
+def named_skeleton(name: str | Skeleton) -> Skeleton:
+    """A skeleton by our name for it or by another's."""
+    return name if isinstance(name, Skeleton) else get_skeleton(ALIASES.get(name.lower(), name))
+
+
+def declared_skeleton(name: str, where: str) -> Skeleton:
+    """The skeleton that a file names, or an error that says which file."""
+    try:
+        return named_skeleton(name[:80])
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def settle_layout(points: int, declared: Skeleton | None, asked: str | Skeleton | None, where: str) -> Skeleton:
+    """What K points a person are: as the file says or as the user says, never because of their number."""
+    if asked is None and declared is None:
+        fitting = [name for name, skeleton in SKELETONS.items() if skeleton.num_joints == points]
+        fitting += [BEGIN_WITH[points]] if points in BEGIN_WITH else []
+        raise ValueError(
+            f"{where} does not say what its {points} points are. Say skeleton=, "
+            + (f"for example {' or '.join(fitting)}." if fitting else f"one of {', '.join(SKELETONS)}.")
+        )
+    skeleton = declared if asked is None else named_skeleton(asked)
+    assert skeleton is not None
+    if declared is not None and skeleton != declared:
+        raise ValueError(f"{where} says that its points are {declared.name}, and skeleton= says {skeleton.name}.")
+    if skeleton.num_joints != points and BEGIN_WITH.get(points) != skeleton.name:
+        raise ValueError(f"{where} has {points} points a person, and {skeleton.name} has {skeleton.num_joints}.")
+    return skeleton
+
+
+def to_motion(
+    found: Detections,
+    skeleton: str | Skeleton | None,
+    size: tuple[int, int] | None,
+    rate: float | None,
+    facts: Mapping[str, Any],
+) -> Motion:
+    """The `Motion` of what was found.
+
+    Without ids in the file, the people of a frame stand in the file's order and `facts["tracked"]` is False: who is who
+    from frame to frame is then not known. A rate that nobody says is 30, and `facts["assumed"]` says so.
+    """
+    where = found.where
+    everyone = [points for _, people in found.frames for _, points in people]
+    if not everyone:
+        raise ValueError(f"{where} has nobody in its {len(found.frames)} frames.")
+    counts = sorted({len(points) for points in everyone})
+    if len(counts) > 1:
+        raise ValueError(f"{where}: everybody must have as many points, found {' and '.join(map(str, counts[:5]))}.")
+    layout = settle_layout(counts[0], found.declared, skeleton, where)
+    ids, numbers, columns, tracked = _who_is_where(found)
+    facts = dict(facts) | {"tracked": tracked}
+    if not found.timed:
+        if rate is None and found.rate is None:
+            facts["assumed"] = [f"{RATE:g} frames/s"]
+        numbers = numbers / (rate or found.rate or RATE)
+    if len(numbers) * len(ids) * layout.num_joints * 3 > MAX_NUMBERS:
+        raise ValueError(f"{where}: {len(ids)} people in {len(numbers)} frames are more than can be held at once.")
+    keypoints = np.full((len(numbers), len(ids), layout.num_joints, 3), np.nan, np.float32)
+    for (_, people), row, places in zip(found.frames, range(len(numbers)), columns, strict=True):
+        for (_, points), place in zip(people, places, strict=True):
+            keypoints[row, place] = points[: layout.num_joints]
+    hide_unlabelled(keypoints)
+    if found.size is not None and size is not None and tuple(size) != tuple(found.size):
+        raise ValueError(f"{where} is of pictures of {found.size[0]}x{found.size[1]}, size= says {size[0]}x{size[1]}.")
+    return Motion(
+        Path(where).stem,
+        numbers,
+        np.array(ids, dtype=np.int64),
+        keypoints=keypoints,
+        keypoint_skeleton=layout,
+        size=size or found.size,
+        facts=facts,
+    )
+
+
+def hide_unlabelled(keypoints: np.ndarray) -> None:
+    """Points at (0, 0), which is how most say that one was not found, become NaN; scores come to 0..1. In place."""
+    nowhere = (keypoints[..., 0] == 0) & (keypoints[..., 1] == 0)
+    keypoints[nowhere] = np.nan
+    np.clip(keypoints[..., 2], 0, 1, out=keypoints[..., 2])
+    keypoints[np.isnan(keypoints).any(-1)] = np.nan
+
+
+def _who_is_where(found: Detections) -> tuple[list[int], np.ndarray, list[list[int]], bool]:
+    """Ids, (T,) numbers of the frames, the column of each person of each frame, and whether ids are people."""
+    found.frames.sort(key=lambda frame: frame[0])
+    numbers = np.array([number for number, _ in found.frames], dtype=np.float64)
+    if (np.diff(numbers) <= 0).any():
+        twice = numbers[:-1][np.diff(numbers) <= 0][0]
+        raise ValueError(f"{found.where}: frames must differ, {twice:g} is there twice.")
+    tracked = all(person is not None for _, people in found.frames for person, _ in people)
+    if not tracked:
+        most = max(len(people) for _, people in found.frames)
+        columns = [list(range(len(people))) for _, people in found.frames]
+        return list(range(1, most + 1)), numbers, columns, most == 1
+    ids = sorted({person for _, people in found.frames for person, _ in people if person is not None})
+    place = {person: p for p, person in enumerate(ids)}
+    columns = [[place[person] for person, _ in people if person is not None] for _, people in found.frames]
+    for (number, _), there in zip(found.frames, columns, strict=True):
+        if len(set(there)) != len(there):
+            raise ValueError(f"{found.where}, frame {number:g}: a person's id is there twice.")
+    return ids, numbers, columns, True

@@ -1,0 +1,170 @@
+"""Keypoints in tables: CSV of ours and of MediaPipe."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from anypose.formats.detections import MAX_POINTS, Detections, skeleton_by_names
+from anypose.formats.files import read_bytes
+from anypose.skeleton import BLAZEPOSE_33
+
+MAX_BYTES = 1 << 30
+LARGEST = 1e12
+
+
+def read_table(path: Path, found: Detections, size: tuple[int, int] | None) -> str:
+    """Add the frames of a CSV file; gives the name of its form."""
+    try:
+        text = read_bytes(path, "keypoints in CSV", MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not CSV: byte {error.start} is not text.") from None
+    first, _, body = text.partition("\n")
+    names = [name.strip() for name in next(csv.reader([first]), [])]
+    if not names or not body.strip() or len(set(names)) != len(names) or len(names) > 8 * MAX_POINTS:
+        raise ValueError(
+            f"{path} is no table of keypoints: its first line must name different columns, and rows follow."
+        )
+    if "time_s" in names and "id" in names:
+        return _ours(path, names, body, found)
+    lower = [name.lower() for name in names]
+    landmark = next(
+        (name for name in ("landmark", "landmark_id", "landmark_index", "landmark_name", "name") if name in lower), None
+    )
+    if landmark is not None and {"x", "y"} <= set(lower):
+        return _long(path, lower, landmark, body, found, size)
+    return _wide(path, lower, body, found, size)
+
+
+def _numbers(path: Path, names: Sequence[str], body: str, columns: Sequence[str]) -> np.ndarray:
+    """(N, len(columns)) numbers of a table, NaN where a cell is empty."""
+    places = [names.index(column) for column in columns]
+    rows = []
+    for line, row in enumerate(csv.reader(io.StringIO(body)), start=2):
+        if not row:
+            continue
+        try:
+            if len(row) != len(names):
+                raise ValueError(len(row))
+            rows.append([float(row[place] or "nan") for place in places])
+        except ValueError:
+            raise ValueError(
+                f"{path}, line {line}: {len(names)} numbers are expected, found {str(row)[:60]}."
+            ) from None
+    table = np.array(rows, dtype=np.float64).reshape(-1, len(columns))
+    if (np.abs(table) > LARGEST).any():
+        raise ValueError(
+            f"{path}: numbers must be within {LARGEST:g}, row {np.argwhere(np.abs(table) > LARGEST)[0][0] + 1}."
+        )
+    return table
+
+
+def _ours(path: Path, names: list[str], body: str, found: Detections) -> str:
+    joints = [name.removesuffix("_x_px") for name in names if name.endswith("_x_px")]
+    found.declared = skeleton_by_names(joints)
+    if found.declared is None:
+        raise ValueError(f"{path}: the columns *_x_px name no skeleton that is known here ({len(joints)} points).")
+    columns = [f"{joint}_{part}" for joint in joints for part in ("x_px", "y_px", "score")]
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise ValueError(f"{path} has no column '{missing[0]}'.")
+    table = _numbers(path, names, body, ["time_s", "id", *columns])
+    found.timed = True
+    _group(path, table[:, 0], table[:, 1], table[:, 2:].reshape(len(table), -1, 3), found)
+    return "anypose"
+
+
+def _group(path: Path, times: np.ndarray, ids: np.ndarray, points: np.ndarray, found: Detections) -> None:
+    """Rows of (N,) times and ids, NaN ids for nobody in particular, become frames."""
+    if not np.isfinite(times).all():
+        raise ValueError(
+            f"{path}: every row must have its time or frame, row {np.argmin(np.isfinite(times)) + 1} has none."
+        )
+    order = np.argsort(times, kind="stable")
+    starts = np.flatnonzero(np.diff(times[order], prepend=-np.inf))
+    for rows in np.split(order, starts[1:]):
+        people = [(None if np.isnan(ids[row]) else int(ids[row]), points[row]) for row in rows]
+        found.add(float(times[rows[0]]), people)
+
+
+def _share(found: Detections, size: tuple[int, int] | None, path: Path) -> np.ndarray:
+    if size is None:
+        raise ValueError(f"{path}: MediaPipe's landmarks are shares of the picture. Say its size=[width, height].")
+    found.size, found.declared = size, BLAZEPOSE_33
+    return np.array([*size, 1.0])
+
+
+def _clock(names: Sequence[str], found: Detections) -> tuple[str | None, float]:
+    """The column that says when, and what its unit is in seconds; frames have the unit 1."""
+    for name, unit in (("timestamp_ms", 1e-3), ("time_ms", 1e-3), ("time", 1.0), ("timestamp", 1.0), ("time_s", 1.0)):
+        if name in names:
+            found.timed = True
+            return name, unit
+    return next((name for name in ("frame", "frame_id", "frame_number", "frame_index") if name in names), None), 1.0
+
+
+def _long(
+    path: Path, names: list[str], landmark: str, body: str, found: Detections, size: tuple[int, int] | None
+) -> str:
+    """A row for each landmark."""
+    scale = _share(found, size, path)
+    clock, unit = _clock(names, found)
+    if clock is None:
+        raise ValueError(
+            f"{path} has a row for each landmark and must say of which frame: no column 'frame' or 'time'."
+        )
+    score = next((name for name in ("visibility", "presence", "score") if name in names), None)
+    person = next((name for name in ("person", "person_id", "pose", "pose_id", "id") if name in names), None)
+    table = _numbers(path, names, body, [clock, "x", "y", *([score] if score else []), *([person] if person else [])])
+    index = {name: i for i, name in enumerate(MEDIAPIPE)} | {str(i): i for i in range(len(MEDIAPIPE))}
+    called = [row[names.index(landmark)].strip().lower() for row in csv.reader(io.StringIO(body)) if row]
+    unknown = [name for name in called if name.replace(" ", "_") not in index]
+    if unknown:
+        raise ValueError(f"{path}: landmarks are 0 to 32 or MediaPipe's names, found '{unknown[0][:40]}'.")
+    which = [index[name.replace(" ", "_")] for name in called]
+    who = table[:, -1] if person else np.zeros(len(table))
+    keys, rows = np.unique(np.stack([table[:, 0], who], -1), axis=0, return_inverse=True)
+    points = np.full((len(keys), 33, 3), np.nan)
+    points[rows.ravel(), which] = np.column_stack([table[:, 1:3], table[:, 3] if score else np.ones(len(table))])
+    _group(path, keys[:, 0] * unit, keys[:, 1] if person else np.full(len(keys), np.nan), points * scale, found)
+    return "MediaPipe"
+
+
+# MediaPipe's own names of its landmarks.
+MEDIAPIPE = tuple(
+    {"left_mouth": "mouth_left", "right_mouth": "mouth_right"}.get(joint, joint)
+    .replace("foot", "ankle")
+    .replace("big_toe", "foot_index")
+    for joint in BLAZEPOSE_33.joints
+)
+
+
+def _wide(path: Path, names: list[str], body: str, found: Detections, size: tuple[int, int] | None) -> str:
+    """A row for each frame: x1, y1, z1, v1 ..., landmark_0_x ..., or nose_x ..."""
+    for form in (
+        lambda i, axis: f"{axis}{i + 1}",
+        lambda i, axis: f"{axis}{i}",
+        lambda i, axis: f"{axis}_{i}",
+        lambda i, axis: f"landmark_{i}_{axis}",
+        lambda i, axis: f"{MEDIAPIPE[i]}_{axis}",
+    ):
+        if not all(form(i, axis) in names for i in range(33) for axis in "xy"):
+            continue
+        scale = _share(found, size, path)
+        clock, unit = _clock(names, found)
+        score = next((axis for axis in ("v", "visibility", "score", "presence") if form(0, axis) in names), None)
+        columns = [form(i, axis) for i in range(33) for axis in ("x", "y", *([score] if score else []))]
+        table = _numbers(path, names, body, [*columns, *([clock] if clock else [])])
+        points = np.ones((len(table), 33, 3))
+        points[..., : 3 if score else 2] = table[:, : len(columns)].reshape(len(table), 33, -1)
+        when = table[:, -1] * unit if clock else np.arange(len(table), dtype=np.float64)
+        _group(path, when, np.full(len(table), np.nan), points * scale, found)
+        return "MediaPipe"
+    raise ValueError(
+        f"{path} is no table of keypoints that is known here: ours has columns time_s, id, nose_x_px ..., MediaPipe's "
+        f"frame, landmark, x, y, or x1, y1 ..., or nose_x ...; found {', '.join(names[:6])}."
+    )

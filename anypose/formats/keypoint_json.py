@@ -1,0 +1,287 @@
+"""Keypoints in JSON, whoever wrote them: OpenPose, AlphaPose, COCO, MediaPipe, ultralytics, mmpose, ourselves.
+
+The form tells the writer. What the points are is in the file (mmpose's names, MediaPipe's landmarks, OpenPose's
+BODY_25, our own) or is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anypose.formats.detections import (
+    Detections,
+    declared_skeleton,
+    frame_number,
+    named_skeleton,
+    points_of,
+    skeleton_by_names,
+)
+from anypose.formats.files import read_bytes
+from anypose.skeleton import BLAZEPOSE_33, BODY_25
+
+MAX_BYTES = 1 << 29
+LANDMARKS = ("pose_landmarks", "poseLandmarks", "landmarks", "landmark")
+
+
+def load_json(path: Path) -> Any:
+    """The document in a file.
+
+    Raises:
+        ValueError: with the path, for what is no JSON, nested too deep or too large.
+    """
+    try:
+        return json.loads(read_bytes(path, "keypoints in JSON", MAX_BYTES))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        raise ValueError(f"{path} is not JSON: {str(error)[:80]}.") from None
+
+
+def read_document(data: Any, found: Detections, number: float | None, size: tuple[int, int] | None) -> str:
+    """Add the frames of a document; gives the name of its form.
+
+    Args:
+        data: of `load_json`.
+        found: where to add them.
+        number: of the frame, for documents that are one.
+        size: of the picture, for coordinates that are shares of it.
+    """
+    where = found.where
+    if isinstance(data, Mapping):
+        if "instance_info" in data:
+            return _mmpose_video(data, found)
+        if "people" in data:
+            found.add(
+                number or 0,
+                [_openpose_person(person, found, where) for person in _list(data["people"], where, "people")],
+            )
+            return "OpenPose"
+        if "annotations" in data and "images" in data:
+            return _coco_annotations(data, found)
+        if isinstance(data.get("frames"), list) and data["frames"]:
+            return _frames(data["frames"], found, size)
+        if any(key in data for key in LANDMARKS):
+            _mediapipe_frame(data, found, number or 0, size, where)
+            return "MediaPipe"
+        if data and all(
+            isinstance(frame, Mapping) and ("people" in frame or "bodies" in frame) for frame in data.values()
+        ):
+            for place, (name, frame) in enumerate(data.items()):
+                people = _list(frame.get("people", frame.get("bodies")), f"{where}, {name}", "people")
+                found.add(
+                    frame_number(str(name), place), [_openpose_person(p, found, f"{where}, {name}") for p in people]
+                )
+            return "AlphaPose"
+    elif isinstance(data, list):
+        if not data:
+            found.add(number or 0, [])
+            return "nothing"
+        if all(isinstance(entry, Mapping) and "image_id" in entry and "keypoints" in entry for entry in data):
+            return _coco_results(data, found)
+        if all(isinstance(entry, Mapping) and "keypoints" in entry for entry in data):
+            found.add(number or 0, [_instance(entry, found, f"{where}, person {p}") for p, entry in enumerate(data)])
+            return "ultralytics" if isinstance(data[0]["keypoints"], Mapping) else "mmpose"
+        return _frames(data, found, size)
+    raise ValueError(
+        f"{where} is JSON, but none of OpenPose, AlphaPose, COCO results, MediaPipe, ultralytics, mmpose or anypose; "
+        f"it holds {_describe(data)}."
+    )
+
+
+def _frames(frames: list[Any], found: Detections, size: tuple[int, int] | None) -> str:
+    """A list with something for each frame."""
+    form = "nothing"
+    for place, frame in enumerate(frames):
+        where = f"{found.where}, frame {place}"
+        number: float = place
+        if isinstance(frame, Mapping):
+            for key in ("frame", "frame_id", "frame_index", "frame_number", "frame_idx"):
+                if isinstance(frame.get(key), int | float):
+                    number = float(frame[key])
+            if any(key in frame for key in LANDMARKS):
+                _mediapipe_frame(frame, found, number, size, where)
+                form = "MediaPipe"
+                continue
+            if "people" in frame:
+                found.add(
+                    number,
+                    [_openpose_person(person, found, where) for person in _list(frame["people"], where, "people")],
+                )
+                form = "OpenPose"
+                continue
+            listed = next(
+                (frame[key] for key in ("instances", "results", "predictions", "detections") if key in frame), None
+            )
+        else:
+            listed = frame
+        people = _list(listed, where, "people") if listed is not None else []
+        # mmpose's inferencer nests the people of a picture once more.
+        if len(people) == 1 and isinstance(people[0], list):
+            people = people[0]
+        if listed is None and not (frame is None or frame == {}):
+            raise ValueError(f"{where} is of no form that is known here; it holds {_describe(frame)}.")
+        found.add(number, [_instance(entry, found, f"{where}, person {p}") for p, entry in enumerate(people)])
+        if people:
+            form = "ultralytics" if isinstance(people[0].get("keypoints"), Mapping) else "mmpose"
+    return form
+
+
+def _openpose_person(person: Any, found: Detections, where: str) -> tuple[int | None, np.ndarray]:
+    if not isinstance(person, Mapping):
+        raise ValueError(f"{where}: a person must be an object with 'pose_keypoints_2d', found {_describe(person)}.")
+    key = next((key for key in ("pose_keypoints_2d", "pose_keypoints", "joints") if key in person), None)
+    if key is None:
+        raise ValueError(f"{where}: a person has no 'pose_keypoints_2d'; there are {', '.join(map(str, person))[:80]}.")
+    points = points_of(person[key], f"{where}, {key}")
+    # In OpenPose's own format 25 points are BODY_25; 18 are its COCO model's, and others write others' points.
+    if len(points) == BODY_25.num_joints and key == "pose_keypoints_2d":
+        found.declared = BODY_25
+    ids = np.ravel(person.get("person_id", -1)).tolist()
+    known = len(ids) == 1 and isinstance(ids[0], int) and ids[0] >= 0
+    return (ids[0] if known else None), points
+
+
+def _mediapipe_frame(frame: Mapping[str, Any], found: Detections, number: float, size: Any, where: str) -> None:
+    """One frame of landmarks: those of one person, or a list of people."""
+    key = next(key for key in LANDMARKS if key in frame)
+    landmarks = frame[key]
+    if isinstance(landmarks, Mapping):
+        landmarks = landmarks.get("landmark", landmarks.get("landmarks"))
+    if landmarks is None or landmarks == []:
+        return found.add(number, [])
+    people = landmarks if isinstance(landmarks, list) and isinstance(landmarks[0], list) else [landmarks]
+    size = size or found.size
+    if size is None:
+        raise ValueError(f"{where}: MediaPipe's landmarks are shares of the picture. Say its size=[width, height].")
+    found.size = (int(size[0]), int(size[1]))
+    found.declared = BLAZEPOSE_33
+    persons = []
+    for p, person in enumerate(people):
+        place = f"{where}, {key} of person {p}"
+        rows = []
+        for point in _list(person, place, "landmarks"):
+            if not isinstance(point, Mapping) or not {"x", "y"} <= point.keys():
+                raise ValueError(f"{place}: a landmark must have x and y, found {_describe(point)}.")
+            rows.append([point["x"], point["y"], point.get("visibility", point.get("presence", 1.0))])
+        points = points_of(rows, place)
+        persons.append((None, points * [*found.size, 1]))
+    stamp = next(
+        (frame[key] for key in ("timestamp_ms", "timestampMs") if isinstance(frame.get(key), int | float)), None
+    )
+    if stamp is not None and (found.timed or not found.frames):
+        found.timed, number = True, stamp / 1000
+    return found.add(number, persons)
+
+
+def _instance(entry: Any, found: Detections, where: str) -> tuple[int | None, np.ndarray]:
+    """A person of ultralytics ({"keypoints": {"x", "y", "visible"}}) or of mmpose (points and scores apart)."""
+    if not isinstance(entry, Mapping) or "keypoints" not in entry:
+        raise ValueError(f"{where} must be an object with 'keypoints', found {_describe(entry)}.")
+    keypoints = entry["keypoints"]
+    track = next((entry[key] for key in ("track_id", "id") if isinstance(entry.get(key), int)), None)
+    if isinstance(keypoints, Mapping):
+        if not {"x", "y"} <= keypoints.keys():
+            raise ValueError(f"{where}, keypoints must have x and y, found {_describe(keypoints)}.")
+        columns = [points_of(keypoints[axis], f"{where}, keypoints.{axis}", 1)[:, 0] for axis in ("x", "y")]
+        visible = keypoints.get("visible", keypoints.get("conf"))
+        columns.append(
+            np.ones_like(columns[0]) if visible is None else points_of(visible, f"{where}, keypoints.visible", 1)[:, 0]
+        )
+        if len({len(column) for column in columns}) > 1:
+            raise ValueError(f"{where}: x, y and visible must be as many, found {[len(column) for column in columns]}.")
+        return track, np.stack(columns, -1)
+    if "keypoint_scores" not in entry:
+        return track, points_of(keypoints, f"{where}, keypoints")
+    points = points_of(keypoints, f"{where}, keypoints", 2)
+    scores = points_of(entry["keypoint_scores"], f"{where}, keypoint_scores", 1)
+    if len(scores) != len(points):
+        raise ValueError(f"{where}: there must be a score for each point, found {len(scores)} for {len(points)}.")
+    return track, np.concatenate([points, scores], -1)
+
+
+def _mmpose_video(data: Mapping[str, Any], found: Detections) -> str:
+    meta = data.get("meta_info", {})
+    if isinstance(meta, Mapping):
+        names = meta.get("keypoint_id2name")
+        if isinstance(names, Mapping) and all(str(key).isdigit() for key in names):
+            found.declared = skeleton_by_names([str(names[key]) for key in sorted(names, key=int)])
+        if found.declared is None and isinstance(meta.get("dataset_name"), str):
+            try:
+                found.declared = named_skeleton(meta["dataset_name"])
+            except ValueError:
+                found.declared = None  # a dataset that is not known here: the user is asked
+    _frames(_list(data["instance_info"], found.where, "instance_info"), found, None)
+    return "mmpose"
+
+
+def _coco_results(entries: list[Any], found: Detections) -> str:
+    """COCO results, and AlphaPose's list, which names pictures instead of numbering them."""
+    frames: dict[Any, list[tuple[int | None, np.ndarray]]] = {}
+    names = {str(entry.get("skeleton", "")) for entry in entries}
+    if len(names) == 1 and "" not in names:
+        found.declared = declared_skeleton(names.pop(), found.where)
+    times: dict[Any, float] = {}
+    for place, entry in enumerate(entries):
+        where, image = f"{found.where}, entry {place}", entry["image_id"]
+        if not isinstance(image, int | str) or isinstance(image, bool):
+            raise ValueError(f"{where}: image_id must be a number or a file's name, found {_describe(image)}.")
+        person = next((entry[key] for key in ("track_id", "idx") if isinstance(entry.get(key), int)), None)
+        frames.setdefault(image, []).append((person, points_of(entry["keypoints"], f"{where}, keypoints")))
+        if isinstance(entry.get("time"), int | float):
+            times[image] = float(entry["time"])
+    numbers = {image: float(image) if isinstance(image, int) else frame_number(image, 0) for image in frames}
+    span = max(numbers.values()) - min(numbers.values())
+    if len(set(numbers.values())) < len(frames) or span > 10 * len(frames) + 100:
+        numbers = {image: float(place) for place, image in enumerate(frames)}  # pictures, not the frames of a video
+    found.timed = len(times) == len(frames)
+    for image, people in frames.items():
+        found.add(times[image] if found.timed else numbers[image], people)
+    return (
+        "AlphaPose"
+        if any("idx" in entry or isinstance(entry["image_id"], str) for entry in entries)
+        else "COCO results"
+    )
+
+
+def _coco_annotations(data: Mapping[str, Any], found: Detections) -> str:
+    """COCO's annotations: the category names its keypoints."""
+    categories = [
+        entry for entry in _list(data.get("categories", []), found.where, "categories") if isinstance(entry, Mapping)
+    ]
+    names = [entry["keypoints"] for entry in categories if isinstance(entry.get("keypoints"), list)]
+    found.declared = skeleton_by_names(names[0]) if names else None
+    people: dict[Any, list[tuple[int | None, np.ndarray]]] = {}
+    for place, entry in enumerate(_list(data["annotations"], found.where, "annotations")):
+        if isinstance(entry, Mapping) and entry.get("keypoints") and isinstance(entry.get("image_id"), int | str):
+            points = points_of(entry["keypoints"], f"{found.where}, annotation {place}, keypoints")
+            points[:, 2] = np.minimum(points[:, 2], 1)  # 1 hidden, 2 visible: both were looked at
+            people.setdefault(entry["image_id"], []).append((None, points))
+    sizes = set()
+    for place, image in enumerate(_list(data["images"], found.where, "images")):
+        if isinstance(image, Mapping):
+            found.add(place, people.get(image.get("id"), []))
+            sizes.add((image.get("width"), image.get("height")))
+    if len(sizes) == 1 and all(isinstance(side, int) for side in next(iter(sizes))):
+        found.size = next(iter(sizes))
+    return "COCO annotations"
+
+
+def _list(value: Any, where: str, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{where}: '{name}' must be a list, found {_describe(value)}.")
+    return value
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"an object with {', '.join(str(key)[:30] for key in list(value)[:6]) or 'nothing'}"
+    if isinstance(value, list):
+        return f"a list of {len(value)}" + (
+            f", first {_describe(value[0])}" if value and not isinstance(value[0], list) else ""
+        )
+    return f"{type(value).__name__} {str(value)[:40]}"

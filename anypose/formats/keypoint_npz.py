@@ -1,0 +1,124 @@
+"""Keypoints in npz: as rtmlib's users save them, Detectron's of VideoPose3D, and VideoPose3D's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anypose.formats.detections import MAX_PEOPLE, MAX_POINTS, Detections, declared_skeleton, skeleton_by_names
+from anypose.formats.npz import read_npz
+from anypose.skeleton import COCO_17
+
+
+def read_arrays(path: Path, names: Sequence[str], found: Detections) -> str:
+    """Add the frames of an npz that is not ours; gives the name of its form."""
+    if "positions_2d" in names:
+        return _videopose3d(path, names, found)
+    if "keypoints" not in names:
+        raise ValueError(
+            f"{path} has no array 'keypoints' or 'positions_2d'; it has {', '.join(names[:8]) or 'nothing'}."
+        )
+    wanted = ("keypoints", "scores", "boxes", "metadata", "ids", "times", "fps", "size", "keypoint_names", "skeleton")
+    # `segments` of Detectron is never needed.
+    data = read_npz(path, [name for name in wanted if name in names])
+    keypoints = data["keypoints"]
+    meta = data.get("metadata")
+    if isinstance(keypoints, np.ndarray) and keypoints.dtype != object:
+        return _rtmlib(path, data, found)
+    if isinstance(meta, Mapping) and isinstance(meta.get("w"), int | float) and isinstance(meta.get("h"), int | float):
+        found.size = (int(meta["w"]), int(meta["h"]))
+    return _detectron(path, keypoints, found)
+
+
+def _rtmlib(path: Path, data: dict[str, Any], found: Detections) -> str:
+    """keypoints (T, P, K, 2) or (T, K, 2) with scores (T, P, K), or three numbers a point."""
+    keypoints = np.asarray(data["keypoints"])
+    if keypoints.dtype.kind not in "fiu" or keypoints.ndim not in (3, 4) or keypoints.shape[-1] not in (2, 3):
+        raise ValueError(f"{path}, keypoints must be (T, P, K, 2 or 3) or (T, K, 2 or 3), found {keypoints.shape}.")
+    if keypoints.ndim == 3:
+        keypoints = keypoints[:, None]
+    if "scores" in data:
+        scores = np.asarray(data["scores"])
+        if scores.dtype.kind not in "fiu" or scores.size != keypoints[..., 0].size:
+            raise ValueError(
+                f"{path}, scores must be {keypoints.shape[:-1]} as its keypoints are, found {scores.shape}."
+            )
+        keypoints = np.concatenate([keypoints[..., :2], scores.reshape(keypoints.shape[:-1])[..., None]], -1)
+    elif keypoints.shape[-1] == 2:
+        keypoints = np.concatenate([keypoints, np.ones((*keypoints.shape[:-1], 1))], -1)
+    T, P, K = keypoints.shape[:3]
+    if P > MAX_PEOPLE or K > MAX_POINTS:
+        raise ValueError(
+            f"{path}, keypoints: at most {MAX_PEOPLE} people of {MAX_POINTS} points are read, found {P} of {K}."
+        )
+    if "skeleton" in data:
+        found.declared = declared_skeleton(str(data["skeleton"]), str(path))
+    elif "keypoint_names" in data:
+        found.declared = skeleton_by_names([str(name) for name in np.ravel(data["keypoint_names"]).tolist()])
+    ids = np.ravel(data["ids"]).tolist() if "ids" in data else [None] * P
+    times = np.ravel(data["times"]) if "times" in data else np.arange(T)
+    if len(ids) != P or len(times) != T:
+        raise ValueError(f"{path}: times and ids must be as many as frames and people, {T} and {P}.")
+    found.timed = "times" in data
+    if "fps" in data and np.size(data["fps"]) == 1:
+        found.rate = float(np.ravel(data["fps"])[0])
+    if "size" in data and np.size(data["size"]) == 2:
+        found.size = tuple(int(side) for side in np.ravel(data["size"]))  # pyright: ignore[reportAttributeAccessIssue]
+    there = ~(np.isnan(keypoints).any(-1) | (keypoints[..., :2] == 0).all(-1)).all(-1)
+    for t in range(T):
+        found.add(times[t], [(ids[p], keypoints[t, p]) for p in range(P) if there[t, p]])
+    return "rtmlib"
+
+
+def _detectron(path: Path, keypoints: Any, found: Detections) -> str:
+    """VideoPose3D's infer_video.py: for each frame and class the (N, 4, 17) x, y, logit, score of COCO's keypoints."""
+    found.declared = COCO_17
+    frames = list(np.ravel(keypoints)) if isinstance(keypoints, np.ndarray) and keypoints.ndim == 1 else list(keypoints)
+    for t, frame in enumerate(frames):
+        last = frame[-1] if isinstance(frame, list | tuple | np.ndarray) and len(frame) else []
+        try:
+            people = np.asarray(last, dtype=np.float64)
+        except (ValueError, TypeError, OverflowError):
+            people = np.zeros(1)
+        if not people.size:
+            people = people.reshape(0, 4, 17)
+        if people.ndim != 3 or people.shape[1:] != (4, 17):
+            raise ValueError(f"{path}, keypoints of frame {t} must be (N, 4, 17), found {str(last)[:60]}.")
+        found.add(t, [(None, person[[0, 1, 3]].T) for person in people])
+    return "Detectron"
+
+
+def _videopose3d(path: Path, names: Sequence[str], found: Detections) -> str:
+    """Its data_2d_*.npz of own videos: one subject, one camera; the layout's name is in the metadata."""
+    data = read_npz(path, [name for name in ("positions_2d", "metadata") if name in names])
+    meta = data.get("metadata")
+    if isinstance(meta, Mapping) and isinstance(meta.get("layout_name"), str):
+        found.declared = declared_skeleton(meta["layout_name"], str(path))
+    videos = data["positions_2d"]
+    views = [
+        (f"{subject}/{action}", view)
+        for subject, actions in (videos.items() if isinstance(videos, Mapping) else [])
+        for action, cameras in (actions.items() if isinstance(actions, Mapping) else [])
+        for view in (cameras if isinstance(cameras, list | tuple | np.ndarray) else [])
+    ]
+    if len(views) != 1:
+        called = ", ".join(name for name, _ in views[:5])
+        raise ValueError(
+            f"{path} must hold one video, found {len(views)} ({called}); datasets are trained with, not predicted."
+        )
+    name, view = views[0]
+    points = np.asarray(view)
+    if points.dtype.kind not in "fiu" or points.ndim != 3 or points.shape[-1] not in (2, 3):
+        raise ValueError(f"{path}, positions_2d of {name} must be (T, K, 2), found {points.shape}.")
+    if isinstance(meta, Mapping) and isinstance(meta.get("video_metadata"), Mapping):
+        entry = meta["video_metadata"].get(name.split("/")[0])
+        if isinstance(entry, Mapping) and isinstance(entry.get("w"), int) and isinstance(entry.get("h"), int):
+            found.size = (entry["w"], entry["h"])
+    if points.shape[-1] == 2:
+        points = np.concatenate([points, np.ones((*points.shape[:2], 1))], -1)
+    for t, person in enumerate(points):
+        found.add(t, [(None, person)] if np.isfinite(person).any() else [])
+    return "VideoPose3D"

@@ -1,0 +1,181 @@
+"""Everybody's keypoints: the same two people walk through each format and come out the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from anypose.formats.coco_results import CocoSink
+from anypose.formats.keypoint_files import read_keypoints
+from anypose.formats.motion_csv import CsvSink
+from anypose.formats.motion_json import JsonSink
+from anypose.formats.motion_npz import NpzSink
+from anypose.formats.trc import TrcSink
+from anypose.skeleton import SKELETONS
+from tests.anypose.formats.dancers import dancers
+from tests.anypose.formats.foreign_keypoints import (
+    SIZE,
+    as_alphapose,
+    as_alphapose_open,
+    as_coco_results,
+    as_detectron,
+    as_mediapipe,
+    as_mediapipe_legacy,
+    as_mediapipe_long,
+    as_mediapipe_wide,
+    as_mmpose,
+    as_mmpose_list,
+    as_openpose_folder,
+    as_rtmlib,
+    as_ultralytics,
+    as_videopose3d,
+    people,
+    write,
+)
+
+# How it is written, points a person, what must be said, the skeleton, people, whether ids are people, the source.
+FORMATS = [
+    (as_openpose_folder, 25, {}, "body_25", 2, False, "OpenPose"),
+    (as_openpose_folder, 26, {"skeleton": "halpe_26"}, "halpe_26", 2, False, "OpenPose"),
+    (as_openpose_folder, 136, {"skeleton": "halpe_26"}, "halpe_26", 2, False, "OpenPose"),
+    (as_alphapose, 17, {"skeleton": "coco_17"}, "coco_17", 2, True, "AlphaPose"),
+    (as_alphapose_open, 17, {"skeleton": "coco_17"}, "coco_17", 2, False, "AlphaPose"),
+    (as_coco_results, 17, {"skeleton": "coco_17"}, "coco_17", 2, False, "COCO results"),
+    (as_ultralytics, 17, {"skeleton": "coco_17"}, "coco_17", 2, True, "ultralytics"),
+    (as_mmpose, 17, {"skeleton": "h36m_17"}, "h36m_17", 2, False, "mmpose"),
+    (as_mmpose_list, 133, {"skeleton": "coco_17"}, "coco_17", 2, False, "mmpose"),
+    (as_mediapipe, 33, {"size": SIZE}, "blazepose_33", 2, False, "MediaPipe"),
+    (as_mediapipe_legacy, 33, {"size": SIZE}, "blazepose_33", 1, True, "MediaPipe"),
+    (as_mediapipe_long, 33, {"size": SIZE}, "blazepose_33", 1, True, "MediaPipe"),
+    (as_mediapipe_wide, 33, {"size": SIZE}, "blazepose_33", 1, True, "MediaPipe"),
+    (as_rtmlib, 17, {"skeleton": "coco_17"}, "coco_17", 2, False, "rtmlib"),
+    (as_detectron, 17, {}, "coco_17", 2, False, "Detectron"),
+    (as_videopose3d, 17, {}, "coco_17", 1, True, "VideoPose3D"),
+]
+
+
+@pytest.mark.parametrize(("form", "K", "said", "skeleton", "P", "tracked", "source"), FORMATS)
+def test_everybody_comes_out_as_they_went_in(tmp_path, form, K, said, skeleton, P, tracked, source) -> None:
+    points = people(K)
+    motion = read_keypoints(form(tmp_path, points), rate=50, **said)
+    assert motion.keypoint_skeleton == SKELETONS[skeleton]
+    assert motion.facts == {"source": source, "tracked": tracked}
+    assert np.diff(motion.times) == pytest.approx(1 / 50)
+    expected = points[:, :P, : motion.keypoint_skeleton.num_joints].copy()
+    expected[1, 0, 3] = np.nan
+    if form is as_videopose3d:
+        expected[..., 2] = np.where(np.isnan(expected[..., 0]), np.nan, 1)
+    np.testing.assert_allclose(motion.keypoints, expected, rtol=1e-4)
+
+
+NEEDS = [
+    (
+        as_openpose_folder,
+        17,
+        {},
+        r"json does not say what its 17 points are\. Say skeleton=, for example h36m_17 or coco_17",
+    ),
+    (as_alphapose, 17, {}, r"alphapose-results\.json does not say what its 17 points are"),
+    (as_coco_results, 17, {}, r"results\.json does not say what its 17 points are"),
+    (as_ultralytics, 17, {}, r"yolo\.json does not say what its 17 points are"),
+    (
+        as_mmpose_list,
+        133,
+        {},
+        r"mmpose\.json does not say what its 133 points are\. Say skeleton=, for example coco_17\.",
+    ),
+    (as_rtmlib, 26, {}, r"rtm\.npz does not say what its 26 points are\. Say skeleton=, for example halpe_26"),
+    (as_mediapipe, 33, {}, r"mp\.json, frame 0: MediaPipe's landmarks are shares of the picture\. Say its size="),
+    (as_mediapipe_long, 33, {}, r"mp\.csv: MediaPipe's landmarks are shares of the picture\. Say its size="),
+    (
+        as_alphapose,
+        17,
+        {"skeleton": "halpe_26"},
+        r"alphapose-results\.json has 17 points a person, and halpe_26 has 26",
+    ),
+    (as_alphapose, 17, {"skeleton": "spider"}, r"There is no skeleton 'spider'\. There are h36m_32"),
+    (as_videopose3d, 17, {"skeleton": "h36m_17"}, r"says that its points are coco_17, and skeleton= says h36m_17"),
+    (as_detectron, 17, {"size": (1920, 1080)}, r"is of pictures of 640x480, size= says 1920x1080"),
+    (as_rtmlib, 17, {"skeleton": "coco_17", "rate": 0}, r"rate must be frames a second, found 0"),
+    (as_rtmlib, 17, {"skeleton": "coco_17", "size": (640,)}, r"size must be the picture's width and height in pixels"),
+]
+
+
+@pytest.mark.parametrize(("form", "K", "said", "message"), NEEDS)
+def test_what_a_file_does_not_say_is_asked_for(tmp_path, form, K, said, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_keypoints(form(tmp_path, people(K)), **said)
+
+
+def test_layouts_that_are_declared_are_taken(tmp_path) -> None:
+    coco = SKELETONS["coco_17"].joints
+    names = {str(i): name.replace("foot", "ankle") for i, name in enumerate(coco)}
+    assert read_keypoints(as_mmpose(tmp_path, people(17), keypoint_id2name=names)).keypoint_skeleton.name == "coco_17"
+    assert read_keypoints(as_mmpose(tmp_path, people(17), dataset_name="h36m")).keypoint_skeleton.name == "h36m_17"
+    assert (
+        read_keypoints(as_rtmlib(tmp_path, people(17), keypoint_names=np.array(coco))).keypoint_skeleton.name
+        == "coco_17"
+    )
+    with pytest.raises(ValueError, match="does not say what its 17 points are"):
+        read_keypoints(as_mmpose(tmp_path, people(17), dataset_name="dogs"))
+
+
+def test_an_assumed_rate_is_said(tmp_path) -> None:
+    motion = read_keypoints(as_detectron(tmp_path, people(17)))
+    assert motion.facts["assumed"] == ["30 frames/s"]
+    assert motion.times[1] == pytest.approx(1 / 30)
+
+
+def test_frames_in_which_nobody_was_keep_their_time(tmp_path) -> None:
+    points = people(17, T=6)
+    path = write(
+        tmp_path / "a.json",
+        [{"image_id": t, "category_id": 1, "keypoints": points[t, 0].ravel().tolist(), "score": 1} for t in (0, 1, 5)],
+    )
+    motion = read_keypoints(path, skeleton="coco_17", rate=10)
+    assert motion.times.tolist() == [0, 0.1, 0.5]
+
+
+@pytest.mark.parametrize("sink", [NpzSink, CsvSink, JsonSink, CocoSink])
+def test_our_own_files_are_read_back(tmp_path, sink) -> None:
+    motion = dancers(people=2)
+    motion.keypoints[4, 1] = np.nan
+    with sink(tmp_path / f"dance{sink.suffix}") as writer:
+        writer.write(motion)
+    again = read_keypoints(writer.path)
+    assert again.keypoint_skeleton == motion.keypoint_skeleton
+    assert again.facts["tracked"] is True
+    np.testing.assert_allclose(again.times, motion.times, atol=1e-6)
+    np.testing.assert_array_equal(again.ids, motion.ids)
+    np.testing.assert_allclose(again.keypoints, motion.keypoints, atol=6e-3)
+    if sink in (NpzSink, JsonSink):
+        np.testing.assert_allclose(again.world, motion.world, atol=6e-5)
+
+
+def test_markers_in_metres_are_joints_and_in_pixels_keypoints(tmp_path) -> None:
+    motion = dancers()
+    with TrcSink(tmp_path / "dance.trc") as sink:
+        sink.write(motion)
+    metres = read_keypoints(sink.path)
+    assert metres.skeleton.name == "h36m_17"
+    np.testing.assert_allclose(metres.world, motion.world, atol=2e-5)
+    (tmp_path / "dance_px_person00.trc").write_bytes(sink.path.read_bytes())
+    pixels = read_keypoints(tmp_path / "dance_px_person00.trc")
+    assert pixels.world is None
+    np.testing.assert_allclose(pixels.keypoints[..., 0], motion.world[..., 0], atol=2e-5)
+
+
+SPORTS2D = ["Hip", *(side + name for side in "RL" for name in ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel"))]
+SPORTS2D += ["Neck", "Head", "Nose"]
+
+
+def test_sports2ds_markers_are_halpes_without_eyes_and_ears(tmp_path) -> None:
+    head = "PathFileType\t4\t(X/Y/Z)\ta.trc\nDataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\n60\t60\t2\t16\tm\n"
+    head += "Frame#\tTime\t" + "\t\t\t".join(SPORTS2D) + "\t\t\n\t\tX1\tY1\tZ1\n"
+    rows = "".join(f"{t}\t{t / 60}\t" + "\t".join(str(i + t) for i in range(48)) + "\n" for t in range(2))
+    (tmp_path / "a_m_person00.trc").write_text(head + rows)
+    motion = read_keypoints(tmp_path / "a_m_person00.trc")
+    assert motion.skeleton.name == "halpe_26"
+    np.testing.assert_array_equal(motion.world[0, 0, motion.skeleton.index("right_foot")], [9, -11, 10])
+    assert np.isnan(motion.world[:, :, motion.skeleton.index("left_ear")]).all()
+    assert read_keypoints(tmp_path / "a_m_person00.trc", skeleton="h36m_17").skeleton.name == "h36m_17"
