@@ -30,7 +30,12 @@ def pycocotools_statistics(
         results: {image_id, category_id, score} each, with keypoints (3 K numbers) or bbox.
         kind: "keypoints" or "bbox".
         sigmas: (K,) of OKS, for keypoints.
+
+    Raises:
+        ValueError: where a result is not finite: pycocotools takes NaN for a perfect keypoint.
     """
+    check_finite(np.array([result["score"] for result in results]), f"scores of {kind}")
+    check_finite(np.array([result[kind] for result in results], dtype=np.float64), kind)
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -48,6 +53,13 @@ def pycocotools_statistics(
         evaluation.accumulate()
         evaluation.summarize()
     return np.asarray(evaluation.stats, dtype=np.float64)
+
+
+def check_finite(values: np.ndarray, what: str) -> None:
+    """Refuse to score what is no number."""
+    broken = int((~np.isfinite(values)).sum())
+    if broken:
+        raise ValueError(f"{broken} of {values.size} {what} to be scored are NaN or infinite; there is no AP of them.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +111,12 @@ def fast_statistics(
         keypoints: (D, K, 2) [px].
         scores: (D,).
         sigmas: (K,) of OKS.
+
+    Raises:
+        ValueError: where a keypoint or a score is not finite.
     """
+    check_finite(scores, "scores of keypoints")
+    check_finite(keypoints, "keypoints")
     image = np.searchsorted(truth.image_ids, image_ids)
     order = np.lexsort((-scores, image))  # by image, best first, ties as in the file
     image, keypoints, scores = image[order], keypoints[order], scores[order]

@@ -56,9 +56,20 @@ class Collected:
         state = {name: tensor.cpu().numpy() for name, tensor in self.state().items()}
         return state["index"], state["keypoints"].astype(np.float64), state["scores"].astype(np.float64)
 
+    def non_finite(self) -> str:
+        """Whose predictions hold NaN or infinity, in words; "" where nobody's do. Then there is no score."""
+        index, keypoints, scores = self.found()
+        broken = np.flatnonzero(~(np.isfinite(keypoints).all(axis=(1, 2)) & np.isfinite(scores).all(axis=1)))
+        if not len(broken):
+            return ""
+        row = int(index[broken[0]])
+        where = f"person {self.people.ids[row]} in {self.people.images.name(int(self.people.image[row]))}"
+        return f"the predictions of {len(broken)} of {len(index)} people, first {where}: there is no score"
+
     def protocol(self) -> dict[str, Any]:
         measured = {"boxes": self.people.box_source, "people": len(self.people), "images": len(self.people.image_ids)}
         measured |= self.measured_under
+        measured["non_finite"] = self.non_finite()
         if self.unreadable:
             measured["images that could not be read"] = len(self.unreadable)
         return measured

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from pose2d.people import People
-from pose2d.scores.average_precision import Truth, fast_statistics, pycocotools_statistics, table_row
+from pose2d.scores.average_precision import STATISTICS, Truth, fast_statistics, pycocotools_statistics, table_row
 from pose2d.scores.collected import Collected
 
+log = logging.getLogger(__name__)
 CATEGORY = 1  # COCO's number for a person, and that of the one category of a custom dataset
 
 
@@ -119,6 +122,10 @@ class KeypointScores(Collected):
         return dict(self.scored[1])
 
     def _score(self) -> dict[str, float]:
+        if broken := self.non_finite():
+            # COCO's evaluation would take NaN for a perfect keypoint.
+            log.warning("Not finite: %s%s.", broken, f"; {self.results} is not written" if self.results else "")
+            return dict.fromkeys(STATISTICS, math.nan)
         if self.results is not None:
             Path(self.results).write_text(json.dumps(self.coco_results()))
         truth, sigmas = self.people.truth["coco"], self.people.sigmas

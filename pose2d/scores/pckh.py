@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,8 @@ class HeadScores(Collected):
         return ((error <= threshold * size[:, None]) & labelled).sum(axis=0), labelled.sum(axis=0)
 
     def compute(self) -> dict[str, float]:
+        if self.non_finite():
+            return {"pckh": math.nan, "pckh_10": math.nan}
         scored = np.array([joint not in LEFT_OUT for joint in self.people.skeleton.joints])
         scores = {}
         for name, threshold in {"pckh": 0.5, "pckh_10": 0.1}.items():
@@ -62,4 +65,6 @@ class HeadScores(Collected):
             which = [self.people.skeleton.index(joint) for joint in joints]
             # The mean of the two sides, as MPII's own script has it.
             columns[name] = 100 * float((hits[which] / np.maximum(labelled[which], 1)).mean())
+        if self.non_finite():
+            columns = dict.fromkeys(columns, math.nan)
         return [{"boxes": self.people.box_source, **columns, **self.compute(), "people": len(self.found()[0])}]

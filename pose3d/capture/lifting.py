@@ -31,7 +31,7 @@ def lift_perspective(
 
     Args:
         layout: joints and limbs.
-        keypoints: (N, J, 2) [px].
+        keypoints: (N, J, 2) [px]; anything where `valid` is false.
         vectors: (N, L, 3) orientations in camera axes; normalised here, a zero vector leaves its limb out.
         valid: (N, J) bool.
         limb_lengths: (L,) or (N, L) [m].
@@ -46,11 +46,13 @@ def lift_perspective(
     """
     N, J, _ = keypoints.shape
     keypoints, vectors, focal, centre = (t.double() for t in (keypoints, vectors, focal, centre))
+    keypoints = torch.where(valid[..., None], keypoints, 0.0)  # a weight of 0 would not silence a NaN
     lengths = limb_lengths.double().expand(N, -1)
     first, second = (torch.tensor(side, device=keypoints.device) for side in zip(*layout.limbs, strict=True))
     norm = vectors.norm(dim=-1)
     used = valid[:, first] & valid[:, second] & (norm > 1e-6)
-    offset = lengths[..., None] * vectors / norm.clamp_min(1e-6)[..., None]  # (N, L, 3)
+    vectors = torch.where(used[..., None], vectors, 0.0)
+    offset = lengths[..., None] * vectors / norm.nan_to_num().clamp_min(1e-6)[..., None]  # (N, L, 3)
     ray = (keypoints - centre[:, None]) / focal[:, None]  # (N, J, 2)
 
     # Limb terms: a graph Laplacian, the same for x, y and z.
@@ -75,7 +77,7 @@ def lift_perspective(
     right = pull.reshape(N, 3 * J, 1)
     depth = keypoints.new_full((N, J), 4.0)
     joints = keypoints.new_zeros(N, J, 3)
-    determined = valid & (used.double() @ _touches(layout, keypoints) > 0)
+    determined = used.double() @ _touches(layout, keypoints) > 0
     for _ in range(iterations):
         full = matrix.clone()
         for axis in range(2):  # (f (X - ray Z) / depth)^2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,12 @@ from torch import Tensor
 
 from anypose.metrics import mpjpe, n_mpjpe, p_mpjpe
 from pose2d.people import People
-from pose2d.scores.average_precision import Truth, fast_statistics, pycocotools_statistics, table_row
+from pose2d.scores.average_precision import STATISTICS, Truth, fast_statistics, pycocotools_statistics, table_row
 from pose3d.capture.fields import limb_vectors
 from pose3d.capture.layout import BODY
 from pose3d.capture.people import Targets, coco_from_body
 
+log = logging.getLogger(__name__)
 MATCH = 0.5  # OKS from which on a person counts as found
 SHOWN = 5  # images whose maps are kept for pictures: the first, not chosen ones
 
@@ -63,7 +66,7 @@ class CaptureScores:
             self.shown.append((seen, given))
         angle, weight = limb_angles(prediction["fields"], batch, self.stride)
         row = {name: prediction[name] for name in ("keypoints", "scores", "person_scores", "joints")}
-        row |= {"index": batch["index"], "angle": angle, "weight": weight}
+        row |= {"index": batch["index"], "angle": angle, "weight": weight, "broken": _broken(prediction)}
         for name, tensor in row.items():
             self.collected.setdefault(name, []).append(tensor)
 
@@ -72,7 +75,7 @@ class CaptureScores:
         empty = {
             "keypoints": torch.zeros(0, 1, J, 2), "scores": torch.zeros(0, 1, J), "person_scores": torch.zeros(0, 1),
             "joints": torch.zeros(0, 1, J, 3), "index": torch.zeros(0).long(), "angle": torch.zeros(0, L),
-            "weight": torch.zeros(0, L),
+            "weight": torch.zeros(0, L), "broken": torch.zeros(0).bool(),
         }  # fmt: skip
         return {name: torch.cat(parts) for name, parts in self.collected.items()} or empty
 
@@ -102,7 +105,19 @@ class CaptureScores:
             )
         ]
 
+    def non_finite(self) -> str:
+        """In which images a prediction is NaN or infinite, in words; "" where none is. Then there is no score."""
+        state = self.state()
+        broken = state["index"][state["broken"]].cpu().numpy()
+        if not len(broken):
+            return ""
+        first = self.people.images.name(int(broken[0]))
+        return f"the predictions of {len(broken)} of {len(state['index'])} images, first {first}: there is no score"
+
     def compute(self) -> dict[str, float]:
+        if broken := self.non_finite():
+            log.warning("Not finite: %s%s.", broken, f"; {self.results} is not written" if self.results else "")
+            return dict.fromkeys(("ap", "angle_deg", *STATISTICS[1:]), math.nan)
         found = self.found()
         results = self.coco_results(found)
         if self.results is not None:
@@ -115,8 +130,9 @@ class CaptureScores:
             keypoints = np.array([result["keypoints"] for result in results]).reshape(-1, 17, 3)[:, :, :2]
             statistics = fast_statistics(Truth.of(truth), ids, keypoints, found["person_scores"], sigmas)
         angles = self.angles()
+        seen = ~np.isnan(angles)  # limbs that somebody has
         scores = table_row(statistics)
-        chosen = {"ap": scores.pop("ap"), "angle_deg": float(np.nanmean(angles))}
+        chosen = {"ap": scores.pop("ap"), "angle_deg": float(angles[seen].mean()) if seen.any() else math.nan}
         return chosen | self.joint_errors(found) | scores
 
     def angles(self) -> np.ndarray:
@@ -160,6 +176,7 @@ class CaptureScores:
             "people found (OKS >= 0.5)": matched,
             "angles": "in space" if self.targets.spatial.all() else "in the image where 3D is not known",
             "scored by": self.evaluator,
+            "non_finite": self.non_finite(),
         }
         if self.unreadable:
             measured["images that could not be read"] = len(self.unreadable)
@@ -171,6 +188,13 @@ class CaptureScores:
             "image_id": self.people.image_ids[found.pop("image")],
             **{f"predicted_{k}": v for k, v in found.items()},
         }
+
+
+def _broken(prediction: dict[str, Tensor]) -> Tensor:
+    """(B,) images with a map or a person that is not finite. Joints may be NaN: those were not found."""
+    names = ("heatmaps", "fields", "keypoints", "scores", "person_scores")
+    finite = [prediction[name].isfinite().flatten(1).all(1) for name in names if name in prediction]
+    return ~torch.stack([*finite, ~prediction["joints"].isinf().flatten(1).any(1)]).all(0)
 
 
 def limb_angles(fields: Tensor, batch: dict[str, Tensor], stride: int) -> tuple[Tensor, Tensor]:

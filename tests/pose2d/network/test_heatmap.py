@@ -142,3 +142,22 @@ def test_flipped_heatmaps_come_back_where_they_belong(settings, unshifted, shift
 def test_wrong_settings_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         Coding(**(MSRA | wrong))
+
+
+def test_the_quarter_step_is_taken_where_microsofts_loop_takes_it():
+    """A peak on every cell of a small map, its neighbours at random: corners, borders and what lies inside them."""
+    rows, columns = 7, 6
+    coding = Coding(**(MSRA | {"crop_size": (4 * rows, 4 * columns), "heatmap_size": (rows, columns)}))
+    rng = np.random.default_rng(0)
+    for repeat in range(3):
+        maps = rng.random((rows * columns, rows, columns)).astype(np.float32)
+        for number in range(rows * columns):
+            maps[number, number // columns, number % columns] = 2.0
+        found, _ = coding.decode(torch.from_numpy(maps)[None])
+        for number, heatmap in enumerate(maps):
+            y, x = divmod(number, columns)
+            wanted = np.array([x, y], dtype=float)
+            if 1 < x < columns - 1 and 1 < y < rows - 1:
+                slope = [heatmap[y, x + 1] - heatmap[y, x - 1], heatmap[y + 1, x] - heatmap[y - 1, x]]
+                wanted += 0.25 * np.sign(slope)
+            np.testing.assert_allclose(found[0, number], 4 * wanted, err_msg=f"{repeat}: cell {x}, {y}")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pose2d.people import COCO_SIGMAS
+from pose2d.scores.average_precision import Truth, fast_statistics, pycocotools_statistics
 from pose2d.scores.oks import KeypointScores, oks_nms, rescore
 
 SIGMAS = np.array(COCO_SIGMAS)
@@ -145,3 +146,44 @@ def test_scores_are_computed_once_for_what_is_collected(people, monkeypatch):
     metrics.load(far)
     assert metrics.compute()["ap"] == 0
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("evaluator", ["pycocotools", "fast"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["keypoints", "scores"])
+def test_what_is_no_number_has_no_score_and_is_named(people, evaluator, bad, where, tmp_path, caplog):
+    """pycocotools gives NaN keypoints an AP of 100."""
+    results = tmp_path / "results.json"
+    broken = {
+        "keypoints": torch.from_numpy(people.keypoints).float(),
+        "scores": torch.ones(people.visibility.shape),
+    }
+    broken[where][1, 3] = bad
+    metrics = scored(people, evaluator, str(results), **{where: broken[where]})
+    scores = metrics.compute()
+    assert len(scores) == 10
+    assert all(np.isnan(value) for value in scores.values())
+    name = people.images.name(int(people.image[1]))
+    words = f"1 of {len(people)} people, first person {people.ids[1]} in {name}"
+    assert words in metrics.protocol()["non_finite"]
+    assert words in caplog.text
+    assert not results.exists()
+    assert np.isnan(metrics.rows()[0]["ap"])
+
+
+def test_finite_predictions_say_nothing_of_it(people):
+    assert scored(people).protocol()["non_finite"] == ""
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_neither_evaluator_takes_what_is_no_number(people, bad):
+    truth, sigmas = people.truth["coco"], people.sigmas
+    keypoints = np.full((1, 17, 2), bad)
+    image_ids = people.image_ids[people.image[:1]]
+    with pytest.raises(ValueError, match="34 of 34 keypoints to be scored are NaN or infinite"):
+        fast_statistics(Truth.of(truth), image_ids, keypoints, np.ones(1), sigmas)
+    result = {"image_id": int(image_ids[0]), "category_id": 1, "keypoints": [1.0] * 51, "score": bad}
+    with pytest.raises(ValueError, match="1 of 1 scores of keypoints to be scored are NaN"):
+        pycocotools_statistics(truth, [result], "keypoints", sigmas)
+    with pytest.raises(ValueError, match="51 of 51 keypoints"):
+        pycocotools_statistics(truth, [result | {"keypoints": [bad] * 51, "score": 1.0}], "keypoints", sigmas)

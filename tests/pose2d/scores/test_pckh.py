@@ -77,3 +77,13 @@ def test_pelvis_and_thorax_do_not_count(people):
     predicted[:, 6:8] += 1000
     assert scored(people, predicted).compute()["pckh"] == 100
     assert MPII.joints[6:8] == ("hip", "shoulders")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_no_number_has_no_score_and_is_named(people, bad):
+    predicted = people.keypoints.copy()
+    predicted[5] = bad
+    metrics = scored(people, predicted)
+    assert all(np.isnan(value) for value in metrics.compute().values())
+    assert np.isnan(metrics.rows()[0]["head"])
+    assert f"1 of {P} people, first person 5 in 5" in metrics.protocol()["non_finite"]

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from pose3d.capture.fields import draw_fields, limb_vectors
@@ -53,6 +54,46 @@ def test_joints_that_nothing_determines_are_nan():
     valid = torch.ones(2, 20).bool()
     valid[0, 4] = False  # right wrist
     got = lift_perspective(BODY, project(joints), offsets, valid, offsets.norm(dim=-1), **camera(2))
+    assert got[0, 4].isnan().all()
+    assert got[0, :4].isfinite().all()
+    assert got[1].isfinite().all()
+
+
+@pytest.mark.parametrize("garbage", [900.0, -4000.0, torch.nan])
+def test_where_a_joint_that_was_not_found_seems_to_be_moves_no_other(garbage):
+    """Against people from whom the joint is missing in the layout of equations, too: their system without its rows."""
+    joints = random_people(6, seed=6)
+    offsets = limb_offsets(joints)
+    valid = torch.ones(6, 20).bool()
+    missing = {0: 4, 1: 10, 2: 0, 3: 19, 4: 2}  # wrist, ankle, nose, chest, shoulder; the last person has all
+    for person, joint in missing.items():
+        valid[person, joint] = False
+    keypoints, vectors = project(joints), offsets.clone()
+    for person, joint in missing.items():
+        keypoints[person, joint] = garbage
+        for limb, ends in enumerate(BODY.limbs):
+            if joint in ends:
+                vectors[person, limb] = garbage
+    got = lift_perspective(BODY, keypoints, vectors, valid, offsets.norm(dim=-1), **camera(6), iterations=8)
+    for person in range(6):
+        gone = missing.get(person)
+        kept = [joint for joint in range(20) if joint != gone and joint not in _orphans(gone)]
+        assert (got[person, kept] - joints[person, kept]).norm(dim=-1).max() < 1e-4, (person, gone)
+        assert gone is None or got[person, gone].isnan().all()
+
+
+def _orphans(gone: int | None) -> set[int]:
+    """Joints whose every limb leads to the missing one."""
+    around = {joint: [ends for ends in BODY.limbs if joint in ends] for joint in range(20)}
+    return {joint for joint, limbs in around.items() if all(gone in ends for ends in limbs)}
+
+
+def test_a_limb_without_a_direction_is_left_out_and_what_hangs_on_it_alone_is_nan():
+    joints = random_people(2, seed=8)
+    offsets = limb_offsets(joints)
+    vectors = offsets.clone()
+    vectors[0, BODY.limbs.index((3, 4))] = 0  # right forearm
+    got = lift_perspective(BODY, project(joints), vectors, torch.ones(2, 20).bool(), offsets.norm(dim=-1), **camera(2))
     assert got[0, 4].isnan().all()
     assert got[0, :4].isfinite().all()
     assert got[1].isfinite().all()

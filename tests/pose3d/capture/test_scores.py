@@ -149,3 +149,33 @@ def test_processes_can_be_joined():
     assert joined.compute() == whole.compute()
     assert joined.rows()[0]["limb"] == "neck to right_hip"
     assert len(joined.arrays()["predicted_keypoints"]) == 3
+
+
+@pytest.mark.parametrize("name", ["keypoints", "scores", "person_scores", "fields", "joints"])
+@pytest.mark.parametrize("evaluator", ["fast", "pycocotools"])
+def test_what_is_no_number_has_no_score_and_is_named(name, evaluator, tmp_path):
+    """A person whose score is NaN would not be counted as found, a field of NaN drop out of the mean angle."""
+    people, targets = crowd()
+    scores = scorer(people, targets, evaluator=evaluator, results=str(tmp_path / "r.json"))
+    prediction = prediction_of(targets)
+    prediction[name][1].view(-1)[0] = torch.inf if name == "joints" else torch.nan  # NaN joints were not found
+    scores.update(prediction, batch_of(targets))
+    found = scores.compute()
+    assert np.isnan(found["ap"])
+    assert np.isnan(found["angle_deg"])
+    assert "1 of 2 images, first " in scores.protocol()["non_finite"]
+    assert people.images.name(1) in scores.protocol()["non_finite"]
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_maps_that_are_no_numbers_are_told_apart_from_nobody():
+    """A network that diverged finds nobody; its score is none, not 0."""
+    people, targets = crowd()
+    scores = scorer(people, targets)
+    empty = {name: torch.zeros_like(tensor) for name, tensor in prediction_of(targets).items()}
+    scores.update(empty | {"heatmaps": torch.full((2, 21, 4, 4), torch.nan)}, batch_of(targets))
+    assert np.isnan(scores.compute()["ap"])
+    scores = scorer(people, targets)
+    scores.update(empty | {"heatmaps": torch.zeros(2, 21, 4, 4)}, batch_of(targets))
+    assert scores.compute()["ap"] == 0
+    assert scores.protocol()["non_finite"] == ""
