@@ -99,7 +99,7 @@ def open_source(source: str, settings: Any) -> Pictures | Motion:
     if holds_keypoints(source):
         from anypose.formats.keypoints import read_keypoints
 
-        return read_keypoints(source, skeleton=settings.skeleton, size=settings.size, fps=settings.fps)
+        return read_keypoints(source, skeleton=settings.skeleton, size=settings.size, rate=settings.fps)
     return open_pictures(source, settings.decoder, settings.fps)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anypose.formats.keypoint_files import read_keypoints
+from anypose.formats.keypoints import read_keypoints
 from tests.anypose.formats.foreign_keypoints import SIZE, openpose, people, write
 
 BAD = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anypose.formats.coco_results import CocoSink
-from anypose.formats.keypoint_files import read_keypoints
+from anypose.formats.keypoints import read_keypoints
 from anypose.formats.motion_csv import CsvSink
 from anypose.formats.motion_json import JsonSink
 from anypose.formats.motion_npz import NpzSink
