@@ -16,7 +16,7 @@ from anypose.export.write import Options, export_network
 
 @command("export", choose_model)
 def main(cfg: DictConfig) -> None:
-    """The job that Hydra calls."""
+    """Write a trained model as a file for other runtimes."""
     config, state, checkpoint = restore(cfg)
     task: Any = build_task(config, state, checkpoint)
     if cfg.pixels:

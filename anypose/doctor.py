@@ -20,6 +20,7 @@ from anypose.engine.place import CONF
 
 # After anypose.engine.device, which makes `import torch` safe where torch_npu is installed without CANN.
 import torch  # isort: skip
+import yaml
 
 Rows = list[tuple[str, str]]
 
@@ -102,16 +103,25 @@ def extras(requirements: Iterable[str]) -> Rows:
 
 
 def datasets(folder: Path = CONF / "dataset") -> Rows:
-    """Where each dataset is looked for by default, and whether something is there."""
+    """Which datasets are embedded, and where the files of the others are looked for; those in parts, part by part."""
     rows = []
     for path in sorted(folder.glob("*.yaml")):
-        match = re.search(r"^root:\s*([^#\s]+)", path.read_text(), flags=re.MULTILINE)
-        if match is None:
-            rows.append((path.stem, "embedded, nothing to download"))
-        else:
-            there = "found" if Path(match[1]).exists() else "not there"
-            rows.append((path.stem, f"dataset.root={match[1]}: {there}"))
+        roots = roots_of(path)
+        told = [f"{key}={root}: {'found' if Path(root).expanduser().exists() else 'not there'}" for key, root in roots]
+        rows.append((path.stem, f"needs files; {', '.join(told)}" if told else "embedded, nothing to download"))
     return rows
+
+
+def roots_of(path: Path, key: str = "dataset") -> list[tuple[str, str]]:
+    """(key, folder) of every root that a dataset's YAML and the datasets it consists of name."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    found = [(f"{key}.root", str(content["root"] or "FOLDER"))] if "root" in content else []
+    for entry in content.get("defaults", []):
+        part, option = next(iter(entry.items())) if isinstance(entry, dict) else (entry, None)
+        name, _, place = str(part).partition("@")
+        if place:
+            found += roots_of(path.with_name(f"{option or name}.yaml"), f"{key}.{place}")
+    return found
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from anypose.engine.durable import write_whole
@@ -75,10 +76,6 @@ def _load_archive(path: Path, mapped: bool) -> dict[str, Any]:
 
 def _load_exported(path: Path) -> dict[str, Any]:
     """What `export.py format=safetensors` wrote: the weights, and out of the header the configuration and choices."""
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise ImportError(f"Reading {path} needs safetensors ({error}): pip install 'anypose[export]'.") from error
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get(HEADER, "{}"))

@@ -13,13 +13,17 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from anypose.engine import helping
 from anypose.engine.distributed import adopt_submitit
+from anypose.engine.extras import check_extras, check_launcher
 from anypose.engine.place import CONF, ROOT
+from anypose.engine.run import remove_empty
 
 PACKAGES = ("anypose", "pose2d", "pose3d")
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -41,12 +45,20 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
         def job(cfg: DictConfig) -> float:
             started.append(True)
             adopt_submitit()
+            try:
+                check_extras(cfg)
+            except ImportError:
+                remove_empty(Path(HydraConfig.get().runtime.output_dir))  # Hydra has made it by now
+                raise
             return function(cfg)
 
         @functools.wraps(function)
         def entry() -> None:
             started.clear()
             overrides = [argument for argument in sys.argv[1:] if "=" in argument and argument[0] != "-"]
+            if (wanted := helping.asked_for(sys.argv[1:])) is not None:
+                print(_help(name, function.__doc__ or "", wanted, overrides))
+                return
             if prepare:
                 sys.argv += prepare(overrides)
             if int(os.environ.get("RANK", 0)):
@@ -54,6 +66,7 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
             whole = os.environ.get(FULL_ERROR)
             os.environ[FULL_ERROR] = "1"  # Hydra hands the exception on as it is, rather than printing it
             try:
+                check_launcher(overrides)
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
             except TOLD as error:
                 sentence = None if whole == "1" else explanation(error, [] if started else suggestions(name, overrides))
@@ -69,6 +82,17 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
         return entry
 
     return decorate
+
+
+def _help(name: str, about: str, wanted: str, overrides: list[str]) -> str:
+    about = about.partition(";")[0].partition("\n")[0].rstrip(".") + "."
+    if wanted != "all":
+        return helping.page(name, about)
+    try:
+        return helping.everything(name, overrides)
+    except HydraException as error:
+        print("\n".join(suggestions(name, overrides)) or str(error), file=sys.stderr)
+        sys.exit(2)
 
 
 def explanation(error: Exception, hints: list[str]) -> str | None:
@@ -93,7 +117,7 @@ def explanation(error: Exception, hints: list[str]) -> str | None:
     ours = _is_ours(file) and (last.line or "").startswith("raise")
     if not (ours and isinstance(cause, TOLD)):
         return None
-    return f"{cause}\n({type(cause).__name__}; {FULL_ERROR}=1 shows where it was raised.)"
+    return f"({type(cause).__name__}; {FULL_ERROR}=1 shows where it was raised.)\n{cause}"
 
 
 def _is_ours(file: Path) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from anypose.engine.checkpoint import HEADER
 from anypose.engine.run import write_json
@@ -145,10 +146,6 @@ def compare(task: Task, network: Network, path: Path, real: Any) -> list[Parity]
 
 def export_safetensors(task: Task, path: Path, options: Options, about: Mapping[str, Any]) -> None:
     """Write the weights alone, with the metadata in the file's header and beside it."""
-    try:
-        from safetensors.torch import save_file
-    except ImportError as error:
-        raise ImportError(f"format=safetensors needs its package ({error}): pip install 'anypose[export]'.") from error
     if options.dtype == "int8":
         raise ValueError("dtype=int8 is a way of running ONNX; format=safetensors takes float32 or float16.")
     dtype = torch.float16 if options.dtype == "float16" else torch.float32

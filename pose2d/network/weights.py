@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from anypose.formats.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
@@ -96,10 +97,6 @@ def read_weights(path: Path) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     if path.suffix == ".safetensors":
-        try:
-            from safetensors.torch import load_file
-        except ImportError as error:
-            raise ImportError("Reading .safetensors needs safetensors: pip install 'anypose[export]'.") from error
         return load_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

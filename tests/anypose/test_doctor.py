@@ -42,11 +42,24 @@ def test_datasets_are_looked_for_where_their_configuration_says(tmp_path: Path) 
     (tmp_path / "a.yaml").write_text(f"_target_: x\nroot: {tmp_path}/here   # a folder\n")
     (tmp_path / "b.yaml").write_text("root: data/nowhere\n")
     (tmp_path / "c.yaml").write_text("seed: 1\n")
+    (tmp_path / "mixed.yaml").write_text("defaults: [c@invented, a@recorded, {/dataset@flat: b}, _self_]\n")
+    (tmp_path / "mine.yaml").write_text("root: null\n")
     assert doctor.datasets(tmp_path) == [
-        ("a", f"dataset.root={tmp_path}/here: found"),
-        ("b", "dataset.root=data/nowhere: not there"),
+        ("a", f"needs files; dataset.root={tmp_path}/here: found"),
+        ("b", "needs files; dataset.root=data/nowhere: not there"),
         ("c", "embedded, nothing to download"),
+        ("mine", "needs files; dataset.root=FOLDER: not there"),
+        (
+            "mixed",
+            f"needs files; dataset.recorded.root={tmp_path}/here: found, dataset.flat.root=data/nowhere: not there",
+        ),
     ]
+
+
+def test_the_embedded_datasets_are_those_that_need_no_files():
+    embedded = {name for name, told in doctor.datasets() if "embedded" in told}
+    assert embedded >= {"synthetic", "synthetic_people"}
+    assert not embedded & {"mixed_motion", "mixed_people", "rendered_motion", "cmu", "coco"}
 
 
 def test_the_report_has_every_section_and_this_torch(capsys: pytest.CaptureFixture[str]) -> None:
