@@ -38,14 +38,20 @@ TREES = {
         left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
         right_shoulder<thorax right_elbow<right_shoulder right_wrist<right_elbow
     """,
-    # Stacked Hourglass detections of Human3.6M under the names 3d-pose-baseline gives them: MPII's order, but 7 is
-    # called spine, 8 thorax and 9 head, although 7 lies 44 px from Human3.6M's spine. To reproduce that system take
-    # these names; for anything else mpii_16.
+    # Stacked Hourglass detections of Human3.6M: MPII's points in MPII's order. 3d-pose-baseline called 7, 8 and 9 spine,
+    # thorax and head, but 7 lies 44 px from Human3.6M's spine.
     "sh_16": """
         right_foot<right_knee right_knee<right_hip right_hip<hip left_hip<hip left_knee<left_hip left_foot<left_knee
-        hip spine<hip thorax<spine head<thorax
-        right_wrist<right_elbow right_elbow<right_shoulder right_shoulder<thorax
-        left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
+        hip shoulders<hip upper_neck<shoulders head_top<upper_neck
+        right_wrist<right_elbow right_elbow<right_shoulder right_shoulder<shoulders
+        left_shoulder<shoulders left_elbow<left_shoulder left_wrist<left_elbow
+    """,
+    # The same points in the order of h36m_16: what 3d-pose-baseline and GMH-MDN are given of that detector.
+    "sh_h36m_16": """
+        hip right_hip<hip right_knee<right_hip right_foot<right_knee left_hip<hip left_knee<left_hip left_foot<left_knee
+        shoulders<hip upper_neck<shoulders head_top<upper_neck
+        left_shoulder<shoulders left_elbow<left_shoulder left_wrist<left_elbow
+        right_shoulder<shoulders right_elbow<right_shoulder right_wrist<right_elbow
     """,
     # MPII calls the shoulders' middle its thorax.
     "mpii_16": """

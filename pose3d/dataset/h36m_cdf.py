@@ -6,17 +6,17 @@ import tarfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
 from anypose.formats.cdf import MAX_BYTES, read_cdf
 from anypose.formats.files import read_bytes, require_folder
+from anypose.settings import judged
 from anypose.shapes import check_shape
 from pose3d.motion import h36m
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.h36m_cameras import published_cameras, read_metadata
-from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.sequence import PoseSequence, Split
 
 # Within `root`, with the subject's folder in front: the release, and how h36m-fetch unpacks it.
@@ -25,6 +25,7 @@ ARCHIVE = "Poses_D3_Positions_{subject}.tgz"
 MAX_MEMBERS = 10_000
 
 
+@judged("dataset")
 class H36MCDF:
     """The official release, 2D by projecting the 3D through the cameras' full lens model.
 
@@ -32,33 +33,16 @@ class H36MCDF:
         root: folder of S1, S5, ... or of Poses_D3_Positions_S1.tgz, ...
         metadata: metadata.xml of the release's code; None to look for it in `root`, and to take the published camera
             table where it is not there.
-        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see
-            `pose3d.motion.h36m.Selection`.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
+        protocol: see `pose3d.motion.h36m.Selection`.
     """
 
     name = "h36m_cdf"
     keypoint_source = "ground truth"
 
-    def __init__(
-        self,
-        root: str,
-        metadata: str | None,
-        train_subjects: Sequence[str],
-        validation_subjects: Sequence[str],
-        actions: Sequence[str] | None,
-        frame_step: int,
-        allow_missing: bool,
-        leave_out: Sequence[str],
-        cache: str | None,
-        missing_joints: int,
-        missing_in: Literal["train", "test", "both"],
-    ) -> None:
-        self.missing_joints = MissingJoints(missing_joints, missing_in)
-        self.selection = h36m.Selection.checked(
-            train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out
-        )
+    def __init__(self, root: str, metadata: str | None, cache: str | None, **protocol: Any) -> None:
+        self.selection = h36m.Selection(**protocol)
+        self.missing_joints = self.selection.hidden()
         self.actions = self.selection.actions
         self.cache = cache
         self.root = require_folder(
@@ -74,17 +58,23 @@ class H36MCDF:
             elif archive.is_file():
                 self.archives[subject] = archive
                 self.takes[subject] = h36m.take_files(Path(name) for name, _ in _members(archive))
-        missing = self.selection.check(self.takes, root, "{subject}/" + f"{FOLDERS[0]}/*.cdf or {ARCHIVE}")
+        if not any(self.takes.values()):
+            self._check(h36m.SUBJECTS)
         self.metadata = Path(metadata).expanduser() if metadata else self.root / "metadata.xml"
         if metadata or self.metadata.exists():
             self.cameras = read_metadata(self.metadata)
-            self.notes = missing
+            self.notes: tuple[str, ...] = ()
         else:
             self.cameras = published_cameras()
-            self.notes = (*missing, "published camera table, no metadata.xml")
+            self.notes = ("published camera table, no metadata.xml",)
+
+    def _check(self, subjects: Sequence[str]) -> tuple[str, ...]:
+        holds = "{subject}/" + f"{FOLDERS[0]}/*.cdf or {ARCHIVE}"
+        return self.selection.check(self.takes, str(self.root), holds, subjects)
 
     def sequences(self, split: Split) -> list[PoseSequence]:
-        """Every take of the split's subjects, four views each."""
+        """Every take of the split's subjects, four views each. Notes on missing takes are complete afterwards."""
+        self.notes = tuple(dict.fromkeys((*self._check(self.selection.needed(split)), *self.notes)))
         subjects = self.selection.subjects(split)
         wanted = {subject: self._wanted(subject) for subject in subjects}
         files = [self.metadata] if self.metadata.exists() else []
@@ -99,7 +89,7 @@ class H36MCDF:
             files,
             lambda: [view for subject in subjects for view in self._views(subject, wanted[subject])],
         )
-        return h36m.told(self.selection, sequences)
+        return h36m.told(self.selection, sequences, self.notes)
 
     def _wanted(self, subject: str) -> dict[str, Path]:
         found = self.takes.get(subject, {})

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
 from anypose.camera import Camera
 from anypose.formats.files import require_folder
 from anypose.formats.h5 import open_h5, read_array
+from anypose.settings import judged
 from anypose.shapes import check_shape
-from anypose.skeleton import H36M_16, SH_16, convert
+from anypose.skeleton import SH_16, SH_H36M_16, convert
 from pose3d.motion import h36m
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.h36m_cameras import published_cameras, read_cameras_h5
-from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.sequence import PoseSequence, Split
 
 SOURCES = {
@@ -26,16 +26,16 @@ SOURCES = {
 }
 
 
+@judged("dataset")
 class H36MH5:
     """`S9/MyPoses/3D_positions/*.h5`, `cameras.h5` and, for detections, `S9/StackedHourglass/*.h5`.
 
     Args:
         root: folder of cameras.h5, S1, S5, ...
         keypoints: "gt" for projections of the 3D, or the name of a folder of detections in `SOURCES`.
-        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see
-            `pose3d.motion.h36m.Selection`.
+        convert_keypoints: let a model of another layout have its keypoints derived from the detector's.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
+        protocol: see `pose3d.motion.h36m.Selection`.
     """
 
     name = "h36m_h5"
@@ -44,48 +44,46 @@ class H36MH5:
         self,
         root: str,
         keypoints: str,
-        train_subjects: Sequence[str],
-        validation_subjects: Sequence[str],
-        actions: Sequence[str] | None,
-        frame_step: int,
-        allow_missing: bool,
-        leave_out: Sequence[str],
+        convert_keypoints: bool,
         cache: str | None,
-        missing_joints: int,
-        missing_in: Literal["train", "test", "both"],
+        **protocol: Any,
     ) -> None:
-        self.missing_joints = MissingJoints(missing_joints, missing_in)
         if keypoints not in SOURCES:
             raise ValueError(f"dataset.keypoints={keypoints} is not one of {', '.join(SOURCES)}.")
-        self.selection = h36m.Selection.checked(
-            train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out
-        )
+        self.selection = h36m.Selection(**protocol)
+        self.missing_joints = self.selection.hidden()
         self.actions = self.selection.actions
         self.keypoints, self.keypoint_source = keypoints, SOURCES[keypoints]
-        self.cache = cache
+        self.cache, self.convert_keypoints = cache, convert_keypoints
         self.root = require_folder(root, "Human3.6M in h5: cameras.h5 and S1/MyPoses/3D_positions/*.h5, S5/...")
         self.takes = {
             subject: h36m.take_files((self.root / subject / "MyPoses" / "3D_positions").glob("*.h5"))
             for subject in h36m.SUBJECTS
             if (self.root / subject).is_dir()
         }
-        notes = self.selection.check(self.takes, root, "{subject}/MyPoses/3D_positions/*.h5")
+        if not any(self.takes.values()):
+            self._check(h36m.SUBJECTS)
         self.detections = {} if keypoints == "gt" else self._find_detections()
-        if keypoints != "gt":
-            notes += self._check_detections()
         self.camera_file = self.root / "cameras.h5"
+        self.notes: tuple[str, ...] = ()
         if self.camera_file.exists():
             self.cameras = read_cameras_h5(self.camera_file)
         else:
             self.cameras = published_cameras()
-            notes += ("published camera table, no cameras.h5",)
-        wanted = self.selection.train_subjects + self.selection.validation_subjects
-        without = [subject for subject in wanted if subject not in self.cameras]
+            self.notes = ("published camera table, no cameras.h5",)
+
+    def _check(self, subjects: Sequence[str]) -> tuple[str, ...]:
+        """Notes on what is not there of the subjects; an error for what should be."""
+        holds = "{subject}/MyPoses/3D_positions/*.h5"
+        notes = self.selection.check(self.takes, str(self.root), holds, subjects)
+        if self.keypoints != "gt":
+            notes += self._check_detections(subjects)
+        without = [subject for subject in subjects if subject not in self.cameras]
         if without:
             raise ValueError(
                 f"{self.camera_file} has no cameras of {', '.join(without)}; it has {', '.join(self.cameras)}."
             )
-        self.notes = notes
+        return notes
 
     def _find_detections(self) -> dict[tuple[str, str, str], Path]:
         """{(subject, take, camera): file}; files are named Waiting_1.58860488.h5."""
@@ -106,9 +104,16 @@ class H36MH5:
             if self.keypoints == "gt" or (subject, take, camera.name) in self.detections
         ]
 
-    def _check_detections(self) -> tuple[str, ...]:
+    def _check_detections(self, subjects: Sequence[str]) -> tuple[str, ...]:
         """Notes on views without detections; an error for those that should have some."""
-        subjects = self.selection.train_subjects + self.selection.validation_subjects
+        if not any(subject in subjects for subject, _, _ in self.detections):
+            kinds = {path.name for subject in subjects for path in (self.root / subject).glob("*") if path.is_dir()}
+            found = [name for name in SOURCES if name in kinds]
+            raise FileNotFoundError(
+                f"dataset.keypoints={self.keypoints}: dataset.root={self.root} has no such detections, "
+                f"{subjects[0]}/{self.keypoints}/<take>.<camera>.h5; it has {', '.join(found) or 'none'}. "
+                f"Get that folder of every subject, or choose dataset.keypoints={found[0] if found else 'gt'}."
+            )
         lacking = [
             f"{subject} {take}.{camera}"
             for subject in subjects
@@ -132,7 +137,8 @@ class H36MH5:
         return tuple(notes)
 
     def sequences(self, split: Split) -> list[PoseSequence]:
-        """Every take of the split's subjects, four views each where there are keypoints."""
+        """Every take of the split's subjects, four views each where there are keypoints. Notes are complete afterwards."""
+        self.notes = tuple(dict.fromkeys((*self._check(self.selection.needed(split)), *self.notes)))
         subjects = self.selection.subjects(split)
         views = {subject: self._views(subject) for subject in subjects}
         files = [self.takes[s][take] for s in subjects for take in dict.fromkeys(take for take, _ in views[s])]
@@ -146,7 +152,7 @@ class H36MH5:
         sequences = cached_sequences(
             self.cache, self.name, settings, files, lambda: [s for subject in subjects for s in self._read(subject)]
         )
-        return h36m.told(self.selection, sequences)
+        return h36m.told(self.selection, sequences, self.notes)
 
     def _read(self, subject: str) -> Iterator[PoseSequence]:
         views = self._views(subject)
@@ -157,7 +163,7 @@ class H36MH5:
             detections = None
             if self.keypoints != "gt":
                 detections = [read_detections(self.detections[subject, take, c.name], len(joints)) for c in cameras]
-            yield from h36m.views(subject, take, joints, cameras, self.selection.frame_step, detections, H36M_16)
+            yield from h36m.views(subject, take, joints, cameras, self.selection.frame_step, detections, SH_H36M_16)
 
 
 def read_positions(path: Path) -> np.ndarray:
@@ -169,8 +175,8 @@ def read_positions(path: Path) -> np.ndarray:
 
 
 def read_detections(path: Path, frames: int) -> np.ndarray:
-    """(T, 16, 2) float64 [px] in the order of h36m_16, from (T, 16, 2) in the detector's."""
+    """(T, 16, 2) float64 [px] in the order of sh_h36m_16, from (T, 16, 2) in the detector's."""
     with open_h5(path) as file:
         poses = read_array(file, "poses", path)
     check_shape(poses, ("T", 16, 2), f"poses of {path}", T=frames)
-    return convert(poses, SH_16, H36M_16)
+    return convert(poses, SH_16, SH_H36M_16)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from anypose.camera import Camera, camera_to_world
 from anypose.formats.files import require_file, require_folder
 from anypose.formats.npz import motion_array, read_npz
 from anypose.formats.plain_pickle import load_plain
+from anypose.settings import judged
 from anypose.skeleton import H36M_17
 from pose3d.motion import h36m
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.h36m_cameras import CAMERA_IDS, SIZES, published_cameras
-from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.sequence import PoseSequence, Split
 
 FILES: dict[Split, str] = {"train": "h36m_train.npz", "validation": "h36m_test.npz"}
@@ -25,6 +25,7 @@ FILES: dict[Split, str] = {"train": "h36m_train.npz", "validation": "h36m_test.n
 _IMAGE = re.compile(r"(?:.*/)?(S\d+)_(\w+)\.(\d{8})_(\d+)\.\w+")
 
 
+@judged("dataset")
 class H36MMMPose:
     """One row per picture: keypoints `part` and camera-frame joints `S`, put back into takes by the pictures' names.
 
@@ -32,10 +33,9 @@ class H36MMMPose:
         root: folder of the two npz files (annotation_body3d/fps50 or fps10).
         cameras: cameras.pkl; None to look for it in `root` and above, and to take the published camera table where it
             is not there.
-        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see
-            `pose3d.motion.h36m.Selection`; S1, S5, S6, S7, S8 are in the one file and S9, S11 in the other.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
+        protocol: see `pose3d.motion.h36m.Selection`; S1, S5, S6, S7, S8 are in the one file and S9, S11
+            in the other.
     """
 
     name = "h36m_mmpose"
@@ -45,25 +45,15 @@ class H36MMMPose:
         self,
         root: str,
         cameras: str | None,
-        train_subjects: Sequence[str],
-        validation_subjects: Sequence[str],
-        actions: Sequence[str] | None,
-        frame_step: int,
-        allow_missing: bool,
-        leave_out: Sequence[str],
         cache: str | None,
-        missing_joints: int,
-        missing_in: Literal["train", "test", "both"],
+        **protocol: Any,
     ) -> None:
-        self.missing_joints = MissingJoints(missing_joints, missing_in)
-        self.selection = h36m.Selection.checked(
-            train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out
-        )
+        self.selection = h36m.Selection(**protocol)
+        self.missing_joints = self.selection.hidden()
         self.actions, self.cache = self.selection.actions, cache
         self.root = require_folder(root, " and ".join(FILES.values()))
-        self.files = {
-            split: require_file(self.root / name, "mmpose's annotations of Human3.6M") for split, name in FILES.items()
-        }
+        self.files = {split: self.root / name for split, name in FILES.items()}
+        self.read: dict[Split, list[PoseSequence]] = {}
         places = (
             [Path(cameras).expanduser()] if cameras else [self.root / "cameras.pkl", self.root.parent / "cameras.pkl"]
         )
@@ -75,19 +65,29 @@ class H36MMMPose:
 
     def sequences(self, split: Split) -> list[PoseSequence]:
         """Every take of the split's subjects, four views each. Notes on missing takes are complete afterwards."""
-        subjects = self.selection.subjects(split)
+        parts: tuple[Split, ...] = ("train", "validation") if split == "train" else ("validation",)
+        for part in parts:
+            require_file(self.files[part], "mmpose's annotations of Human3.6M")
+        for part in parts:
+            if part not in self.read:
+                self.read[part] = self._cached(part)
+        takes: dict[str, set[str]] = {}
+        for sequence in (sequence for part in parts for sequence in self.read[part]):
+            takes.setdefault(sequence.subject, set()).add(sequence.take)
+        files = " and ".join(FILES[part] for part in parts)
+        notes = self.selection.check(takes, str(self.root), f"in {files}", self.selection.needed(split))
+        self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
+        return h36m.told(self.selection, self.read.pop(split), self.notes)
+
+    def _cached(self, split: Split) -> list[PoseSequence]:
         settings = {
-            "subjects": subjects,
+            "subjects": self.selection.subjects(split),
             "actions": self.actions,
             "leave_out": self.selection.leave_out,
             "frame_step": self.selection.frame_step,
         }
         files = [self.files[split], *([self.camera_file] if self.camera_file else [])]
-        sequences = cached_sequences(self.cache, self.name, settings, files, lambda: list(self._read(split)))
-        found = {subject: {s.take for s in sequences if s.subject == subject} for subject in subjects}
-        notes = self.selection.check(found, str(self.root), f"in {FILES[split]}", subjects)
-        self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
-        return h36m.told(self.selection, sequences)
+        return cached_sequences(self.cache, self.name, settings, files, lambda: list(self._read(split)))
 
     def _read(self, split: Split) -> Iterator[PoseSequence]:
         path = self.files[split]
@@ -102,6 +102,7 @@ class H36MMMPose:
                     if not frames:
                         continue
                     order = [row for _, row in frames][::step]
+                    spacing = _spacing(frames, f"{path}, {subject} {take}.{camera.name}")
                     yield PoseSequence(
                         subject=subject,
                         action=h36m.action_of(take),
@@ -111,7 +112,9 @@ class H36MMMPose:
                         keypoint_skeleton=H36M_17,
                         joints=camera_to_world(joints[order], camera),
                         skeleton=H36M_17,
-                        fps=h36m.FPS / _spacing(frames, f"{path}, {subject} {take}.{camera.name}") / step,
+                        fps=h36m.FPS / spacing / step,
+                        first_frame=frames[0][0],
+                        frame_stride=spacing * step,
                     )
 
 

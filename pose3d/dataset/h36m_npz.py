@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from anypose.formats.files import require_file, require_folder
 from anypose.formats.npz import motion_array
-from anypose.skeleton import H36M_16, H36M_17, SH_16, convert
+from anypose.settings import judged
+from anypose.skeleton import H36M_17, H36M_32
 from pose3d.motion import h36m
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.h36m_cameras import published_cameras
-from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.units import metres_per_unit
 from pose3d.motion.videopose3d_files import read_detections, read_positions, views_of
 
 # VideoPose3D leaves this take out, because one of its four videos is corrupt.
@@ -23,6 +25,7 @@ LEFT_OUT = ("S11", "Directions")
 WITHOUT_JOINTS = ("S2", "S3", "S4")
 
 
+@judged("dataset")
 class H36MNPZ:
     """The npz files of VideoPose3D; cameras come from the published table, as there.
 
@@ -30,11 +33,11 @@ class H36MNPZ:
         root: folder of data_3d_h36m.npz and data_2d_h36m_<keypoints>.npz.
         keypoints: the detector, as in the name of its file, e.g. "cpn_ft_h36m_dbb", "detectron_pt_coco", "sh_ft_h36m";
             "gt" for projections of the 3D, whether data_2d_h36m_gt.npz is there or not.
-        train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out: see
-            `pose3d.motion.h36m.Selection`.
+        convert_keypoints: let a model of another layout have its keypoints derived from the detector's.
+        unit: of the 3D; None takes metres or millimetres, whichever makes people of the size of people.
         unlabelled_subjects: of S2, S3, S4, which the 2D files hold and the 3D file does not; see `unlabelled`.
         cache: folder for parsed motion; None to parse every time.
-        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
+        protocol: see `pose3d.motion.h36m.Selection`.
     """
 
     name = "h36m_npz"
@@ -43,23 +46,17 @@ class H36MNPZ:
         self,
         root: str,
         keypoints: str,
-        train_subjects: Sequence[str],
-        validation_subjects: Sequence[str],
-        actions: Sequence[str] | None,
-        frame_step: int,
-        allow_missing: bool,
-        leave_out: Sequence[str],
+        convert_keypoints: bool,
+        unit: Literal["m", "cm", "mm"] | None,
         unlabelled_subjects: Sequence[str],
         cache: str | None,
-        missing_joints: int,
-        missing_in: Literal["train", "test", "both"],
+        **protocol: Any,
     ) -> None:
-        self.missing_joints = MissingJoints(missing_joints, missing_in)
-        self.selection = h36m.Selection.checked(
-            train_subjects, validation_subjects, actions, frame_step, allow_missing, leave_out
-        )
+        self.selection = h36m.Selection(**protocol)
+        self.missing_joints = self.selection.hidden()
         self.actions = self.selection.actions
         self.keypoints, self.cache = keypoints, cache
+        self.convert_keypoints, self.unit = convert_keypoints, unit
         self.keypoint_source = "ground truth" if keypoints == "gt" else keypoints
         self.unlabelled_subjects = tuple(unlabelled_subjects)
         unknown = [subject for subject in self.unlabelled_subjects if subject not in WITHOUT_JOINTS]
@@ -78,28 +75,41 @@ class H36MNPZ:
                 f"dataset.keypoints={keypoints}: {self.detections} does not exist. There is {', '.join(sorted(found))}."
             )
         self.notes: tuple[str, ...] = ()
+        # Read to know what is missing, and not yet asked for: training says what validation lacks before it begins.
+        self.read: dict[Split, list[PoseSequence]] = {}
 
     def sequences(self, split: Split) -> list[PoseSequence]:
         """Every take of the split's subjects, four views each. Notes on missing takes are complete afterwards."""
-        subjects = self.selection.subjects(split)
+        needed = self.selection.needed(split)
+        for part in ("train", "validation"):
+            if set(self.selection.subjects(part)) <= set(needed) and part not in self.read:
+                self.read[part] = self._cached(self.selection.subjects(part))
+        takes: dict[str, set[str]] = {subject: set() for subject in needed}
+        for sequence in (sequence for part in self.read.values() for sequence in part):
+            takes.setdefault(sequence.subject, set()).add(sequence.take)
+        notes = []
+        subject, take = LEFT_OUT
+        if take in self.actions and takes.get(subject) and take not in takes[subject]:
+            takes[subject].add(take)
+            notes.append(f"without {subject} {take}")
+        files = ", ".join(file.name for file in self._files())
+        notes += self.selection.check(takes, str(self.root), f"in {files}", needed)
+        self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
+        return h36m.told(self.selection, self.read.pop(split), self.notes)
+
+    def _files(self) -> list[Path]:
+        return [self.positions, *([self.detections] if self.detections else [])]
+
+    def _cached(self, subjects: Sequence[str]) -> list[PoseSequence]:
         settings = {
             "subjects": subjects,
             "actions": self.actions,
             "leave_out": self.selection.leave_out,
             "keypoints": self.keypoints,
             "frame_step": self.selection.frame_step,
+            "unit": self.unit,
         }
-        files = [self.positions, *([self.detections] if self.detections else [])]
-        sequences = cached_sequences(self.cache, self.name, settings, files, lambda: list(self._read(subjects)))
-        found = {subject: {s.take for s in sequences if s.subject == subject} for subject in subjects}
-        notes = []
-        subject, take = LEFT_OUT
-        if take in self.selection.actions and found.get(subject) and take not in found[subject]:
-            found[subject].add(take)
-            notes.append(f"without {subject} {take}")
-        notes += self.selection.check(found, str(self.root), f"in {', '.join(file.name for file in files)}", subjects)
-        self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
-        return h36m.told(self.selection, sequences)
+        return cached_sequences(self.cache, self.name, settings, self._files(), lambda: list(self._read(subjects)))
 
     def unlabelled(self) -> list[PoseSequence]:
         """Every take of `unlabelled_subjects`, four views each, all as long as the shortest.
@@ -121,7 +131,6 @@ class H36MNPZ:
     def _read_unlabelled(self) -> Iterator[PoseSequence]:
         assert self.detections
         detections, skeleton, _ = read_detections(self.detections)
-        detected = H36M_16 if skeleton is SH_16 else skeleton
         cameras = published_cameras()["S1"]
         for subject in self.unlabelled_subjects:
             takes = {h36m.canonical_take(name): value for name, value in detections.pop(subject, {}).items()}
@@ -134,14 +143,13 @@ class H36MNPZ:
             for take in wanted:
                 found = views_of(takes.pop(take), skeleton, None, 4, f"{self.detections}, {subject}, {take}")
                 frames = min(map(len, found))
-                seen = [convert(view[:frames], skeleton, detected) for view in found]
+                seen = [view[:frames] for view in found]
                 nothing = np.zeros((frames, 17, 3))
-                yield from h36m.views(subject, take, nothing, cameras, self.selection.frame_step, seen, detected)
+                yield from h36m.views(subject, take, nothing, cameras, self.selection.frame_step, seen, skeleton)
 
     def _read(self, subjects: Sequence[str]) -> Iterator[PoseSequence]:
         positions = read_positions(self.positions)
         detections, skeleton, _ = read_detections(self.detections) if self.detections else ({}, H36M_17, {})
-        detected = H36M_16 if skeleton is SH_16 else skeleton
         cameras = published_cameras()
         for subject in subjects:
             motions = {h36m.canonical_take(name): value for name, value in positions.pop(subject, {}).items()}
@@ -151,12 +159,12 @@ class H36MNPZ:
                     continue
                 where = f"{self.positions}, {subject}, {take}"
                 motion = motion_array(motions.pop(take), ("T", 32, 3), where).astype(np.float64)
-                joints = h36m.joints_17(1000 * motion.reshape(-1, 96), where)
+                metres = metres_per_unit(motion, H36M_32, self.unit, where)
+                joints = h36m.joints_17(1000 * metres * motion.reshape(-1, 96), where)
                 views = None
                 if self.detections:
                     where = f"{self.detections}, {subject}, {take}"
                     views = views_of(seen.pop(take), skeleton, len(joints), 4, where)
-                    views = [convert(view, skeleton, detected) for view in views]
                 yield from h36m.views(
-                    subject, take, joints, cameras[subject], self.selection.frame_step, views, detected
+                    subject, take, joints, cameras[subject], self.selection.frame_step, views, skeleton
                 )

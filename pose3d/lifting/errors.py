@@ -204,13 +204,13 @@ class FrameErrors:
         return f"the predictions of {len(self.non_finite)} of {frames} frames, first {where}: no average holds them"
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Every prediction with its truth and its keys: subject, action, take, camera and frame of the take."""
+        """Every prediction with its truth and its keys: subject, action, take, camera and frame of the source."""
         state = self.frames()
         index = state.pop("index")
         sequence = self.packed.sequence.cpu()[index]
         names = np.array(self.packed.names)[sequence.numpy()]
         keys = {name: names[:, i] for i, name in enumerate(("subject", "action", "take", "camera"))}
-        frame = index - self.packed.start.cpu()[sequence]
+        frame = self.packed.source_frames(index.to(self.packed.device)).cpu()
         truth = self.packed.joints[index.to(self.packed.device)]
         arrays = {name: value.numpy() for name, value in {**state, "truth": truth.cpu(), "frame": frame}.items()}
         return {**keys, **arrays}

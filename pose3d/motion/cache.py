@@ -18,7 +18,7 @@ from anypose.skeleton import get_skeleton
 from pose3d.motion.sequence import PoseSequence
 
 # Raise when what is stored, or what any reader makes of the same bytes, changes.
-VERSION = 1
+VERSION = 2
 
 
 def cached_sequences(
@@ -83,6 +83,7 @@ def _write(place: Path, sequences: list[PoseSequence]) -> None:
                 "action": s.action,
                 "take": s.take,
                 "fps": s.fps,
+                "frames": [s.first_frame, s.frame_stride],
                 "camera": _camera_record(s.camera),
                 "skeleton": s.skeleton.name,
                 "keypoint_skeleton": s.keypoint_skeleton.name,
@@ -138,6 +139,8 @@ def _read(place: Path) -> list[PoseSequence]:
                 action=record["action"],
                 take=record["take"],
                 fps=record["fps"],
+                first_frame=record["frames"][0],
+                frame_stride=record["frames"][1],
                 camera=Camera(**record["camera"]),
                 skeleton=get_skeleton(record["skeleton"]),
                 keypoint_skeleton=get_skeleton(record["keypoint_skeleton"]),
@@ -147,7 +150,7 @@ def _read(place: Path) -> list[PoseSequence]:
             )
             for record in index
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(
             f"The cache {place} is damaged ({error}). Delete that folder; it will be made again."
         ) from None

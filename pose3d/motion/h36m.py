@@ -6,11 +6,14 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from anypose.camera import Camera, project, world_to_camera
+from anypose.settings import judged
 from anypose.skeleton import H36M_17, H36M_32, Skeleton, convert
+from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.sequence import PoseSequence, Split
 
 log = logging.getLogger(__name__)
@@ -73,76 +76,77 @@ def take_files(paths: Iterable[Path]) -> dict[str, Path]:
     return takes
 
 
+@judged("dataset")
 @dataclass(frozen=True)
 class Selection:
-    """Which part of Human3.6M is asked for: what every reader of it takes from its configuration.
+    """Which part of Human3.6M is asked for, and what is hidden: what all its readers take from conf/ beside their own.
 
     Attributes:
         train_subjects, validation_subjects: of `SUBJECTS`.
-        actions: of `ACTIONS`; empty for all.
+        actions: of `ACTIONS`; empty or None for all.
         frame_step: keep every n-th frame.
         allow_missing: go on without takes that are not there.
         leave_out: takes not to read, e.g. "S9 Greeting". S9's Greeting, SittingDown 1 and Waiting 1 have motion that is
             shifted against the pictures by 30 to 50 px; published figures include them.
+        missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
     """
 
-    train_subjects: tuple[str, ...]
-    validation_subjects: tuple[str, ...]
-    actions: tuple[str, ...]
+    train_subjects: Sequence[str]
+    validation_subjects: Sequence[str]
+    actions: Sequence[str] | None
     frame_step: int
     allow_missing: bool
-    leave_out: tuple[str, ...]
+    leave_out: Sequence[str]
+    missing_joints: int
+    missing_in: Literal["train", "test", "both"]
 
-    @classmethod
-    def checked(
-        cls,
-        train_subjects: Sequence[str],
-        validation_subjects: Sequence[str],
-        actions: Sequence[str] | None,
-        frame_step: int,
-        allow_missing: bool,
-        leave_out: Sequence[str],
-    ) -> Selection:
-        """From configuration values, or an error that names the key."""
-        for key, subjects in (("train_subjects", train_subjects), ("validation_subjects", validation_subjects)):
-            unknown = [str(subject) for subject in subjects if subject not in SUBJECTS]
+    def __post_init__(self) -> None:
+        for key in ("train_subjects", "validation_subjects"):
+            unknown = [subject for subject in getattr(self, key) if subject not in SUBJECTS]
             if unknown:
                 raise ValueError(f"dataset.{key} has {', '.join(unknown)}; Human3.6M's are {', '.join(SUBJECTS)}.")
-        both = [subject for subject in train_subjects if subject in validation_subjects]
+        both = [subject for subject in self.train_subjects if subject in self.validation_subjects]
         if both:
             raise ValueError(f"{', '.join(both)} is both in dataset.train_subjects and in validation_subjects.")
-        unknown = [action for action in actions or () if action not in ACTIONS]
+        unknown = [action for action in self.actions or () if action not in ACTIONS]
         if unknown:
             raise ValueError(f"dataset.actions has {', '.join(unknown)}; Human3.6M's are {', '.join(ACTIONS)}.")
         possible = {f"{s} {take}" for s in SUBJECTS for action in ACTIONS for take in takes_of(s, action)}
-        unknown = [name for name in leave_out if name not in possible]
+        unknown = [name for name in self.leave_out if name not in possible]
         if unknown:
             raise ValueError(f"dataset.leave_out has {', '.join(unknown)}; takes are named like 'S9 SittingDown 1'.")
-        if frame_step < 1:
-            raise ValueError(f"dataset.frame_step={frame_step} must be at least 1.")
-        chosen = tuple(action for action in ACTIONS if not actions or action in actions)
-        return cls(
-            tuple(train_subjects), tuple(validation_subjects), chosen, frame_step, allow_missing, tuple(leave_out)
-        )
+        if self.frame_step < 1:
+            raise ValueError(f"dataset.frame_step={self.frame_step} must be at least 1.")
+        chosen = tuple(action for action in ACTIONS if not self.actions or action in self.actions)
+        object.__setattr__(self, "actions", chosen)
+        self.hidden()
+
+    def hidden(self) -> MissingJoints:
+        """The keypoints to hide from the model."""
+        return MissingJoints(self.missing_joints, self.missing_in)
 
     def subjects(self, split: Split) -> tuple[str, ...]:
-        return self.train_subjects if split == "train" else self.validation_subjects
+        return tuple(self.train_subjects if split == "train" else self.validation_subjects)
+
+    def needed(self, split: Split) -> tuple[str, ...]:
+        """Whose takes must be there to read a split: training is scored, too, but a score needs nothing to train on."""
+        return self.subjects("train") + self.subjects("validation") if split == "train" else self.subjects(split)
 
     def takes(self, subject: str) -> list[str]:
         """What the subject should have, in the protocol's order."""
-        takes = [take for action in self.actions for take in takes_of(subject, action)]
+        takes = [take for action in self.actions or () for take in takes_of(subject, action)]
         return [take for take in takes if f"{subject} {take}" not in self.leave_out]
 
     def check(
-        self, found: Mapping[str, Collection[str]], root: str, holds: str, subjects: Sequence[str] | None = None
+        self, found: Mapping[str, Collection[str]], root: str, holds: str, subjects: Sequence[str]
     ) -> tuple[str, ...]:
-        """Compare the takes found with those asked for.
+        """Compare the takes found with those asked for, of all subjects at once.
 
         Args:
             found: {subject: takes}.
             root: as the user wrote it.
             holds: where in `root` the takes of a "{subject}" lie, e.g. "{subject}/MyPoses/3D_positions/*.h5".
-            subjects: to compare; None for all that are asked for.
+            subjects: to compare, see `needed`.
 
         Returns:
             Notes on what is missing or left out, to be printed with every number.
@@ -150,29 +154,34 @@ class Selection:
         Raises:
             FileNotFoundError: naming what is missing, unless `allow_missing`.
         """
-        wanted = self.train_subjects + self.validation_subjects if subjects is None else subjects
-        absent = [subject for subject in wanted if not found.get(subject)]
-        if len(absent) == len(wanted) or (absent and not self.allow_missing):
+        absent = [subject for subject in subjects if not found.get(subject)]
+        missing = [f"{s} {take}" for s in subjects for take in self.takes(s) if take not in found.get(s, ())]
+        if absent and (len(absent) == len(subjects) or not self.allow_missing):
             have = ", ".join(subject for subject in SUBJECTS if found.get(subject)) or "none of its subjects"
+            lacks = [name for name in missing if name.partition(" ")[0] not in absent]
             raise FileNotFoundError(
                 f"dataset.root={root} has no takes of {', '.join(absent)} ({holds.format(subject=absent[0])}). "
-                f"Found {have}. Training needs {', '.join(self.train_subjects)}; validation "
-                f"{', '.join(self.validation_subjects)}."
+                f"Found {have}{f', without {_listed(lacks)}' if lacks else ''}. Training needs "
+                f"{', '.join(self.train_subjects)}; validation {', '.join(self.validation_subjects)}."
             )
-        missing = [f"{s} {take}" for s in wanted for take in self.takes(s) if take not in found.get(s, ())]
         if missing and not self.allow_missing:
-            total = sum(len(self.takes(subject)) for subject in wanted)
+            total = sum(len(self.takes(subject)) for subject in subjects)
             raise FileNotFoundError(
-                f"dataset.root={root} lacks {len(missing)} of {total} takes: {', '.join(missing)}. "
+                f"dataset.root={root} lacks {len(missing)} of {total} takes: {_listed(missing)}. "
                 "Get them, or go on without with dataset.allow_missing=true."
             )
-        chosen = [name for name in self.leave_out if name.partition(" ")[0] in wanted]
+        chosen = [name for name in self.leave_out if name.partition(" ")[0] in subjects]
         notes = [f"{', '.join(chosen)} left out by choice"] if chosen else []
         return tuple(notes + ([f"without {', '.join(missing)}"] if missing else []))
 
 
-def told(selection: Selection, sequences: list[PoseSequence]) -> list[PoseSequence]:
-    """`sequences`, after a line in the log: how many frames each subject has, and should have where that is known."""
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
+
+
+def told(selection: Selection, sequences: list[PoseSequence], notes: Sequence[str]) -> list[PoseSequence]:
+    """`sequences`, after what the log should say of them: how many frames each subject has, and should have where that
+    is known, and what every number from them must be read with."""
     lengths: dict[str, dict[str, int]] = {}
     for sequence in sequences:
         lengths.setdefault(sequence.subject, {})[sequence.take] = len(sequence)
@@ -182,6 +191,8 @@ def told(selection: Selection, sequences: list[PoseSequence]) -> list[PoseSequen
         for subject, takes in lengths.items()
     ]
     log.info("Frames of each camera: %s.", ", ".join(parts))
+    if notes:
+        log.warning("Human3.6M: %s.", "; ".join(notes))
     return sequences
 
 
@@ -246,6 +257,7 @@ def views(
                 skeleton=H36M_17,
                 fps=FPS / frame_step,
                 scores=scores,
+                frame_stride=frame_step,
             )
         )
     return sequences

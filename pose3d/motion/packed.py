@@ -34,6 +34,7 @@ class Packed:
         sequence: (N,) which sequence a row belongs to.
         rotation: (S, 3, 3) world to camera.
         intrinsics: (S, 9) focal length 2, centre 2, radial 3, tangential 2, in the units of the keypoints.
+        numbers: (S, 2) what the source calls the first frame, and its frames from one to the next.
         mirror: (S,) an image's mirror takes x to mirror - x: its width in pixels, 0 on the screen.
         input_skeleton, output_skeleton: what the K keypoints and the J joints are.
         joint_frame: the axes of the joints.
@@ -48,6 +49,7 @@ class Packed:
     sequence: Tensor
     rotation: Tensor
     intrinsics: Tensor
+    numbers: Tensor
     mirror: Tensor
     input_skeleton: Skeleton
     output_skeleton: Skeleton
@@ -60,6 +62,12 @@ class Packed:
     @property
     def device(self) -> torch.device:
         return self.keypoints.device
+
+    def source_frames(self, rows: Tensor) -> Tensor:
+        """(n,) int64 what the source calls the frames in `rows` (n,), the nearest where motion was resampled."""
+        sequence = self.sequence[rows]
+        first, stride = self.numbers[sequence].unbind(1)
+        return (first + (rows - self.start[sequence]) * stride).round().long()
 
     def to(self, device: torch.device) -> Packed:
         """The same on `device`; where it does not fit there, in pinned host memory, and the log says so."""
@@ -112,6 +120,7 @@ def pack(
         intrinsics=torch.from_numpy(
             np.stack([c.screen_intrinsics if screen else c.intrinsics for c in cameras]).astype(np.float32)
         ),
+        numbers=torch.tensor([(s.first_frame, s.frame_stride) for s in sequences], dtype=torch.float32),
         mirror=torch.tensor([0.0 if screen else float(camera.width) for camera in cameras]),
         input_skeleton=input_skeleton,
         output_skeleton=output_skeleton,
@@ -225,6 +234,7 @@ def with_mirror_image(packed: Packed) -> Packed:
         sequence=torch.cat([packed.sequence, packed.sequence + len(packed.names)]),
         intrinsics=torch.cat([packed.intrinsics, intrinsics]),
         rotation=packed.rotation.repeat(2, 1, 1),
+        numbers=packed.numbers.repeat(2, 1),
         mirror=packed.mirror.repeat(2),
         names=packed.names * 2,
     )

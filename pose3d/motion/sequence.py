@@ -30,6 +30,8 @@ class PoseSequence:
         skeleton: what the J joints are.
         fps: frames per second.
         scores: (T, K) float32 in 0..1, or None where the source has no confidence.
+        first_frame: what the source calls the first of the T frames.
+        frame_stride: frames of the source from one of the T to the next; broken where it was resampled.
     """
 
     subject: str
@@ -42,6 +44,8 @@ class PoseSequence:
     skeleton: Skeleton
     fps: float
     scores: np.ndarray | None = None
+    first_frame: float = 0
+    frame_stride: float = 1
 
     def __post_init__(self) -> None:
         frames, num_joints, num_keypoints = (

@@ -41,4 +41,5 @@ def _stretch(sequence: PoseSequence, frames: int) -> PoseSequence:
         keypoints=sequence.keypoints[rows],
         joints=sequence.joints[rows],
         scores=None if sequence.scores is None else sequence.scores[rows],
+        first_frame=sequence.first_frame + start * sequence.frame_stride,
     )

@@ -17,6 +17,7 @@ from anypose.skeleton import (
     MPI_INF_3DHP_28,
     MPII_16,
     SH_16,
+    SH_H36M_16,
     SKELETONS,
     Skeleton,
     convert,
@@ -86,10 +87,7 @@ def convertible(source: Skeleton, target: Skeleton) -> bool:
     return True
 
 
-# Without sh_16, whose labels are loose: its "spine" is the thorax.
-CONVERTIBLE = [
-    pair for pair in itertools.permutations(SKELETONS.values(), 2) if SH_16 not in pair and convertible(*pair)
-]
+CONVERTIBLE = [pair for pair in itertools.permutations(SKELETONS.values(), 2) if convertible(*pair)]
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
@@ -171,7 +169,8 @@ def test_sides_are_those_published_by_videopose3d(name, left, right):
 def test_stacked_hourglass_is_rearranged_as_3d_pose_baseline_does():
     detections = np.random.default_rng(0).normal(size=(5, 16, 2))
     order = [6, 2, 1, 0, 3, 4, 5, 7, 8, 9, 13, 14, 15, 12, 11, 10]
-    np.testing.assert_array_equal(convert(detections, SH_16, H36M_16), detections[:, order])
+    np.testing.assert_array_equal(convert(detections, SH_16, SH_H36M_16), detections[:, order])
+    assert SH_16.joints == MPII_16.joints, "the points of MPII, whatever they were called"
 
 
 def test_mpi_inf_3dhp_test_joints_are_picked_from_its_28():

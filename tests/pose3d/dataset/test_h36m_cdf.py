@@ -13,6 +13,7 @@ from pose3d.motion import h36m
 from pose3d.motion.h36m_cameras import published_cameras
 from tests.pose3d.motion.motion_files import (
     motion_32,
+    protocol,
     take_frames,
     write_cdf,
     write_h5_release,
@@ -34,7 +35,12 @@ def read(
     leave_out=(),
     cache=None,
 ):
-    return H36MCDF(str(root), metadata, train, validation, actions, frame_step, missing, leave_out, cache, 0, "both")
+    return H36MCDF(
+        str(root),
+        metadata,
+        cache,
+        **protocol(train, validation, actions, frame_step=frame_step, allow_missing=missing, leave_out=leave_out),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +80,7 @@ def test_the_sequences_are_the_files_seen_by_four_cameras(release):
 
 def test_cdf_and_h5_agree_to_float_precision(release, tmp_path):
     write_h5_release(tmp_path, published_cameras(), SUBJECTS, ACTIONS)
-    h5 = H36MH5(str(tmp_path), "gt", ("S1",), ("S9",), ACTIONS, 1, False, (), None, 0, "both")
+    h5 = H36MH5(str(tmp_path), "gt", False, None, **protocol(actions=ACTIONS))
     for split in ("train", "validation"):
         for a, b in zip(read(release).sequences(split), h5.sequences(split), strict=True):
             assert a.name == b.name

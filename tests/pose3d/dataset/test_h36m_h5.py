@@ -1,4 +1,5 @@
 import re
+import shutil
 
 import h5py
 import numpy as np
@@ -7,7 +8,14 @@ import pytest
 from pose3d.dataset.h36m_h5 import H36MH5
 from pose3d.motion import h36m
 from pose3d.motion.h36m_cameras import published_cameras
-from tests.pose3d.motion.motion_files import all_takes, motion_32, write_cameras_h5, write_h5, write_h5_release
+from tests.pose3d.motion.motion_files import (
+    all_takes,
+    motion_32,
+    protocol,
+    write_cameras_h5,
+    write_h5,
+    write_h5_release,
+)
 
 SUBJECTS, ACTIONS = ("S1", "S11"), ("Directions", "Photo", "Walking")
 # Stacked Hourglass index of each of the 16 keypoints, as 3d-pose-baseline rearranges them.
@@ -15,7 +23,13 @@ REARRANGED = [6, 2, 1, 0, 3, 4, 5, 7, 8, 9, 13, 14, 15, 12, 11, 10]
 
 
 def read(root, keypoints="gt", train=("S1",), validation=("S11",), frame_step=1, missing=False, actions=ACTIONS):
-    return H36MH5(str(root), keypoints, train, validation, actions, frame_step, missing, (), None, 0, "both")
+    return H36MH5(
+        str(root),
+        keypoints,
+        False,
+        None,
+        **protocol(train, validation, actions, frame_step=frame_step, allow_missing=missing),
+    )
 
 
 def detection_path(root, subject, take, camera, folder="StackedHourglass"):
@@ -56,7 +70,7 @@ def test_detections_come_in_the_baselines_order(release, folder, source):
     for s in dataset.sequences("train"):
         with h5py.File(detection_path(release, "S1", s.take, s.camera.name, folder)) as file:
             poses = file["poses"][()]
-        assert s.keypoint_skeleton.name == "h36m_16"
+        assert s.keypoint_skeleton.name == "sh_h36m_16"
         np.testing.assert_array_equal(s.keypoints, poses[:, REARRANGED].astype(np.float32))
 
 
@@ -65,9 +79,12 @@ def test_the_corrupt_video_of_s11_is_skipped_and_noted(release):
     views = [s for s in dataset.sequences("validation") if s.take == "Directions"]
     assert [s.camera.name for s in views] == list(h36m.CAMERA_IDS[1:])
     assert len(dataset.sequences("validation")) == 6 * 4 - 1
-    assert dataset.notes == ("without S11 Directions.54138969, whose video is corrupt",)
-    assert read(release, "StackedHourglass", train=("S11",), validation=("S1",)).notes == dataset.notes
-    assert read(release, "StackedHourglass", actions=["Photo"]).notes == ()
+    note = "without S11 Directions.54138969, whose video is corrupt"
+    assert dataset.notes == (note,)
+    for options, notes in (({"train": ("S11",), "validation": ("S1",)}, (note,)), ({"actions": ["Photo"]}, ())):
+        dataset = read(release, "StackedHourglass", **options)
+        dataset.sequences("train")
+        assert dataset.notes == notes
 
 
 def test_frame_step_thins_detections_and_joints_alike(release):
@@ -82,10 +99,31 @@ def test_missing_detections_are_named(release):
         r"lacks 1 files of StackedHourglass detections, <take>\.<camera>\.h5: S1 Walking 1\.58860488\. .*allow_missing"
     )
     with pytest.raises(FileNotFoundError, match=message):
-        read(release, "StackedHourglass")
+        read(release, "StackedHourglass").sequences("train")
     dataset = read(release, "StackedHourglass", missing=True)
-    assert "1 views without detections" in dataset.notes
     assert len(dataset.sequences("train")) == 6 * 4 - 1
+    assert "1 views without detections" in dataset.notes
+
+
+def test_detections_nobody_has_any_more_are_named_by_their_folder_with_those_that_are_there(release):
+    for subject in SUBJECTS:
+        shutil.rmtree(release / subject / "StackedHourglassFineTuned240")
+    message = (
+        r"dataset\.keypoints=StackedHourglassFineTuned240: .* has no such detections, "
+        r"S1/StackedHourglassFineTuned240/<take>\.<camera>\.h5; it has StackedHourglass\. .*keypoints=StackedHourglass\."
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        read(release, "StackedHourglassFineTuned240").sequences("train")
+
+
+def test_a_score_needs_nothing_to_train_on_and_training_needs_what_it_is_scored_on(release):
+    shutil.rmtree(release / "S1")
+    assert len(read(release).sequences("validation")) == 6 * 4
+    with pytest.raises(FileNotFoundError, match=r"has no takes of S1 \(S1/MyPoses"):
+        read(release).sequences("train")
+    (release / "S11").rename(release / "S1")
+    with pytest.raises(FileNotFoundError, match=r"has no takes of S11 \(S11/MyPoses"):
+        read(release).sequences("train")
 
 
 def test_unknown_keypoints_are_refused_with_the_choices(release):
@@ -106,7 +144,7 @@ def test_without_a_camera_file_the_published_cameras_are_used_and_noted(release)
 def test_a_camera_file_without_the_subject_is_refused(release):
     write_cameras_h5(release / "cameras.h5", {"S1": published_cameras()["S1"]})
     with pytest.raises(ValueError, match=r"cameras\.h5 has no cameras of S11; it has S1\."):
-        read(release)
+        read(release).sequences("validation")
 
 
 @pytest.mark.parametrize(
@@ -149,5 +187,7 @@ def test_a_cut_file_is_named(release):
 
 
 def test_a_wrong_root_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"has no takes of S1, S11 \(S1/MyPoses/3D_positions/\*\.h5\)"):
+    with pytest.raises(
+        FileNotFoundError, match=r"has no takes of S1, S5, S6, S7, S8, S9, S11 \(S1/MyPoses/3D_positions/\*\.h5\)"
+    ):
         read(tmp_path)

@@ -8,13 +8,15 @@ from pose3d.dataset.h36m_cdf import H36MCDF
 from pose3d.dataset.h36m_mmpose import H36MMMPose
 from pose3d.motion import h36m
 from pose3d.motion.h36m_cameras import published_cameras
-from tests.pose3d.motion.motion_files import all_takes, write_release
+from tests.pose3d.motion.motion_files import all_takes, protocol, write_release
 
 SUBJECTS, ACTIONS = ("S1", "S9"), ("Directions", "Photo")
 
 
 def read(root, cameras=None, frame_step=1, missing=False, cache=None):
-    return H36MMMPose(str(root), cameras, ("S1",), ("S9",), ACTIONS, frame_step, missing, (), cache, 0, "both")
+    return H36MMMPose(
+        str(root), cameras, cache, **protocol(actions=ACTIONS, frame_step=frame_step, allow_missing=missing)
+    )
 
 
 def rows(subject: str, every: int = 1) -> dict[str, np.ndarray]:
@@ -73,7 +75,7 @@ def root(tmp_path):
 def test_mmpose_and_cdf_agree_to_float_precision(root, tmp_path_factory):
     release = tmp_path_factory.mktemp("h36m")
     write_release(release, SUBJECTS, ACTIONS)
-    cdf = H36MCDF(str(release), None, ("S1",), ("S9",), ACTIONS, 1, False, (), None, 0, "both")
+    cdf = H36MCDF(str(release), None, None, **protocol(actions=ACTIONS))
     dataset = read(root)
     for split in ("train", "validation"):
         for a, b in zip(cdf.sequences(split), dataset.sequences(split), strict=True):

@@ -9,7 +9,7 @@ from pose3d.motion import h36m
 from pose3d.motion.splits import pack_split
 from pose3d.motion.videopose3d_files import write_videopose3d
 from tests.anypose.export.small_tasks import baseline3d
-from tests.pose3d.motion.motion_files import all_takes, write_release
+from tests.pose3d.motion.motion_files import all_takes, protocol, write_release
 from tests.pose3d.task.test_semi_supervised import task as semi_supervised
 
 SUBJECTS, ACTIONS = ("S1", "S11"), ("Directions", "Walking")
@@ -25,9 +25,16 @@ def read(
     leave_out=(),
     cache=None,
     unlabelled=(),
+    unit=None,
 ):
     return H36MNPZ(
-        str(root), keypoints, ("S1",), validation, actions, frame_step, missing, leave_out, unlabelled, cache, 0, "both"
+        str(root),
+        keypoints,
+        False,
+        unit,
+        unlabelled,
+        cache,
+        **protocol(("S1",), validation, actions, frame_step=frame_step, allow_missing=missing, leave_out=leave_out),
     )
 
 
@@ -72,7 +79,7 @@ def root(tmp_path):
 def test_npz_and_cdf_agree_to_float_precision(root, tmp_path_factory):
     release = tmp_path_factory.mktemp("h36m")
     write_release(release, SUBJECTS, ACTIONS)
-    cdf = H36MCDF(str(release), None, ("S1",), ("S11",), ACTIONS, 1, False, (), None, 0, "both")
+    cdf = H36MCDF(str(release), None, None, **protocol(validation=("S11",), actions=ACTIONS))
     for a, b in zip(cdf.sequences("train"), read(root).sequences("train"), strict=True):
         assert a.name == b.name
         np.testing.assert_allclose(a.joints, b.joints, atol=5e-7)
@@ -109,7 +116,7 @@ def test_the_take_videopose3d_leaves_out_is_noted_and_no_other(root):
     [
         ("cpn_ft_h36m_dbb", "h36m", 17, 2, "h36m_17"),
         ("detectron_pt_coco", "coco", 17, 3, "coco_17"),
-        ("sh_ft_h36m", "mpii", 16, 2, "h36m_16"),
+        ("sh_ft_h36m", "mpii", 16, 2, "sh_16"),
     ],
 )
 def test_detections_are_told_apart_by_their_symmetry_and_cut_to_the_motion(
@@ -124,12 +131,11 @@ def test_detections_are_told_apart_by_their_symmetry_and_cut_to_the_motion(
     )
     dataset = read(root, name, frame_step=2)
     assert dataset.keypoint_source == name
-    rearranged = [6, 2, 1, 0, 3, 4, 5, 7, 8, 9, 13, 14, 15, 12, 11, 10] if joints == 16 else list(range(17))
     for s in dataset.sequences("train"):
         view = held["S1"][s.take][int([c.camera.name for c in dataset.sequences("train")[:4]].index(s.camera.name))]
         frames = len(positions()["S1"][s.take])
         assert s.keypoint_skeleton.name == skeleton
-        np.testing.assert_array_equal(s.keypoints, view[:frames:2, rearranged, :2])
+        np.testing.assert_array_equal(s.keypoints, view[:frames:2, :, :2])
         assert (s.scores is None) == (columns == 2)
         if columns == 3:
             np.testing.assert_array_equal(s.scores, view[:frames:2, :, 2])

@@ -24,7 +24,7 @@ from pose3d.synthesis.free_poses import draw_poses
 from pose3d.synthesis.rendered_people import RenderedImages
 from tests.conftest import REPOSITORY
 from tests.pose3d.capture.capture_scene import two_people
-from tests.pose3d.motion.motion_files import write_cdf
+from tests.pose3d.motion.motion_files import protocol, write_cdf
 from tests.pose3d.task.test_orientation_fields import make_task
 
 MOVING = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]  # h36m_17 among the release's 32
@@ -43,7 +43,7 @@ def motion(tmp_path_factory):
                 joints = np.repeat(poses[:, :1], 32, axis=1)
                 joints[:, MOVING] = poses
                 write_cdf(root / subject / "MyPoseFeatures/D3_Positions" / f"{take}.cdf", 1000 * joints.reshape(9, 96))
-    return H36MCDF(str(root), None, ("S1",), ("S9",), actions, 1, False, (), None, 0, "both")
+    return H36MCDF(str(root), None, None, **protocol(actions=actions))
 
 
 def render(motion, **changes):

@@ -19,13 +19,14 @@ from pose3d.motion import h36m
 from pose3d.dataset.h36m_cdf import H36MCDF
 from pose3d.motion.splits import pack_split, training_batches
 from tests.anypose.export.small_tasks import baseline3d
+from tests.pose3d.motion.motion_files import protocol
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 began = time.process_time(), time.perf_counter()
 root, cache, flip = sys.argv[1:]
-dataset = H36MCDF(root, None, h36m.SUBJECTS[:5], h36m.SUBJECTS[5:], None, 1, False, (), cache, 0, "both")
+dataset = H36MCDF(root, None, cache, **protocol(h36m.SUBJECTS[:5], h36m.SUBJECTS[5:]))
 views = {split: dataset.sequences(split) for split in ("train", "validation")}
 frames = {split: sum(map(len, sequences)) for split, sequences in views.items()}
 found = {"frames": frames, "read": peak()}

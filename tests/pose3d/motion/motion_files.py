@@ -15,6 +15,13 @@ from pose3d.motion.h36m_cameras import EXTRINSICS, INTRINSICS
 COINCIDENT = {11: 0, 16: 13, 24: 13, 20: 19, 23: 22, 28: 27, 31: 30}
 
 
+def protocol(train=("S1",), validation=("S9",), actions=None, **changed) -> dict:
+    """What every reader of Human3.6M takes beside its own settings, see `h36m.Selection`."""
+    settings = {"train_subjects": train, "validation_subjects": validation, "actions": actions, "frame_step": 1}
+    rest = {"allow_missing": False, "leave_out": (), "missing_joints": 0, "missing_in": "both"}
+    return {**settings, **rest, **changed}
+
+
 def motion_32(frames: int, seed: int) -> np.ndarray:
     """(T, 96) [mm]: a cloud of joints the size of a person, drifting through Human3.6M's room."""
     rng = np.random.default_rng(seed)

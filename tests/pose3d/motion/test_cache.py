@@ -8,7 +8,7 @@ from pose3d.dataset.cmu import CMU
 from pose3d.dataset.h36m_cdf import H36MCDF
 from pose3d.motion import cache
 from pose3d.motion.cache import cached_sequences
-from tests.pose3d.motion.motion_files import write_daz_bvh, write_release
+from tests.pose3d.motion.motion_files import protocol, write_daz_bvh, write_release
 from tests.pose3d.motion.random_motion import camera, sequence
 
 
@@ -154,7 +154,7 @@ def test_the_version_is_raised_when_a_reader_reads_the_same_files_differently(tm
     write_daz_bvh(tmp_path / "cmu/02/02_01.bvh", 130)
     write_release(tmp_path / "h36m", ("S1", "S9"), ("Photo",))
     cmu = CMU(str(tmp_path / "cmu"), "bvh", [], ["02"], None, 50, 1, 2, 14, 0, False, None, 0, "both")
-    h36m = H36MCDF(str(tmp_path / "h36m"), None, ["S1"], ["S9"], ["Photo"], 1, False, (), None, 0, "both")
+    h36m = H36MCDF(str(tmp_path / "h36m"), None, None, **protocol(actions=["Photo"]))
     for dataset in (cmu, h36m):
         sequences = dataset.sequences("validation")
         arrays = [np.concatenate([getattr(s, key) for s in sequences]) for key in ("joints", "keypoints")]

@@ -6,7 +6,7 @@ import pytest
 from pose3d.motion import h36m
 from pose3d.motion.h36m import Selection, action_of, canonical_take, joints_17, take_files, takes_of
 from pose3d.motion.h36m_cameras import published_cameras
-from tests.pose3d.motion.motion_files import motion_32
+from tests.pose3d.motion.motion_files import motion_32, protocol
 
 TRAIN, VALIDATION = ("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")
 
@@ -14,7 +14,8 @@ TRAIN, VALIDATION = ("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")
 def select(
     train=TRAIN, validation=VALIDATION, actions=None, frame_step=1, allow_missing=False, leave_out=()
 ) -> Selection:
-    return Selection.checked(train, validation, actions, frame_step, allow_missing, leave_out)
+    more = {"frame_step": frame_step, "allow_missing": allow_missing, "leave_out": leave_out}
+    return Selection(**protocol(train, validation, actions, **more))
 
 
 def everything() -> dict[str, list[str]]:
@@ -78,7 +79,7 @@ def test_calibration_takes_are_left_out():
 
 
 def test_a_whole_release_needs_no_note():
-    assert select().check(everything(), "data/h36m", "{subject}/*.cdf") == ()
+    assert select().check(everything(), "data/h36m", "{subject}/*.cdf", TRAIN + VALIDATION) == ()
 
 
 def test_missing_takes_are_named_and_counted():
@@ -86,15 +87,17 @@ def test_missing_takes_are_named_and_counted():
     found["S5"].remove("Discussion 3")
     found["S9"].remove("Discussion 1")
     with pytest.raises(FileNotFoundError, match="root=here lacks 2 of 210 takes: S5 Discussion 3, S9 Discussion 1"):
-        select().check(found, "here", "")
-    assert select(allow_missing=True).check(found, "here", "") == ("without S5 Discussion 3, S9 Discussion 1",)
+        select().check(found, "here", "", TRAIN + VALIDATION)
+    assert select(allow_missing=True).check(found, "here", "", TRAIN + VALIDATION) == (
+        "without S5 Discussion 3, S9 Discussion 1",
+    )
 
 
 def test_takes_left_out_by_choice_are_not_missed_and_name_themselves():
     found = everything()
     found["S9"].remove("Greeting")
     chosen = select(leave_out=["S9 Greeting", "S9 Waiting 1"])
-    assert chosen.check(found, "here", "") == ("S9 Greeting, S9 Waiting 1 left out by choice",)
+    assert chosen.check(found, "here", "", TRAIN + VALIDATION) == ("S9 Greeting, S9 Waiting 1 left out by choice",)
     assert "Waiting 1" not in chosen.takes("S9")
     assert "Waiting 1" in chosen.takes("S11")
     with pytest.raises(ValueError, match=r"dataset\.leave_out has S9 Discussion 3; takes are named like"):
@@ -104,9 +107,9 @@ def test_takes_left_out_by_choice_are_not_missed_and_name_themselves():
 def test_takes_nobody_asked_for_are_not_missed():
     found = everything()
     found["S5"].remove("Discussion 3")
-    assert select(actions=["Walking"]).check(found, "here", "") == ()
+    assert select(actions=["Walking"]).check(found, "here", "", TRAIN + VALIDATION) == ()
     del found["S6"]
-    assert select(train=("S1",), actions=["Walking"]).check(found, "here", "") == ()
+    assert select(train=("S1",), actions=["Walking"]).check(found, "here", "", ("S1", *VALIDATION)) == ()
 
 
 def test_a_missing_subject_is_named_with_what_is_there():
@@ -117,13 +120,13 @@ def test_a_missing_subject_is_named_with_what_is_there():
         r"Training needs S1, S5, S6, S7, S8; validation S9, S11\."
     )
     with pytest.raises(FileNotFoundError, match=message):
-        select().check(found, "here", "{subject}/Poses")
-    assert "S9 Walking" in select(allow_missing=True).check(found, "here", "")[0]
+        select().check(found, "here", "{subject}/Poses", TRAIN + VALIDATION)
+    assert "S9 Walking" in select(allow_missing=True).check(found, "here", "", TRAIN + VALIDATION)[0]
 
 
 def test_an_empty_root_is_refused_even_where_missing_takes_are_allowed():
     with pytest.raises(FileNotFoundError, match="Found none of its subjects"):
-        select(allow_missing=True).check({}, "here", "{subject}")
+        select(allow_missing=True).check({}, "here", "{subject}", TRAIN + VALIDATION)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +163,10 @@ def test_the_log_says_how_many_frames_there_are_against_how_many_there_should_be
         for view in h36m.views(subject, take, np.ones((frames, 17, 3)), cameras[subject], 1)
     ]
     with caplog.at_level("INFO", logger="pose3d.motion.h36m"):
-        assert h36m.told(select(), sequences) is sequences
-        h36m.told(select(frame_step=2), sequences)
+        assert h36m.told(select(), sequences, ()) is sequences
+        h36m.told(select(frame_step=2), sequences, ("without S9 Photo",))
     assert caplog.messages == [
         "Frames of each camera: S9 1,500 of 79,417, S11 40 of 58,244.",
         "Frames of each camera: S9 1,500, S11 40.",
+        "Human3.6M: without S9 Photo.",
     ]

@@ -6,7 +6,7 @@ from pose3d.dataset.h36m_npz import H36MNPZ
 from pose3d.motion import h36m
 from pose3d.motion.inventory import SPLITS, for_videopose3d, report
 from pose3d.motion.videopose3d_files import write_videopose3d
-from tests.pose3d.motion.motion_files import all_takes, take_frames, write_release
+from tests.pose3d.motion.motion_files import all_takes, protocol, take_frames, write_release
 from tests.pose3d.motion.random_motion import dataset, sequence
 
 TRAIN, VALIDATION = ("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")
@@ -20,7 +20,7 @@ def release(tmp_path_factory):
 
 
 def read(release, actions=None):
-    return H36MCDF(str(release), None, TRAIN, VALIDATION, actions, 1, False, (), None, 0, "both")
+    return H36MCDF(str(release), None, None, **protocol(TRAIN, VALIDATION, actions))
 
 
 def lines(chosen) -> list[str]:
@@ -56,7 +56,7 @@ def test_human36m_is_written_for_videopose3d_as_it_is_and_read_back(release, tmp
     chosen = read(release, actions=["Photo"])
     views = [view for split in SPLITS for view in for_videopose3d(chosen.sequences(split), split)]
     write_videopose3d(tmp_path, views)
-    back = H36MNPZ(str(tmp_path), "gt", TRAIN, VALIDATION, ["Photo"], 1, False, (), (), None, 0, "both")
+    back = H36MNPZ(str(tmp_path), "gt", False, None, (), None, **protocol(TRAIN, VALIDATION, ["Photo"]))
     for ours, theirs in zip(views, back.sequences("train") + back.sequences("validation"), strict=True):
         assert ours.name == theirs.name
         np.testing.assert_array_equal(ours.joints, theirs.joints)

@@ -1,0 +1,59 @@
+"""The unit of length and the rate of a recording: what a file says must make a person, moving at a person's pace."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anypose.skeleton import Skeleton
+
+METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
+# Thigh and shin together, children of six to the tallest: narrower than an inch is in centimetres, so at most one of
+# the units fits.
+LEG = (0.46, 1.14)
+# The two points of a pose that lie farthest apart, in the median frame: crouched, to tall with an arm up.
+EXTENT = (0.8, 2.6)
+
+
+def metres_per_unit(
+    joints: np.ndarray,
+    skeleton: Skeleton,
+    stated: str | None,
+    where: str,
+    candidates: dict[str, float] = {"m": 1.0, "mm": 0.001},  # noqa: B006
+) -> float:
+    """The file's unit of length [m]: the one that is stated, or the only one that makes these joints a person.
+
+    Args:
+        joints: (T, J, 3) in the file's unit.
+        skeleton: what the J are. Legs tell inches from centimetres, where it has them.
+        stated: `dataset.unit`, a key of `METRES`; None to judge by the body.
+        where: the file, for errors.
+        candidates: {unit: metres} that the file could be in.
+
+    Raises:
+        ValueError: with what was measured and the key that settles it, where no unit fits or several do.
+    """
+    if stated is not None:
+        return METRES[stated]
+    what, size, (low, high) = _size(joints, skeleton, fine=len(candidates) > 2)
+    fits = {unit: metres for unit, metres in candidates.items() if low <= size * metres <= high}
+    if len(fits) != 1:
+        found = f"in {' or in '.join(fits)}" if fits else f"in none of {', '.join(candidates)}"
+        raise ValueError(
+            f"{where}: {what} measures {size:.4g} of the file's units, which makes a person ({low} to {high} m) {found}. "
+            f"Say which it is with dataset.unit={'|'.join(METRES)}."
+        )
+    return next(iter(fits.values()))
+
+
+def _size(joints: np.ndarray, skeleton: Skeleton, fine: bool) -> tuple[str, float, tuple[float, float]]:
+    chain = [(f"{side}_hip", f"{side}_knee", f"{side}_foot") for side in ("left", "right")]
+    if fine and all(name in skeleton.joints for leg in chain for name in leg):
+        legs = []
+        for leg in chain:
+            hip, knee, foot = (joints[:, skeleton.index(name)] for name in leg)
+            legs.append(np.linalg.norm(hip - knee, axis=-1) + np.linalg.norm(knee - foot, axis=-1))
+        return "a leg", float(np.median(legs)), LEG
+    some = joints[:: max(1, len(joints) // 200)]
+    apart = np.linalg.norm(some[:, :, None] - some[:, None], axis=-1)
+    return "the widest pose", float(np.median(apart.max((1, 2)))), EXTENT
