@@ -38,6 +38,7 @@ class Skeleton:
         parents: index of each joint's parent; -1 for the one joint that has none.
         left: indices of the joints on the person's left.
         right: their counterparts on the right, in the same order.
+        root_joint: what joints are measured from; not every skeleton has it.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Skeleton:
     parents: tuple[int, ...]
     left: tuple[int, ...]
     right: tuple[int, ...]
+    root_joint: str = "hip"
 
     @classmethod
     def parse(cls, name: str, tree: str) -> Skeleton:
@@ -67,8 +69,8 @@ class Skeleton:
 
     @property
     def root(self) -> int | None:
-        """Index of the hip, or None where the skeleton has none."""
-        return self._indices.get("hip")
+        """Index of the root joint, or None where the skeleton has none."""
+        return self._indices.get(self.root_joint)
 
     @cached_property
     def bones(self) -> tuple[tuple[int, int], ...]:

@@ -38,8 +38,8 @@ TREES = {
         left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
         right_shoulder<thorax right_elbow<right_shoulder right_wrist<right_elbow
     """,
-    # Stacked Hourglass detections of Human3.6M: MPII's points in MPII's order. 3d-pose-baseline called 7, 8 and 9 spine,
-    # thorax and head, but 7 lies 44 px from Human3.6M's spine.
+    # Stacked Hourglass detections of Human3.6M: MPII's points in MPII's order. 3d-pose-baseline called 7, 8 and 9
+    # spine, thorax and head, but 7 lies 44 px from Human3.6M's spine.
     "sh_16": """
         right_foot<right_knee right_knee<right_hip right_hip<hip left_hip<hip left_knee<left_hip left_foot<left_knee
         hip shoulders<hip upper_neck<shoulders head_top<upper_neck

@@ -21,6 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine import checkpoint
+from anypose.engine import texts as texts  # registers what conf/ looks files up with
 from anypose.engine.durable import locked, remove_leftovers, write_text
 from anypose.engine.finding import BEST, ENVIRONMENT, LAST, next_start
 from anypose.engine.place import INSTALLED, PACKAGE

@@ -59,7 +59,7 @@ class H36MCDF:
                 self.archives[subject] = archive
                 self.takes[subject] = h36m.take_files(Path(name) for name, _ in _members(archive))
         if not any(self.takes.values()):
-            self._check(h36m.SUBJECTS)
+            self._check(self.selection.needed("train"))
         self.metadata = Path(metadata).expanduser() if metadata else self.root / "metadata.xml"
         if metadata or self.metadata.exists():
             self.cameras = read_metadata(self.metadata)

@@ -62,7 +62,7 @@ class H36MH5:
             if (self.root / subject).is_dir()
         }
         if not any(self.takes.values()):
-            self._check(h36m.SUBJECTS)
+            self._check(self.selection.needed("train"))
         self.detections = {} if keypoints == "gt" else self._find_detections()
         self.camera_file = self.root / "cameras.h5"
         self.notes: tuple[str, ...] = ()
@@ -137,7 +137,7 @@ class H36MH5:
         return tuple(notes)
 
     def sequences(self, split: Split) -> list[PoseSequence]:
-        """Every take of the split's subjects, four views each where there are keypoints. Notes are complete afterwards."""
+        """Every take of the split's subjects, four views each where there are keypoints. Notes are whole afterwards."""
         self.notes = tuple(dict.fromkeys((*self._check(self.selection.needed(split)), *self.notes)))
         subjects = self.selection.subjects(split)
         views = {subject: self._views(subject) for subject in subjects}

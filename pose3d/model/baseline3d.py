@@ -11,14 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anypose.shapes import IO
-from anypose.skeleton import H36M_14, H36M_16, H36M_17
+from anypose.skeleton import H36M_14
+from anypose.skeleton_text import skeleton_of
 from pose3d.lifter import Lifter
 from pose3d.lifting.foreign_mlp import State, statistics_of, take, tensorflow_arrays, tensorflow_trunk, weigq_trunk
 from pose3d.lifting.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
 
 
 class Baseline3D(Lifter):
-    """16 keypoints in pixels to 17 joints in metres, frame by frame.
+    """16 keypoints in pixels to 17 joints in metres, frame by frame; other skeletons have other numbers.
 
     Reads Human3.6M's joints without the neck and computes those without the hip; the hip is the root, exactly
     zero, and is scored as such (the source does, too). Standardisation is part of the network.
@@ -31,12 +32,12 @@ class Baseline3D(Lifter):
         batch_norm_eps: 1e-3 in the source, and with clipped weights it matters (variances are as small).
         residual: add each block's input to its output.
         max_weight_norm: largest Frobenius norm of a weight matrix, None for no clip.
-        predict_14: predict Human3.6M's 14 joints (no hip, spine and neck) in place of 17.
+        predict_14: predict Human3.6M's 14 joints (no hip, spine and neck) in place of `output_skeleton`.
+        input_skeleton, output_skeleton: see `skeleton_of`; "h36m_16" and "h36m_17" in the source.
     """
 
     receptive_field = 1
     keypoint_frame = "pixel"
-    input_skeleton = H36M_16
 
     def __init__(
         self,
@@ -49,11 +50,16 @@ class Baseline3D(Lifter):
         residual: bool,
         max_weight_norm: float | None,
         predict_14: bool,
+        input_skeleton: str,
+        output_skeleton: str,
     ) -> None:
         super().__init__()
-        self.output_skeleton = H36M_14 if predict_14 else H36M_17
-        self.predicted_joints = slice(None) if predict_14 else slice(1, None)
-        num_joints = 14 if predict_14 else 16
+        self.input_skeleton = skeleton_of(input_skeleton, "model.input_skeleton")
+        self.output_skeleton = H36M_14 if predict_14 else skeleton_of(output_skeleton, "model.output_skeleton")
+        # The root is zero by definition: where it comes first, as in Human3.6M, it is not computed.
+        first = 1 if self.output_skeleton.root == 0 else 0
+        self.predicted_joints = slice(first, None)
+        num_joints = self.output_skeleton.num_joints - first
         num_keypoints = self.input_skeleton.num_joints
         self.io = IO(
             inputs={"keypoints": ("B", "T", num_keypoints, 2)},

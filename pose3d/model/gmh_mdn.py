@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anypose.shapes import IO
-from anypose.skeleton import H36M_14, H36M_16, H36M_17
+from anypose.skeleton import H36M_14
+from anypose.skeleton_text import skeleton_of
 from pose3d.lifter import Lifter
 from pose3d.lifting.foreign_mlp import State, statistics_of, take, tensorflow_arrays, tensorflow_trunk
 from pose3d.lifting.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
@@ -25,13 +26,12 @@ class GMHMDN(Lifter):
 
     Args:
         num_hypotheses: M; the source has 5 written into it.
-        linear_size, num_blocks, dropout, batch_norm, batch_norm_eps, residual, max_weight_norm, predict_14: as in
-            `baseline3d`.
+        linear_size, num_blocks, dropout, batch_norm, batch_norm_eps, residual, max_weight_norm, predict_14,
+            input_skeleton, output_skeleton: as in `baseline3d`.
     """
 
     receptive_field = 1
     keypoint_frame = "pixel"
-    input_skeleton = H36M_16
 
     def __init__(
         self,
@@ -45,12 +45,17 @@ class GMHMDN(Lifter):
         residual: bool,
         max_weight_norm: float | None,
         predict_14: bool,
+        input_skeleton: str,
+        output_skeleton: str,
     ) -> None:
         super().__init__()
         self.num_hypotheses = num_hypotheses
-        self.output_skeleton = H36M_14 if predict_14 else H36M_17
-        self.predicted_joints = slice(None) if predict_14 else slice(1, None)
-        num_joints = 14 if predict_14 else 16
+        self.input_skeleton = skeleton_of(input_skeleton, "model.input_skeleton")
+        self.output_skeleton = H36M_14 if predict_14 else skeleton_of(output_skeleton, "model.output_skeleton")
+        # The root is zero by definition: where it comes first, as in Human3.6M, it is not computed.
+        first = 1 if self.output_skeleton.root == 0 else 0
+        self.predicted_joints = slice(first, None)
+        num_joints = self.output_skeleton.num_joints - first
         num_keypoints = self.input_skeleton.num_joints
         self.io = IO(
             inputs={"keypoints": ("B", "T", num_keypoints, 2)},

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from anypose.kernels.dropout import Dropout
 from anypose.kernels.rectified import norm_relu_dropout
 from anypose.shapes import IO
-from anypose.skeleton import Skeleton, get_skeleton
+from anypose.skeleton import Skeleton
+from anypose.skeleton_text import skeleton_of
 from pose3d.lifter import Lifter
 from pose3d.lifting.frame_by_frame import FrameByFrame
 from pose3d.lifting.streaming_form import BlockwiseForm, ProductForm, StreamingForm
@@ -41,8 +42,8 @@ class VideoPose3D(Lifter):
         dropout: probability of dropping a value.
         causal: end the window at the output frame instead of centring it there.
         dense: the paper's ablation: kernels as wide as the dilated ones reach, and no dilation.
-        input_skeleton: name of the skeleton of the K keypoints.
-        output_skeleton: the skeleton of the J joints, or its name.
+        input_skeleton: the skeleton of the K keypoints, its name, or YAML (`anypose.skeleton_text`).
+        output_skeleton: that of the J joints.
         keypoint_channels: 2 for (x, y), 3 where the detector's score comes third.
     """
 
@@ -56,7 +57,7 @@ class VideoPose3D(Lifter):
         dropout: float,
         causal: bool,
         dense: bool,
-        input_skeleton: str,
+        input_skeleton: str | Skeleton,
         output_skeleton: str | Skeleton,
         keypoint_channels: int,
     ) -> None:
@@ -68,8 +69,8 @@ class VideoPose3D(Lifter):
         self.kernel_sizes = tuple(kernel_sizes)
         self.receptive_field = math.prod(kernel_sizes)
         self.causal, self.dense, self.keypoint_channels = causal, dense, keypoint_channels
-        self.input_skeleton = get_skeleton(input_skeleton)
-        self.output_skeleton = get_skeleton(output_skeleton) if isinstance(output_skeleton, str) else output_skeleton
+        self.input_skeleton = skeleton_of(input_skeleton, "model.input_skeleton")
+        self.output_skeleton = skeleton_of(output_skeleton, "model.output_skeleton")
         num_keypoints, num_joints = self.input_skeleton.num_joints, self.output_skeleton.num_joints
         self.io = IO(
             inputs={"keypoints": ("B", "T", num_keypoints, keypoint_channels)},
@@ -142,7 +143,7 @@ class VideoPose3D(Lifter):
             dropout=self.dropout.p,
             causal=self.causal,
             dense=self.dense,
-            input_skeleton=self.input_skeleton.name,
+            input_skeleton=self.input_skeleton,
             output_skeleton=output_skeleton,
             keypoint_channels=self.keypoint_channels,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from pose3d.lifter import Lifter
 from pose3d.motion.missing_joints import Hide
 from pose3d.motion.packed import JointFrame, Packed, pack
-from pose3d.motion.sequence import MotionDataset, Split
+from pose3d.motion.sequence import MotionDataset, PoseSequence, Split
 from pose3d.motion.subset import subset
 from pose3d.motion.windows import EVALUATION_FRAMES, SequenceBatches, WindowBatches
 
@@ -34,8 +35,10 @@ def pack_split(
             f"dataset.unlabelled_subjects={list(unlabelled)} are known in 2D alone: only task=semi_supervised learns "
             "from them. Set that task, or dataset.unlabelled_subjects=[]."
         )
+    sequences = dataset.sequences(split)
+    check_layout(dataset, sequences, model)
     packed = pack(
-        subset(dataset.sequences(split), share),
+        subset(sequences, share),
         input_skeleton=model.input_skeleton,
         output_skeleton=model.output_skeleton,
         keypoint_frame=model.keypoint_frame,
@@ -47,6 +50,25 @@ def pack_split(
         return packed
     hide = Hide(dataset.missing_joints.in_test, model, packed.device)
     return replace(packed, keypoints=hide(packed.keypoints, torch.Generator().manual_seed(0)))
+
+
+def check_layout(dataset: MotionDataset, sequences: Sequence[PoseSequence], model: Lifter) -> None:
+    """Refuse a detector's keypoints for a model of another layout, where the dataset is a protocol's.
+
+    What a detector calls a shoulder or a spine is its own, and a model learns that, too: a figure is a protocol's only
+    with the layout that the model was trained on.
+    """
+    if getattr(dataset, "convert_keypoints", True):
+        return
+    for source in {sequence.keypoint_skeleton.name: sequence.keypoint_skeleton for sequence in sequences}.values():
+        derived = [joint for joint in model.input_skeleton.joints if joint not in source.joints]
+        if derived:
+            raise ValueError(
+                f"dataset={dataset.name} has {source.name} keypoints ({dataset.keypoint_source}), and the model reads "
+                f"{model.input_skeleton.name}: {', '.join(derived)} would have to be made up. Take a model of this "
+                f"layout (model.input_skeleton={source.name} when it is trained), or say that keypoints may be derived "
+                "with dataset.convert_keypoints=true."
+            )
 
 
 def training_batches(

@@ -35,12 +35,16 @@ def metres_per_unit(
     """
     if stated is not None:
         return METRES[stated]
+    if not np.isfinite(joints).all():
+        frame = int(np.argwhere(~np.isfinite(joints))[0][0])
+        raise ValueError(f"{where}: NaN or infinity in frame {frame} of {len(joints)}.")
     what, size, (low, high) = _size(joints, skeleton, fine=len(candidates) > 2)
     fits = {unit: metres for unit, metres in candidates.items() if low <= size * metres <= high}
     if len(fits) != 1:
         found = f"in {' or in '.join(fits)}" if fits else f"in none of {', '.join(candidates)}"
         raise ValueError(
-            f"{where}: {what} measures {size:.4g} of the file's units, which makes a person ({low} to {high} m) {found}. "
+            f"{where}: {what} measures {size:.4g} of the file's units, which is that of a person ({low} to {high} m) "
+            f"{found}. "
             f"Say which it is with dataset.unit={'|'.join(METRES)}."
         )
     return next(iter(fits.values()))

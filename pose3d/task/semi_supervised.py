@@ -19,7 +19,7 @@ from pose3d.lifter import Lifter
 from pose3d.lifting.trajectory import ROOT, LabelledAndUnlabelled, PoseAndTrajectory, TrajectoryErrors, bone_lengths
 from pose3d.motion.packed import Packed, mirror_keypoints, pack
 from pose3d.motion.sequence import MotionDataset, PoseSequence
-from pose3d.motion.splits import conditions, evaluation_batches, training_batches
+from pose3d.motion.splits import check_layout, conditions, evaluation_batches, training_batches
 from pose3d.motion.subset import subset
 from pose3d.motion.windows import SequenceBatches
 
@@ -94,10 +94,13 @@ class SemiSupervised:
         """Windows with and without labels for training, whole sequences for evaluation."""
         dataset.missing_joints.check(self.lifter)
         if not training:
-            packed = self._pack(dataset.sequences("validation"), device)
+            sequences = dataset.sequences("validation")
+            check_layout(dataset, sequences, self.lifter)
+            packed = self._pack(sequences, device)
             self.evaluated = packed, dataset
             return evaluation_batches(packed, self.lifter, loading, device)
         labelled, unlabelled = self.split(dataset.sequences("train"), getattr(dataset, "unlabelled", list)())
+        check_layout(dataset, [*labelled, *unlabelled], self.lifter)
         sample = {"stride": self.stride, "flip": self.flip_augment, "trajectory": True}
         stream = replace(loading, seed=loading.seed + 1, drop_last=False)
         return LabelledAndUnlabelled(

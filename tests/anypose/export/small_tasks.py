@@ -60,6 +60,8 @@ def baseline3d(linear_size: int = 32) -> Baseline3D:
         residual=True,
         max_weight_norm=1.0,
         predict_14=False,
+        input_skeleton="h36m_16",
+        output_skeleton="h36m_17",
     )
     model.fit_statistics(500 + 100 * torch.randn(64, 16, 2), 0.3 * torch.randn(64, 17, 3))
     return model

@@ -78,7 +78,7 @@ def test_a_checkpoint_is_a_session_too_with_fewer_products_where_there_is_such_a
     config = OmegaConf.create({"parity": None})
     config.model = OmegaConf.merge(OmegaConf.load(repository / f"conf/model/{kind}.yaml"), sizes)
     config.task = OmegaConf.merge(OmegaConf.load(repository / "conf/task/lifting3d.yaml"), {"loss": "mpjpe"})
-    config = OmegaConf.to_container(config)
+    config = OmegaConf.to_container(config, resolve=True)
     checkpoint.save(tmp_path / "best.pt", {"model": task.model.state_dict(), "config": config})
     session = open_session(tmp_path / "best.pt")
     field = task.model.receptive_field

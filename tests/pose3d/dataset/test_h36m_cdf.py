@@ -149,18 +149,24 @@ def test_a_wrong_root_is_named(tmp_path):
         read(tmp_path)
 
 
-def test_missing_subjects_and_takes_are_named(release, tmp_path):
+def test_missing_subjects_and_takes_of_both_splits_are_named_at_once(release, tmp_path, caplog):
     root = copy(release, tmp_path)
     with pytest.raises(
         FileNotFoundError, match=r"has no takes of S11 .*Found S1, S9\. Training needs S1; validation S11"
     ):
-        read(root, validation=("S11",))
+        read(root, validation=("S11",)).sequences("validation")
     (root / "S1/MyPoseFeatures/D3_Positions/TakingPhoto 1.cdf").unlink()
     with pytest.raises(FileNotFoundError, match=r"lacks 1 of 16 takes: S1 Photo 1\. .*dataset\.allow_missing=true"):
-        read(root)
+        read(root).sequences("train")
+    assert len(read(root).sequences("validation")) == 4 * 8, "a score needs nothing to train on"
     dataset = read(root, missing=True)
+    with caplog.at_level("WARNING", logger="pose3d.motion.h36m"):
+        assert len(dataset.sequences("train")) == 4 * 7
     assert dataset.notes == ("without S1 Photo 1",)
-    assert len(dataset.sequences("train")) == 4 * 7
+    assert caplog.messages == ["Human3.6M: without S1 Photo 1."], "train.py says it, too"
+    (root / "S9/MyPoseFeatures/D3_Positions/Walking.cdf").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks 2 of 16 takes: S1 Photo 1, S9 Walking\."):
+        read(root).sequences("train")
 
 
 @pytest.mark.parametrize(

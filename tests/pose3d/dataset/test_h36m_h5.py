@@ -110,7 +110,7 @@ def test_detections_nobody_has_any_more_are_named_by_their_folder_with_those_tha
         shutil.rmtree(release / subject / "StackedHourglassFineTuned240")
     message = (
         r"dataset\.keypoints=StackedHourglassFineTuned240: .* has no such detections, "
-        r"S1/StackedHourglassFineTuned240/<take>\.<camera>\.h5; it has StackedHourglass\. .*keypoints=StackedHourglass\."
+        r"S1/StackedHourglassFineTuned240/<take>\.<camera>\.h5; it has StackedHourglass\. .*=StackedHourglass\."
     )
     with pytest.raises(FileNotFoundError, match=message):
         read(release, "StackedHourglassFineTuned240").sequences("train")
@@ -187,7 +187,5 @@ def test_a_cut_file_is_named(release):
 
 
 def test_a_wrong_root_is_named(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"has no takes of S1, S5, S6, S7, S8, S9, S11 \(S1/MyPoses/3D_positions/\*\.h5\)"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"has no takes of S1, S11 \(S1/MyPoses/3D_pos"):
         read(tmp_path)

@@ -110,7 +110,7 @@ def test_missing_takes_are_named(root):
     held = rows("S1")
     keep = np.char.find(held["imgname"], "TakingPhoto_1") < 0
     np.savez(root / "h36m_train.npz", **{k: v[keep] if len(v) == len(keep) else v for k, v in held.items()})
-    with pytest.raises(FileNotFoundError, match=r"lacks 1 of 4 takes: S1 Photo 1"):
+    with pytest.raises(FileNotFoundError, match=r"lacks 1 of 8 takes: S1 Photo 1"):
         read(root).sequences("train")
     dataset = read(root, missing=True)
     assert len(dataset.sequences("train")) == 3 * 4

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from anypose.engine.task import Loading
+from anypose.skeleton import SH_16
 from pose3d.dataset.h36m_cdf import H36MCDF
 from pose3d.dataset.h36m_npz import H36MNPZ
 from pose3d.motion import h36m
@@ -238,3 +239,43 @@ def test_wrong_subjects_without_joints_are_refused(root):
         read(root, "x", unlabelled=["S5"])
     with pytest.raises(FileNotFoundError, match=r"data_2d_h36m_x\.npz has no take of S4 .* it has S1, S11\."):
         read(root, "x", unlabelled=["S4"]).unlabelled()
+
+
+def test_motion_in_millimetres_is_taken_for_what_it_is_and_a_doubtful_size_is_refused(root):
+    plain = read(root).sequences("train")[0].joints
+    held = {s: {take: motion * 1000 for take, motion in takes.items()} for s, takes in positions().items()}
+    write(root, held)
+    np.testing.assert_allclose(read(root).sequences("train")[0].joints, plain, atol=1e-5)
+    write(root, {s: {take: motion / 100 for take, motion in takes.items()} for s, takes in held.items()})
+    with pytest.raises(ValueError, match=r"S1, .*: the widest pose measures .* in none of m, mm.*dataset\.unit="):
+        read(root).sequences("train")
+    np.testing.assert_allclose(read(root, unit="cm").sequences("train")[0].joints, plain / 10, atol=1e-5)
+
+
+def test_a_model_of_another_layout_is_refused_until_keypoints_may_be_derived(root):
+    meta = {"keypoints_symmetry": SYMMETRY["mpii"]}
+    write(root, detections(16, 2), "data_2d_h36m_sh_ft_h36m.npz", metadata=meta)
+    model = baseline3d()
+    message = (
+        r"dataset=h36m_npz has sh_16 keypoints \(sh_ft_h36m\), and the model reads h36m_16: spine, thorax, head would "
+        r"have to be made up\. .*model\.input_skeleton=sh_16.*dataset\.convert_keypoints=true"
+    )
+    dataset = read(root, "sh_ft_h36m")
+    with pytest.raises(ValueError, match=message):
+        pack_split(dataset, "train", model, torch.device("cpu"))
+    dataset.convert_keypoints = True
+    assert pack_split(dataset, "train", model, torch.device("cpu")).keypoints.shape[1:] == (16, 2)
+
+
+def test_a_mirrored_hourglass_pose_pairs_left_with_right():
+    left, right = SYMMETRY["mpii"]
+    assert {SH_16.flip_index[joint] for joint in left} == set(right)
+    names = [SH_16.joints[joint] for joint in left]
+    assert [SH_16.joints[SH_16.flip_index[joint]] for joint in left] == [n.replace("left_", "right_") for n in names]
+
+
+def test_frames_are_called_what_the_file_calls_them(root):
+    dataset = read(root, frame_step=3)
+    packed = pack_split(dataset, "validation", baseline3d(), torch.device("cpu"))
+    rows = torch.arange(int(packed.end[0]))
+    assert packed.source_frames(rows).tolist() == [3 * row for row in rows.tolist()]

@@ -15,6 +15,8 @@ OPTIONS = {
     "residual": True,
     "max_weight_norm": 1.0,
     "predict_14": False,
+    "input_skeleton": "h36m_16",
+    "output_skeleton": "h36m_17",
 }
 
 

@@ -142,7 +142,7 @@ def test_a_damaged_cache_says_what_to_delete(tmp_path):
 
 # What the readers make of fixed files, by version: mean and deviation of joints [m] and keypoints [px].
 READ = {
-    1: {
+    2: {
         "cmu": (0.143925, 0.703749, 499.3458, 120.5272),
         "h36m_cdf": (0.3735778033733368, 0.5708350539207458, 439.4530334472656, 117.63946533203125),
     },

@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 def network():
     model = Baseline3D(
         linear_size=8, num_blocks=1, dropout=0.0, batch_norm=True, batch_norm_eps=1e-3, residual=True,
-        max_weight_norm=1.0, predict_14=False,
+        max_weight_norm=1.0, predict_14=False, input_skeleton="h36m_16", output_skeleton="h36m_17",
     )  # fmt: skip
     torch.manual_seed(0)
     model.fit_statistics(torch.randn(20, 16, 2) * 90 + 500, torch.randn(20, 17, 3))

@@ -31,7 +31,8 @@ DATA = dataset(
 
 def baseline(**options):
     defaults = {"linear_size": 64, "num_blocks": 1, "dropout": 0.0, "batch_norm": True, "batch_norm_eps": 1e-3}
-    return Baseline3D(**{**defaults, "residual": True, "max_weight_norm": 1.0, "predict_14": False, **options})
+    rest = {"residual": True, "max_weight_norm": 1.0, "predict_14": False}
+    return Baseline3D(**{**defaults, **rest, "input_skeleton": "h36m_16", "output_skeleton": "h36m_17", **options})
 
 
 def lifting(model=None, **options):

@@ -24,7 +24,7 @@ OPTIONS = {
 }
 TRUNK = {
     "linear_size": 64, "num_blocks": 1, "dropout": 0.0, "batch_norm": True, "batch_norm_eps": 1e-3, "residual": True,
-    "max_weight_norm": 1.0, "predict_14": False,
+    "max_weight_norm": 1.0, "predict_14": False, "input_skeleton": "h36m_16", "output_skeleton": "h36m_17",
 }  # fmt: skip
 DATA = dataset(
     sequence(90, "S9", "Walking", "Walking 1", seed=1, learnable=True),
