@@ -17,7 +17,7 @@ class Build(build_py):
 setup(
     packages=[*find_packages(include=["anypose*", "pose2d*", "pose3d*"]), "anypose.conf", "anypose.scripts"],
     package_dir={"anypose.conf": "conf", "anypose.scripts": "."},
-    package_data={"anypose": ["released/*"], "anypose.conf": ["**/*.yaml"]},
+    package_data={"anypose": ["released/*", "drawing/*.html"], "anypose.conf": ["**/*.yaml"]},
     include_package_data=False,
     cmdclass={"build_py": Build},
 )

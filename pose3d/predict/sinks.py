@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from anypose.drawing.viewer import ViewerSink
 from anypose.formats.bvh_writer import BvhSink
 from anypose.formats.c3d import C3dSink
 from anypose.formats.coco_results import CocoSink
@@ -39,6 +40,7 @@ SINKS: dict[str, type[Sink]] = {
     "c3d": C3dSink,
     "glb": GlbSink,
     "coco": CocoSink,
+    "html": ViewerSink,
 }
 
 
