@@ -52,8 +52,9 @@ class People:
         upper: indices of the keypoints of the upper body, for half-body crops; may be empty.
         box_source: whose boxes these are, as printed with every score: "ground truth", "detections x.json (AP 56.4)".
         truth: what a metric needs beyond the columns: {"coco": the annotations as a COCO dictionary} or
-            {"head_sizes": (P,) [px]}; "joints" (P, 17, 3) h36m_17 in the camera frame [m] and "lenses" (I, 3) focal
-            length and centre [px] where they are known.
+            {"head_sizes": (P,) [px]}; "silhouettes", a function that reads {annotation id: segmentation}; "joints"
+            (P, 17, 3) h36m_17 in the camera frame [m] and "lenses" (I, 3) focal length and centre [px] where they
+            are known.
     """
 
     images: Images

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from anypose.skeleton import get_skeleton
 from pose2d.images.coco_files import Reading, annotated_people, read_annotations
@@ -18,7 +21,6 @@ class Coco:
         train, validation: names of the splits, e.g. "train2017".
         boxes: "ground_truth", or a detector's result file in COCO's format under `root`, used for validation.
         min_box_score: detected boxes must score more.
-        silhouettes: keep everyone's outline, which `task.mask=all` needs; they are most of the file.
         orientation, max_megapixels, max_megabytes: see `pose2d.images.coco_files.Reading`.
     """
 
@@ -32,7 +34,6 @@ class Coco:
         validation: str,
         boxes: str,
         min_box_score: float,
-        silhouettes: bool,
         orientation: str,
         max_megapixels: float,
         max_megabytes: float,
@@ -41,7 +42,6 @@ class Coco:
         self.names = {"train": train, "validation": validation}
         self.boxes = boxes
         self.min_box_score = min_box_score
-        self.silhouettes = silhouettes
         self.reading = Reading(orientation, max_megapixels, max_megabytes)
         self.skeleton = get_skeleton("coco_17")
         if not (self.root / "annotations").is_dir():
@@ -56,13 +56,19 @@ class Coco:
         name = self.names[split]
         path = self.root / "annotations" / f"person_keypoints_{name}.json"
         setting, reading = f"dataset.{split}={name}", self.reading
-        truth = read_annotations(path, self.skeleton, setting, reading, silhouettes=self.silhouettes)
+        truth = read_annotations(path, self.skeleton, setting, reading)
         folder = self._images(name)
         people = annotated_people(truth, folder, self.skeleton, COCO_SIGMAS, COCO_UPPER, str(path), reading)
+        people = replace(people, truth={**people.truth, "silhouettes": partial(self._silhouettes, path)})
         if split == "train" or self.boxes == "ground_truth":
             return people
         setting, file = f"dataset.boxes={self.boxes}", self.root / self.boxes
         return read_detections(file, people, self.min_box_score, setting, reading.max_megabytes)
+
+    def _silhouettes(self, path: Path) -> dict[int, Any]:
+        """Everyone's by the number of the annotation: most of the file, and few want them."""
+        truth = read_annotations(path, self.skeleton, path.name, self.reading, silhouettes=True)
+        return {entry["id"]: entry["segmentation"] for entry in truth["annotations"] if "segmentation" in entry}
 
     def _images(self, name: str) -> Path:
         places = [self.root / "images" / name, self.root / name]

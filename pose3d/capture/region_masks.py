@@ -18,7 +18,8 @@ class RegionMasks:
 
     Args:
         people: the rows that crops are made of; `people.truth["coco"]` holds the annotations, without it every mask is
-            1; `people.truth["masks"]` holds finished masks, which are then taken instead.
+            1; `people.truth["masks"]` holds finished masks, which are then taken instead; `["silhouettes"]` reads the
+            silhouettes that "all" needs, which annotations do not hold.
         kind: "miss" leaves out people without keypoints, crowds and what is not in the image; "all" keeps only the
             silhouettes of people (what the Ascend port of the original seems to read); "none" trusts everything.
         size: (H, W) of the crops [px].
@@ -36,13 +37,16 @@ class RegionMasks:
         self.regions: dict[int, list[dict[str, Any]]] = {}
         if self.files is not None:
             return
+        outlines = people.truth.get("silhouettes", dict)() if kind == "all" else {}
         for annotation in people.truth.get("coco", {"annotations": []})["annotations"] if kind != "none" else []:
             unlabelled = annotation["iscrowd"] or annotation["num_keypoints"] == 0
             if kind == "all" and "segmentation" not in annotation:
-                raise ValueError(
-                    f"task.mask=all needs the silhouette of every person; annotation {annotation['id']} has no "
-                    "'segmentation'. With dataset=coco set dataset.silhouettes=true, or take task.mask=miss."
-                )
+                if annotation["id"] not in outlines:
+                    raise ValueError(
+                        f"task.mask=all needs the silhouette of every person; annotation {annotation['id']} has no "
+                        "'segmentation'. Take task.mask=miss."
+                    )
+                annotation = annotation | {"segmentation": outlines[annotation["id"]]}
             if kind == "all" or unlabelled:
                 self.regions.setdefault(row_of[annotation["image_id"]], []).append(annotation)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,10 @@ def join(first: People, second: People) -> People:
         parts = zip((first, second), rows, strict=True)
         return np.concatenate([people.truth.get(name, np.full((count, *shape), np.nan)) for people, count in parts])
 
+    def silhouettes() -> dict[int, Any]:
+        mine, theirs = (people.truth.get("silhouettes", dict)() for people in (first, second))
+        return mine | {number + annotations: outline for number, outline in theirs.items()}
+
     renumbered = {
         "images": [image | {"id": image["id"] + images} for image in second.truth["coco"]["images"]],
         "annotations": [
@@ -95,6 +100,7 @@ def join(first: People, second: People) -> People:
             "coco": coco | {"categories": first.truth["coco"]["categories"]},
             "joints": known("joints", (len(first), len(second)), (17, 3)),
             "lenses": known("lenses", (len(first.image_ids), len(second.image_ids)), (3,)),
+            "silhouettes": silhouettes,
             "sources": np.repeat([0, 1], [len(first.image_ids), len(second.image_ids)]),
         },
     )

@@ -290,3 +290,16 @@ def test_broken_detections_are_named(folder, read_coco, boxes, message):
 def test_a_missing_detection_file_names_its_setting(folder, read_coco):
     with pytest.raises(FileNotFoundError, match=r"dataset.boxes=dets/human_detection.json needs .*no JSON file in"):
         read_coco(folder, boxes="dets/human_detection.json").people("validation")
+
+
+def test_silhouettes_are_read_when_they_are_asked_for(folder, read_coco):
+    def edit(annotations):
+        for number, annotation in enumerate(annotations):
+            annotation["segmentation"] = [[0, 0, 10 + number, 0, 10, 10]]
+
+    change(folder, annotations=edit)
+    truth = read_coco(folder).people("train").truth
+    assert "segmentation" not in truth["coco"]["annotations"][0]
+    outlines = truth["silhouettes"]()
+    assert sorted(outlines) == [a["id"] for a in truth["coco"]["annotations"]]
+    assert outlines[3] == [[0, 0, 12, 0, 10, 10]]

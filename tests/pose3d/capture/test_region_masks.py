@@ -60,7 +60,7 @@ def test_all_keeps_the_silhouettes_of_people_alone():
 
 
 def test_all_without_outlines_is_refused_with_the_setting_that_helps():
-    with pytest.raises(ValueError, match=r"annotation 0 has no 'segmentation'.*dataset\.silhouettes=true"):
+    with pytest.raises(ValueError, match=r"annotation 0 has no 'segmentation'.*task\.mask=miss"):
         mask("all", {"bbox": [10, 10, 30, 30]})
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -45,17 +46,22 @@ ENTRIES = [
 ]
 
 
-@pytest.fixture
-def root(tmp_path):
-    (tmp_path / "COCO.json").write_text(json.dumps({"root": ENTRIES}))
+def write_files(root: Path) -> None:
+    """COCO.json, images and masks as the original has them."""
+    (root / "COCO.json").write_text(json.dumps({"root": ENTRIES}))
     for folder in ("images/train2014", "mask2014"):
-        (tmp_path / folder).mkdir(parents=True)
+        (root / folder).mkdir(parents=True)
     for number in (9, 25, 30):
         image = np.full((128, 160, 3), 90, np.uint8)
-        cv2.imwrite(str(tmp_path / f"images/train2014/COCO_train2014_{number:012d}.jpg"), image)
+        cv2.imwrite(str(root / f"images/train2014/COCO_train2014_{number:012d}.jpg"), image)
         mask = np.zeros((128, 160), np.uint8)
         mask[:, :80] = 255
-        cv2.imwrite(str(tmp_path / f"mask2014/train2014_mask_all_{number:012d}.png"), mask)
+        cv2.imwrite(str(root / f"mask2014/train2014_mask_all_{number:012d}.png"), mask)
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_files(tmp_path)
     return tmp_path
 
 

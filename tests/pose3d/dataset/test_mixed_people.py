@@ -33,9 +33,7 @@ def test_both_are_there_with_numbers_of_their_own_and_each_pixel_where_it_belong
 
 
 def test_photographs_and_rendered_people_train_in_one_batch_each_by_its_own_rules(real_data):
-    flat: Any = Coco(
-        str(real_data("coco_mini")), "train2017", "val2017", "ground_truth", 0.0, False, "stored", 120, 1000
-    )
+    flat: Any = Coco(str(real_data("coco_mini")), "train2017", "val2017", "ground_truth", 0.0, "stored", 120, 1000)
     dataset = MixedPeople(flat, rendered_people(), "spatial")
     task = make_task(size=64)
     batches = task.batches(dataset, True, Loading(64, seed=0), torch.device("cpu"))

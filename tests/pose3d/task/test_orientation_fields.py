@@ -72,7 +72,7 @@ def rendered(images: int = 6) -> Any:
 
 
 def coco_mini(real_data, train: str = "train2017") -> Coco:
-    return Coco(str(real_data("coco_mini")), train, "val2017", "ground_truth", 0.0, True, "stored", 120, 1000)
+    return Coco(str(real_data("coco_mini")), train, "val2017", "ground_truth", 0.0, "stored", 120, 1000)
 
 
 def test_perfect_maps_of_rendered_people_give_the_people_back_in_3d():
