@@ -1,0 +1,127 @@
+"""Every command of the READMEs, CONTRIBUTING and docs/: it composes as typed, and, slowly, runs as typed.
+
+Training is cut short by settings behind what was typed; files come from what the tests make up.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from anypose import __main__ as dispatcher
+from anypose.engine.place import CONF
+from tests.pose3d.motion.motion_files import write_daz_bvh, write_release
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "anypose/released/baseline3d.md"]
+PAGES += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+# What cannot run on any machine, and why; it is composed all the same.
+ELSEWHERE = re.compile(
+    r"^make |^pip |^source |device=(npu|cuda)\b"  # makes environments; needs the device
+    r"|--nproc-per-node|launcher=slurm|--device "  # eight of them, a cluster
+    r"|source=(my\.mp4|0|http)|\bfetch\b|formats=mp4|--beside"  # a film, a camera, the network; minutes of drawing
+    r"|--clips|benchmarks (?!results)"
+)
+SMALL = [
+    "dataset.train_subjects=1", "dataset.validation_subjects=1", "dataset.frames=320", "dataset.num_cameras=1",
+    "trainer.batch_size=16",
+]  # fmt: skip
+
+
+def commands(page: str) -> list[str]:
+    """The command lines of every bash block, comments stripped, continued lines joined."""
+    found = []
+    for body in re.findall(r"^```bash\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for line in body.replace("\\\n", " ").splitlines():
+            if typed := re.sub(r"(^|\s+)#.*", "", line).strip():
+                found.append(typed.removeprefix(".venv/bin/"))
+    return found
+
+
+ALL = [(page, line) for page in PAGES for line in commands(page)]
+
+
+def configured(line: str) -> tuple[str, list[str]] | None:
+    """The configuration that a command composes, and its overrides; None for one without."""
+    words = shlex.split(line)
+    scripts = [word for word in words if re.fullmatch(r"(train|evaluate|export|predict)\.py", word)]
+    if scripts:
+        name = scripts[0].removesuffix(".py")
+        after = words[words.index(scripts[0]) + 1 :]
+    elif words[:3] == ["python", "-m", "anypose"] and words[3] == "check":
+        name, after = "check", words[4:]
+    else:
+        return None
+    return name, [word for word in after if not word.startswith("-")]
+
+
+def test_there_are_commands_on_every_page_that_shows_any():
+    assert len(ALL) > 40
+    assert {page for page, _ in ALL} >= {"README.md", "README.zh-CN.md", "CONTRIBUTING.md", "docs/data.md"}
+
+
+@pytest.mark.parametrize("line", sorted({line for _, line in ALL}))
+def test_a_command_is_there_and_composes_as_typed(line):
+    words = shlex.split(line)
+    assert words[0] in ("python", "make", "pip", "torchrun", "source", "anypose")
+    if words[:3] == ["python", "-m", "anypose"] or words[0] == "anypose":
+        assert words[3 if words[0] == "python" else 1] in dispatcher.commands()
+    if words[0] == "make":
+        assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    if (found := configured(line)) is None:
+        return
+    name, overrides = found
+    single = [word.split(",")[0] for word in overrides if not word.startswith("hydra")]
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        hydra.compose(name, single)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder with made-up data where the pages' commands look for it."""
+    here = tmp_path_factory.mktemp("here")
+    for subject in range(1, 13):
+        write_daz_bvh(here / f"data/cmu/{subject:02}/{subject:02}_01.bvh", 360, seed=subject)
+    index = "".join(f"{subject:02}_01  {'walk' if subject % 2 else 'run'}\n" for subject in range(1, 13))
+    (here / "data/cmu/CMU-INDEX.md").write_text(index)
+    write_release(here / "data/h36m")
+    return here
+
+
+def run(line: str, here: Path) -> None:
+    """A command as typed, its training cut short."""
+    program, *words = shlex.split(line)
+    if program == "anypose":
+        words = ["-m", "anypose", *words]
+    if words[0] == "train.py":
+        words.append("debug=smoke")
+        words += [] if re.search(r"dataset=|experiment=", line) else SMALL
+        words += ["trainer.batch_size=16"] if re.search(r"dataset=|experiment=", line) else []
+    if words[0].endswith(".py"):
+        words[0] = str(ROOT / words[0])
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "ignore",
+        "XDG_CACHE_HOME": str(here / "cache"),
+    }
+    done = subprocess.run(
+        [sys.executable, *words], cwd=here, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if any(not ELSEWHERE.search(line) for line in commands(page))])
+def test_the_commands_of_a_page_run_from_top_to_bottom(folder, page):
+    for line in commands(page):
+        if not ELSEWHERE.search(line):
+            run(line, folder)
