@@ -21,6 +21,8 @@ class Lifter(nn.Module):
     Attributes:
         receptive_field: R, the input frames one output frame depends on.
         causal: whether an output frame sees no later input frame.
+        whole_window: the network reads windows of exactly R frames and gives a pose for each of them: (B, R, J, 3).
+            `pose3d.lifting.sliding` makes one of the above out of it.
         keypoint_frame: the coordinates it reads, "pixel" [px] or "screen" (x in [-1, 1], aspect kept).
         keypoint_channels: 2 for (x, y), 3 where the detector's score comes third.
         input_skeleton: what the K keypoints are.
@@ -31,6 +33,7 @@ class Lifter(nn.Module):
 
     receptive_field: int
     causal: bool = False
+    whole_window: bool = False
     keypoint_frame: KeypointFrame
     keypoint_channels: int = 2
     input_skeleton: Skeleton

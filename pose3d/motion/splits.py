@@ -78,18 +78,20 @@ def training_batches(
     device: torch.device,
     *,
     stride: int = 1,
+    step: int | None = None,
     flip: bool = False,
     trajectory: bool = False,
 ) -> WindowBatches:
     """Shuffled windows as long as the model's receptive field asks; `loading` is `anypose.engine.task.Loading`."""
     return WindowBatches(
         packed,
-        receptive_field=model.receptive_field,
+        receptive_field=1 if model.whole_window else model.receptive_field,
         causal=model.causal,
         batch_size=loading.batch_size,
         seed=loading.seed,
         device=device,
-        stride=stride,
+        stride=model.receptive_field if model.whole_window else stride,
+        step=step,
         flip=flip,
         trajectory=trajectory,
         drop_last=loading.drop_last,

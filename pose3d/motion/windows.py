@@ -27,7 +27,8 @@ class WindowBatches:
     """Shuffled batches of windows: in an epoch all ranks together see each sample once.
 
     A sample is a chunk of `stride` consecutive output frames with the input frames they depend on; chunks tile a
-    sequence symmetrically and what lies outside repeats the edge frame, as VideoPose3D's generator does. With
+    sequence symmetrically and what lies outside repeats the edge frame, as VideoPose3D's generator does; with a `step`
+    they begin so many frames apart, and overlap. With
     `flip` every sample comes a second time, mirrored. The order follows from (seed, epoch) alone. Where the last
     batch is kept (`drop_last=False`) up to `world_size - 1` samples are left out to keep the ranks in step.
 
@@ -45,6 +46,7 @@ class WindowBatches:
         seed: int,
         device: torch.device,
         stride: int = 1,
+        step: int | None = None,
         flip: bool = False,
         drop_last: bool = True,
         rank: int = 0,
@@ -56,7 +58,7 @@ class WindowBatches:
         self.stride, self.width = stride, receptive_field + stride - 1
         self.past = _past(receptive_field, causal)
         before, after = self.past + stride - 1, self.width - 1 - self.past
-        start, sequence = _chunks(packed, stride)
+        start, sequence = _chunks(packed, stride, stride if step is None else step)
         self.frames, _ = pad(packed, before, after)
         self.first = start + before + sequence * (before + after)  # row of the chunk among the padded frames
         self.index = torch.maximum(start, packed.start[sequence])
@@ -155,14 +157,14 @@ def _past(receptive_field: int, causal: bool) -> int:
     return receptive_field - 1 if causal else (receptive_field - 1) // 2
 
 
-def _chunks(packed: Packed, stride: int) -> tuple[Tensor, Tensor]:
+def _chunks(packed: Packed, stride: int, step: int) -> tuple[Tensor, Tensor]:
     """First row of each chunk, which may lie before its sequence's start, and the sequence."""
     lengths = packed.end - packed.start
-    counts = (lengths + stride - 1) // stride
+    counts = ((lengths - stride + step - 1) // step).clamp(min=0) + 1
     sequence = torch.repeat_interleave(counts)
     number = torch.arange(len(sequence), device=packed.device) - (counts.cumsum(0) - counts)[sequence]
-    overhang = (counts * stride - lengths) // 2
-    return (packed.start - overhang)[sequence] + number * stride, sequence
+    overhang = ((counts - 1) * step + stride - lengths) // 2
+    return (packed.start - overhang)[sequence] + number * step, sequence
 
 
 def _slices(frames: Tensor, first: Tensor, width: int) -> Tensor:

@@ -1,0 +1,100 @@
+"""MotionAGFormer: attention beside graph convolution over a window of keypoints, a pose for every frame of it.
+
+Mehraban et al., "MotionAGFormer: Enhancing 3D Human Pose Estimation with a Transformer-GCNFormer Network", WACV 2024.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from anypose.shapes import IO
+from anypose.skeleton import Skeleton, get_skeleton
+from pose3d.lifter import Lifter
+from pose3d.lifting.graph_attention import AGFormerBlock
+
+SIZES = {"xs": (12, 64, 27), "s": (26, 64, 81), "b": (16, 128, 243), "l": (26, 128, 243)}  # table 1
+
+
+class MotionAGFormer(Lifter):
+    """A stack of AGFormer blocks between a linear embedding and a linear head (figure 2).
+
+    Args:
+        size: "xs", "s", "b" or "l": blocks, channels and frames as published.
+        num_frames: T of the window, None for the size's own.
+        num_heads: of the attention.
+        mlp_ratio: width of the MLPs, in channels.
+        neighbours: frames that are alike, for the temporal graph.
+        representation: channels of the layer before the head.
+        input_skeleton: name of the skeleton of the K keypoints; its bones are the spatial graph.
+        output_skeleton: name of the skeleton of the J joints, as many as keypoints.
+        keypoint_channels: 2 for (x, y), 3 where the detector's score comes third.
+    """
+
+    keypoint_frame = "screen"
+    whole_window = True
+
+    def __init__(
+        self,
+        *,
+        size: str,
+        num_frames: int | None,
+        num_heads: int,
+        mlp_ratio: int,
+        neighbours: int,
+        representation: int,
+        input_skeleton: str,
+        output_skeleton: str,
+        keypoint_channels: int,
+    ) -> None:
+        super().__init__()
+        if size not in SIZES:
+            raise ValueError(f"model.size must be one of {', '.join(SIZES)}, got {size!r}.")
+        if keypoint_channels not in (2, 3):
+            raise ValueError(f"model.keypoint_channels must be 2 (x, y) or 3 (x, y, score), got {keypoint_channels}.")
+        num_blocks, channels, published = SIZES[size]
+        T = published if num_frames is None else num_frames
+        if not 0 < neighbours <= T:
+            raise ValueError(f"model.neighbours must be from 1 to the {T} frames of the window, got {neighbours}.")
+        if channels % num_heads:
+            raise ValueError(f"model.num_heads must divide the {channels} channels of size {size}, got {num_heads}.")
+        self.receptive_field, self.keypoint_channels = T, keypoint_channels
+        self.input_skeleton: Skeleton = get_skeleton(input_skeleton)
+        self.output_skeleton: Skeleton = get_skeleton(output_skeleton)
+        J = self.output_skeleton.num_joints
+        if self.input_skeleton.num_joints != J:
+            raise ValueError(
+                f"motionagformer gives a joint for each keypoint, and model.input_skeleton={input_skeleton} has "
+                f"{self.input_skeleton.num_joints}, model.output_skeleton={output_skeleton} {J}."
+            )
+        self.io = IO(inputs={"keypoints": ("B", T, J, keypoint_channels)}, outputs={"joints": ("B", T, J, 3)})
+        self.embedding = nn.Linear(keypoint_channels, channels)
+        self.position = nn.Parameter(torch.zeros(1, J, channels))  # one for each joint; none for time
+        self.blocks = nn.Sequential(
+            *(
+                AGFormerBlock(
+                    channels,
+                    num_frames=T,
+                    num_heads=num_heads,
+                    mlp_ratio=mlp_ratio,
+                    neighbours=neighbours,
+                    skeleton=self.input_skeleton,
+                )
+                for _ in range(num_blocks)
+            )
+        )
+        self.norm = nn.LayerNorm(channels)
+        self.representation = nn.Linear(channels, representation)
+        self.head = nn.Linear(representation, 3)
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        """(B, T, J, C) screen coordinates of exactly the window's T frames -> (B, T, J, 3) joints [m]."""
+        wanted = self.io.inputs["keypoints"][1:]
+        if keypoints.dim() != 4 or tuple(keypoints.shape[1:]) != wanted:
+            raise ValueError(
+                f"motionagformer reads (B, {', '.join(map(str, wanted))}): windows of {wanted[0]} frames of "
+                f"{wanted[1]} {self.input_skeleton.name} keypoints with {wanted[2]} values, got keypoints of shape "
+                f"{tuple(keypoints.shape)}. pose3d.lifting.sliding cuts longer sequences into windows."
+            )
+        features = self.blocks(self.embedding(keypoints) + self.position)
+        return self.head(torch.tanh(self.representation(self.norm(features))))

@@ -1,0 +1,140 @@
+"""Lifting of whole windows: a pose for every frame, by distance, motion and shape.
+
+The loss is that of MotionAGFormer (Mehraban et al., WACV 2024, section 3.4) and of MotionBERT before it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anypose.metrics import mpjpe, n_mpjpe
+from anypose.skeleton import mirror
+from pose3d.lifter import Lifter
+from pose3d.lifting.errors import PoseErrors
+from pose3d.motion.clips import ClipBatches
+from pose3d.motion.missing_joints import Hide
+from pose3d.motion.packed import Packed, mirror_keypoints
+from pose3d.motion.sequence import MotionDataset
+from pose3d.motion.splits import conditions, pack_split, training_batches
+from pose3d.motion.windows import WindowBatches
+
+Batch = dict[str, Tensor]
+
+
+class Window3D:
+    """Train and score a model that gives a pose for every frame of a window.
+
+    Args:
+        model: a lifter of whole windows.
+        velocity: weight of the distance between true and predicted steps from frame to frame.
+        scaled: weight of the distance after each frame's best scaling (N-MPJPE).
+        train_step: frames between the starts of two training windows of a sequence, None for a third of a window.
+        step: frames taken from each window when scoring, None for all: windows that do not overlap.
+        causal: when scoring, take the last frames of a window: no later frame is seen.
+        flip_augment: every training window comes mirrored, too.
+        flip_test: average the prediction with that of the mirrored keypoints.
+        subset: the share of every training sequence's frames that is used, one stretch of them.
+        by_subject: also score each subject.
+    """
+
+    monitor = "mpjpe_mm"
+    higher_is_better = False
+
+    def __init__(
+        self,
+        model: Lifter,
+        *,
+        velocity: float,
+        scaled: float,
+        train_step: int | None,
+        step: int | None,
+        causal: bool,
+        flip_augment: bool,
+        flip_test: bool,
+        subset: float,
+        by_subject: bool,
+    ) -> None:
+        if not model.whole_window:
+            raise ValueError(
+                f"task=window3d needs a model that gives a pose for every frame of its window, such as "
+                f"model=motionagformer; {type(model).__name__} gives one for the window. Use task=lifting3d."
+            )
+        if min(velocity, scaled) < 0:
+            raise ValueError(f"task.velocity and task.scaled must be 0 or more, got {velocity} and {scaled}.")
+        window = model.receptive_field
+        for name, value in (("train_step", train_step), ("step", step)):
+            if value is not None and not 1 <= value <= window:
+                raise ValueError(f"task.{name} must be from 1 to the {window} frames of a window, got {value}.")
+        self.model = model
+        self.velocity, self.scaled = velocity, scaled
+        self.train_step = max(1, window // 3) if train_step is None else train_step
+        self.step, self.causal = window if step is None else step, causal
+        self.flip_augment, self.flip_test = flip_augment, flip_test
+        self.subset, self.by_subject = subset, by_subject
+        self.hide: Hide | None = None
+        self.evaluated: tuple[Packed, MotionDataset] | None = None
+
+    def batches(
+        self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
+    ) -> WindowBatches | ClipBatches:
+        if training:
+            packed = pack_split(dataset, "train", self.model, device, share=self.subset)
+            self.hide = Hide(dataset.missing_joints.in_training, self.model, device)
+            return training_batches(packed, self.model, loading, device, step=self.train_step, flip=self.flip_augment)
+        packed = pack_split(dataset, "validation", self.model, device)
+        self.evaluated = packed, dataset
+        return ClipBatches(
+            packed,
+            window=self.model.receptive_field,
+            step=self.step,
+            causal=self.causal,
+            batch_size=loading.batch_size,
+            device=device,
+            rank=loading.rank,
+            world_size=loading.world_size,
+        )
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        keypoints = self.hide(batch["keypoints"]) if self.hide else batch["keypoints"]
+        predicted, target = self.model(keypoints).float(), batch["joints"]
+        terms = {
+            "position": mpjpe(predicted, target).mean(),
+            "velocity": mpjpe(predicted.diff(dim=1), target.diff(dim=1)).mean(),
+            "scaled": n_mpjpe(predicted, target).mean(),
+        }
+        loss = terms["position"] + self.velocity * terms["velocity"] + self.scaled * terms["scaled"]
+        return loss, {name: term.detach() for name, term in terms.items()}
+
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        keypoints = batch["keypoints"]
+        if self.flip_test:
+            mirrored = mirror_keypoints(keypoints, batch["mirror"], self.model.input_skeleton)
+            joints, reflection = self.model(torch.cat([keypoints, mirrored])).chunk(2)
+            joints = (joints + mirror(reflection, self.model.output_skeleton)) / 2
+        else:
+            joints = self.model(keypoints)
+        root = self.model.output_skeleton.root
+        if root is not None:  # joints are relative to the root by definition; the network gives it, too, about zero
+            joints = joints.index_fill(-2, torch.tensor(root, device=joints.device), 0.0)
+        return {"joints": joints}
+
+    def metrics(self) -> PoseErrors:
+        if self.evaluated is None:
+            raise ValueError("metrics() scores the evaluation batches made last, and none were made.")
+        packed, dataset = self.evaluated
+        window = self.model.receptive_field
+        end = "last" if self.causal else "middle"
+        protocol = {
+            **conditions(dataset),
+            "flip_test": self.flip_test,
+            "windows": f"{window} frames, the {end} {self.step} taken of each"
+            if self.step < window
+            else f"{window} frames",
+            "alignment": "none but the root (MPJPE), similarity per frame (P-MPJPE), scale per frame (N-MPJPE)",
+        }
+        return PoseErrors(
+            packed, actions=dataset.actions, protocol=protocol, drop_last=False, by_subject=self.by_subject
+        )
