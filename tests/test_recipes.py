@@ -29,11 +29,15 @@ SMALL = {  # a few samples of whatever dataset the recipe picks
     "dataset.train_images": 8, "dataset.validation_images": 4, "dataset.bodies": 4, "trainer.workers": 0,
     "model.height": 64, "model.width": 64, "task.size": 48,
 }  # fmt: skip
+SHALLOW = {"motionagformer": ["model.num_blocks=2", "model.num_frames=9", "task.subset=1.0", "task.train_step=9"]}
 
 
 def small(model: str, *overrides: str) -> DictConfig:
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("train", [f"model={model}", "device=cpu", "precision=fp32", "debug=smoke", *overrides])
+        cfg = compose(
+            "train",
+            [f"model={model}", *SHALLOW.get(model, []), "device=cpu", "precision=fp32", "debug=smoke", *overrides],
+        )
     for key, value in SMALL.items():
         if isinstance(OmegaConf.select(cfg, key), int):
             OmegaConf.update(cfg, key, value)

@@ -55,7 +55,8 @@ class GraphConvolution(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, L, C) -> (N, L, C)."""
-        gathered = divide_degrees(self.adjacency(tokens)).to(tokens.dtype) @ self.neighbours(tokens)
+        others = self.neighbours(tokens)
+        gathered = divide_degrees(self.adjacency(tokens)).to(others.dtype) @ others
         return torch.relu(tokens + self.norm(gathered + self.own(tokens)))
 
 

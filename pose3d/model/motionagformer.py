@@ -21,7 +21,7 @@ class MotionAGFormer(Lifter):
 
     Args:
         size: "xs", "s", "b" or "l": blocks, channels and frames as published.
-        num_frames: T of the window, None for the size's own.
+        num_blocks, channels, num_frames: N, C and T, None for the size's own.
         num_heads: of the attention.
         mlp_ratio: width of the MLPs, in channels.
         neighbours: frames that are alike, for the temporal graph.
@@ -38,6 +38,8 @@ class MotionAGFormer(Lifter):
         self,
         *,
         size: str,
+        num_blocks: int | None,
+        channels: int | None,
         num_frames: int | None,
         num_heads: int,
         mlp_ratio: int,
@@ -52,12 +54,15 @@ class MotionAGFormer(Lifter):
             raise ValueError(f"model.size must be one of {', '.join(SIZES)}, got {size!r}.")
         if keypoint_channels not in (2, 3):
             raise ValueError(f"model.keypoint_channels must be 2 (x, y) or 3 (x, y, score), got {keypoint_channels}.")
-        num_blocks, channels, published = SIZES[size]
-        T = published if num_frames is None else num_frames
+        published = dict(zip(("num_blocks", "channels", "num_frames"), SIZES[size], strict=True))
+        given = {"num_blocks": num_blocks, "channels": channels, "num_frames": num_frames}
+        if wrong := {name: value for name, value in given.items() if value is not None and value < 1}:
+            raise ValueError(f"model.{next(iter(wrong))} must be 1 or more, got {next(iter(wrong.values()))}.")
+        N, C, T = (published[name] if value is None else value for name, value in given.items())
         if not 0 < neighbours <= T:
             raise ValueError(f"model.neighbours must be from 1 to the {T} frames of the window, got {neighbours}.")
-        if channels % num_heads:
-            raise ValueError(f"model.num_heads must divide the {channels} channels of size {size}, got {num_heads}.")
+        if C % num_heads:
+            raise ValueError(f"model.num_heads must divide the {C} channels, got {num_heads}.")
         self.receptive_field, self.keypoint_channels = T, keypoint_channels
         self.input_skeleton: Skeleton = get_skeleton(input_skeleton)
         self.output_skeleton: Skeleton = get_skeleton(output_skeleton)
@@ -68,23 +73,23 @@ class MotionAGFormer(Lifter):
                 f"{self.input_skeleton.num_joints}, model.output_skeleton={output_skeleton} {J}."
             )
         self.io = IO(inputs={"keypoints": ("B", T, J, keypoint_channels)}, outputs={"joints": ("B", T, J, 3)})
-        self.embedding = nn.Linear(keypoint_channels, channels)
-        self.position = nn.Parameter(torch.zeros(1, J, channels))  # one for each joint; none for time
+        self.embedding = nn.Linear(keypoint_channels, C)
+        self.position = nn.Parameter(torch.zeros(1, J, C))  # one for each joint; none for time
         self.blocks = nn.Sequential(
             *(
                 AGFormerBlock(
-                    channels,
+                    C,
                     num_frames=T,
                     num_heads=num_heads,
                     mlp_ratio=mlp_ratio,
                     neighbours=neighbours,
                     skeleton=self.input_skeleton,
                 )
-                for _ in range(num_blocks)
+                for _ in range(N)
             )
         )
-        self.norm = nn.LayerNorm(channels)
-        self.representation = nn.Linear(channels, representation)
+        self.norm = nn.LayerNorm(C)
+        self.representation = nn.Linear(C, representation)
         self.head = nn.Linear(representation, 3)
 
     def forward(self, keypoints: Tensor) -> Tensor:

@@ -57,6 +57,11 @@ class Lifting3D:
                 f"task=lifting3d needs a model with output 'joints'; {type(model).__name__} gives "
                 f"'{', '.join(model.io.outputs)}'."
             )
+        if model.whole_window:
+            raise ValueError(
+                f"task=lifting3d needs a model that gives one pose for a window, and {type(model).__name__} gives "
+                "one for every frame of it. Use task=window3d."
+            )
         if loss not in ("standardised_mse", "mpjpe"):
             raise ValueError(f"task.loss must be standardised_mse or mpjpe, got {loss!r}.")
         if joint_frame not in ("camera", "world"):

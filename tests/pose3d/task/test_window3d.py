@@ -1,0 +1,81 @@
+"""Lifting of whole windows: the loss term by term, every frame scored once, what does not fit is refused."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pose3d.task.lifting3d import Lifting3D
+from pose3d.task.window3d import Window3D
+from tests.pose3d.model.test_motionagformer import network
+from tests.pose3d.motion.random_motion import dataset, sequence
+from tests.pose3d.task.test_lifting3d import OPTIONS as ONE_POSE
+from tests.pose3d.task.test_lifting3d import baseline
+
+CPU = torch.device("cpu")
+LOADING = SimpleNamespace(batch_size=4, seed=0, rank=0, world_size=1, drop_last=True)
+OPTIONS = {
+    "velocity": 20.0,
+    "scaled": 0.5,
+    "train_step": None,
+    "step": None,
+    "causal": False,
+    "flip_augment": True,
+    "flip_test": True,
+    "subset": 1.0,
+    "by_subject": False,
+}
+DATA = dataset(
+    sequence(60, "S9", "Walking", "Walking 1", seed=1, scores=True),
+    sequence(7, "S11", "Sitting", "Sitting 2", seed=2, scores=True),
+)
+
+
+def task(**options):
+    return Window3D(network(num_frames=9, num_blocks=2), **{**OPTIONS, **options})
+
+
+def test_the_loss_is_position_velocity_and_shape():
+    torch.manual_seed(0)
+    lifting = task()
+    batch = next(lifting.batches(DATA, True, LOADING, CPU).epoch(0))
+    loss, terms = lifting.loss(batch)
+    with torch.no_grad():
+        predicted, target = lifting.model(batch["keypoints"]), batch["joints"]
+    position = torch.linalg.vector_norm(predicted - target, dim=-1).mean()
+    steps = (predicted[:, 1:] - predicted[:, :-1]) - (target[:, 1:] - target[:, :-1])
+    velocity = torch.linalg.vector_norm(steps, dim=-1).mean()
+    scale = (predicted * target).sum((-1, -2), keepdim=True) / predicted.square().sum((-1, -2), keepdim=True)
+    scaled = torch.linalg.vector_norm(scale * predicted - target, dim=-1).mean()
+    torch.testing.assert_close(loss.detach(), position + 20 * velocity + 0.5 * scaled)
+    torch.testing.assert_close(terms["velocity"], velocity)
+
+
+@pytest.mark.parametrize("options", [{}, {"step": 1}, {"step": 4, "causal": True}])
+def test_every_frame_is_scored_and_the_protocol_says_how(options):
+    lifting = task(**options)
+    lifting.model.eval()
+    metrics = None
+    with torch.no_grad():
+        for batch in lifting.batches(DATA, False, LOADING, CPU).epoch(0):
+            metrics = metrics or lifting.metrics()
+            prediction = lifting.predict(batch)
+            assert not prediction["joints"][..., 0, :].any()  # relative to the root by definition
+            metrics.update(prediction, batch)
+    assert metrics is not None
+    assert metrics.rows()[-1]["frames"] == 67
+    windows = {1: "9 frames, the middle 1 taken of each", 4: "9 frames, the last 4 taken of each", None: "9 frames"}
+    assert metrics.protocol()["windows"] == windows[options.get("step")]
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"task=window3d needs a model .* Baseline3D gives one for the window"):
+        Window3D(baseline(), **OPTIONS)
+    with pytest.raises(ValueError, match=r"task=lifting3d needs a model that gives one pose .* Use task=window3d"):
+        Lifting3D(network(num_frames=9, num_blocks=2), **{**ONE_POSE, "loss": "mpjpe"})
+    with pytest.raises(ValueError, match=r"task.step must be from 1 to the 9 frames of a window, got 10"):
+        task(step=10)
+    with pytest.raises(ValueError, match=r"task.velocity and task.scaled must be 0 or more, got -1 and 0.5"):
+        task(velocity=-1)
