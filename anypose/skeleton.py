@@ -187,6 +187,11 @@ def convert(points: Points, source: Skeleton, target: Skeleton) -> Points:
     return converted
 
 
+def is_convertible(source: Skeleton, target: Skeleton) -> bool:
+    """Whether `convert` has a way to every joint of `target`."""
+    return all(_recipe(joint, source) is not None for joint in target.joints)
+
+
 @lru_cache
 def _recipes(source: Skeleton, target: Skeleton) -> tuple[dict[int, float], ...]:
     """For each joint of `target`: {index in `source`: weight}."""

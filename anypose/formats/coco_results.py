@@ -38,7 +38,7 @@ class CocoSink(Sink):
         scores = points[..., 2].sum(-1) / np.maximum(known.sum(-1), 1)
         frames = np.repeat(np.arange(self.frames, self.frames + T), P)
         rows = np.column_stack(
-            [frames, np.repeat(motion.times, P), np.tile(motion.ids, T), scores, points.reshape(T * P, -1)]
+            [frames, np.repeat(motion.times, P), np.tile(motion.ids, T), scores, points.reshape(T * P, 51)]
         )[known.any(-1)]
         pattern = (
             '{"image_id": %d, "category_id": 1, "time": %.6f, "track_id": %d, "score": %.4f, '

@@ -48,7 +48,7 @@ class CsvSink(Sink):
         for field in ("world", "joints", "keypoints", "filled"):
             values = getattr(motion, field)
             if values is not None:
-                values = values.reshape(T * P, -1)
+                values = values.reshape(T * P, int(np.prod(values.shape[2:])))  # P may be 0
                 columns.append(values)
                 if field != "filled":
                     present |= np.isfinite(values).any(-1)

@@ -96,22 +96,35 @@ class PeopleInFile:
 
     Args:
         motion: what a reader of keypoints gave; facts["tracked"] says whether its ids mean the same person over time.
+        video: that they were found in, frame by frame; its time stamps and size hold.
+        stopwatch, stack, pictures: as `PeopleInPictures`'s.
     """
 
     live, dropped = False, 0
 
-    def __init__(self, motion: Motion) -> None:
-        assert motion.keypoints is not None
-        assert motion.keypoint_skeleton is not None
+    def __init__(
+        self, motion: Motion, video: Pictures | None, stopwatch: Stopwatch, stack: ExitStack, pictures: bool
+    ) -> None:
+        if motion.keypoints is None or motion.keypoint_skeleton is None:
+            raise ValueError(f"source={motion.name} must hold keypoints; it holds joints in 3D, which need no lifting.")
+        if motion.size is None and video is None:
+            raise ValueError(
+                f"source={motion.name} does not say how large its video was, and where people are depends on it. Say "
+                "size=[WIDTH,HEIGHT], or name the video with video=FILE."
+            )
+        self.video, self.stopwatch, self.stack, self.pictures = video, stopwatch, stack, pictures
         self.motion, self.tracked = motion, bool(motion.facts.get("tracked", False))
         self.name, self.skeleton = motion.name, motion.keypoint_skeleton
         self.network = str(motion.facts.get("keypoints", "a file of keypoints"))
-        self.size = motion.size
-        self.warnings: list[str] = []
+        self.warnings: list[str] = [] if video is None else video.warnings
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        return self.video.size if self.video else self.motion.size
 
     def __iter__(self) -> Iterator[Seen]:
         assert self.motion.keypoints is not None
-        tracker = Tracker()
+        tracker, shown = Tracker(), self.shown()
         for time, keypoints in zip(self.motion.times.tolist(), self.motion.keypoints, strict=True):
             there = np.isfinite(keypoints[..., :2]).all(-1).any(-1)
             people = {
@@ -119,4 +132,18 @@ class PeopleInFile:
                 for number, points, seen in zip(self.motion.ids, keypoints, there, strict=True)
                 if seen
             }
-            yield Seen(time, people if self.tracked else tracker(list(people.values()), time))
+            time, picture = next(shown, (time, None))
+            yield Seen(time, people if self.tracked else tracker(list(people.values()), time), picture)
+
+    def shown(self) -> Iterator[tuple[float, bytes | None]]:
+        """Time stamp and picture of each frame of the video."""
+        if self.video is None:
+            return
+        decode = self.video.frames
+        frames = self.stack.enter_context(Ahead(lambda: self.stopwatch.timed("decode", decode()), WAITING))
+        for frame in frames:
+            yield frame.time, compress(frame.image) if self.pictures else None
+        count = len(self.motion)
+        raise ValueError(
+            f"video={self.video.name} has fewer frames than source={self.name}, which has {count}. Is it another video?"
+        )

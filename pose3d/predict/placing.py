@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from anypose.motion import Motion
-from anypose.skeleton import Skeleton, convert
+from anypose.skeleton import Skeleton, convert, is_convertible
 from pose3d.lifting.arrays import ASSUMED_FOCAL
 from pose3d.predict.smoothing import Smoothing
 
@@ -46,8 +46,8 @@ class Place:
         assert motion.keypoint_skeleton is not None
         factors = np.array([self.factor(motion, person) for person in range(len(motion.ids))], np.float32)
         joints = motion.joints * factors[:, None, None]
-        shared = [joint for joint in motion.skeleton.joints if _known(joint, motion.keypoint_skeleton)]
-        target = Skeleton("shared", tuple(shared), (-1,) * len(shared), (), ())
+        shared = [joint for joint in motion.skeleton.joints if is_convertible(motion.keypoint_skeleton, points(joint))]
+        target = points(*shared)
         pixels = convert(motion.keypoints.astype(np.float64), motion.keypoint_skeleton, target)
         rows = [motion.skeleton.index(joint) for joint in shared]
         root = solve_root(joints[..., rows, :], pixels, intrinsics)
@@ -135,10 +135,6 @@ def stature(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     return (np.mean(sides, axis=0) + trunk + ANKLE) * (1 + CROWN)
 
 
-def _known(joint: str, skeleton: Skeleton) -> bool:
-    target = Skeleton("one", (joint,), (-1,), (), ())
-    try:
-        convert(np.zeros((skeleton.num_joints, 3)), skeleton, target)
-    except ValueError:
-        return False
-    return True
+def points(*joints: str) -> Skeleton:
+    """A skeleton of joints alone, without bones."""
+    return Skeleton("points", joints, (-1,) * len(joints), (), ())

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
+from anypose.engine.finding import RELEASED
+from anypose.engine.place import PACKAGE
+from anypose.formats.keypoints import read_keypoints
 from anypose.motion import Motion
 from pose3d.predict.people import Frame
 from pose3d.predict.video import SameSize, open_video, source_name
@@ -18,6 +19,7 @@ IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 KEYPOINTS = (".json", ".npz", ".csv", ".trc", ".pkl")
 NETWORKS = (".pt", ".pth", ".onnx", ".om", ".tflite", ".safetensors", ".ckpt", ".engine")
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+EXAMPLE = "example"  # the source that comes with the project
 STILLS = 30.0  # pictures a second where nobody says
 
 
@@ -55,17 +57,11 @@ class Images:
 
     def frames(self) -> Iterator[Frame]:
         """Every image in turn, an orientation tag obeyed."""
-        import cv2
-
-        from pose2d.images.image import decode
+        from pose2d.images.decoding import decode
 
         guard = SameSize(str(self.files[0].parent))
         for index, file in enumerate(self.files):
-            content = file.read_bytes()
-            image = decode(content, str(file))
-            if b"Exif" in content[:64]:  # `decode` ignores the tag that says which way is up
-                turned = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-                image = cv2.cvtColor(turned, cv2.COLOR_BGR2RGB)
+            image = decode(file.read_bytes(), str(file), upright=True)
             self.size = guard(image, index)
             yield Frame(index, index / self.rate, image)
 
@@ -96,11 +92,17 @@ def open_source(source: str, settings: Any) -> Pictures | Motion:
         source: a path, URL, pattern, or webcam's number.
         settings: of conf/predict.yaml.
     """
+    if source == EXAMPLE:
+        source = str(PACKAGE / RELEASED / "example.npz")
     if holds_keypoints(source):
-        from anypose.formats.keypoints import read_keypoints
-
-        return read_keypoints(source, skeleton=settings.skeleton, size=settings.size, rate=settings.fps)
+        return read_keypoints(source, settings.skeleton, settings.size, settings.fps)
     return open_pictures(source, settings.decoder, settings.fps)
+
+
+def open_companion(source: str, settings: Any) -> Pictures | None:
+    """The video that a file of keypoints was made from, where `video=` names it."""
+    path = str(PACKAGE / RELEASED / "example.mp4") if source == EXAMPLE else settings.video
+    return None if path is None else open_pictures(str(path), settings.decoder, settings.fps)
 
 
 def open_pictures(source: str, decoder: str, rate: float | None) -> Pictures:

@@ -22,6 +22,7 @@ from anypose.skeleton import (
     Skeleton,
     convert,
     get_skeleton,
+    is_convertible,
     mirror,
 )
 
@@ -290,3 +291,8 @@ def test_whole_numbers_are_refused_because_means_would_be_cut():
         convert(np.zeros((17, 2), np.int64), COCO_17, H36M_17)
     with pytest.raises(ValueError, match=r"must be floating point, got torch.int32"):
         convert(torch.zeros(17, 2, dtype=torch.int32), COCO_17, H36M_17)
+
+
+def test_what_can_be_converted_is_known_beforehand():
+    assert is_convertible(COCO_17, H36M_17)
+    assert not is_convertible(H36M_17, COCO_17)

@@ -1,0 +1,199 @@
+"""The command: files, what is done already, Ctrl-C, several sources, and one sentence for bad input."""
+
+from __future__ import annotations
+
+import json
+import logging
+import runpy
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from pose3d.predict import job
+from pose3d.predict.job import each_source, stems
+from tests.pose3d.predict.clips import write_sound
+
+
+@pytest.fixture
+def run(repository, tmp_path, monkeypatch, capsys) -> Iterator[Callable[..., str]]:
+    """Runs predict.py as if typed in an empty folder, inside this process; returns what it printed."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    monkeypatch.chdir(tmp_path)
+
+    def as_typed(*arguments: str, fails: bool = False, code: int = 1) -> str:
+        monkeypatch.setattr(sys, "argv", ["predict.py", *arguments])
+        monkeypatch.setattr(sys, "orig_argv", ["python", "predict.py", *arguments])
+        if fails:
+            with pytest.raises(SystemExit) as stop:
+                runpy.run_path(str(repository / "predict.py"), run_name="__main__")
+            assert stop.value.code == code
+        else:
+            runpy.run_path(str(repository / "predict.py"), run_name="__main__")
+        return "".join(capsys.readouterr())
+
+    yield as_typed
+    root.handlers, root.level = handlers, level
+    GlobalHydra.instance().clear()
+
+
+def test_the_example_leaves_every_file_and_a_summary(run, tmp_path):
+    told = run("formats=[npz,json,bvh]")
+    (folder,) = (tmp_path / "runs" / "predict").iterdir()
+    names = sorted(file.name for file in folder.iterdir())
+    assert names == [
+        "example.json",
+        "example.npz",
+        "example.summary.json",
+        "example_person1.bvh",
+        "example_person2.bvh",
+    ]
+    summary = json.loads((folder / "example.summary.json").read_text())
+    assert (summary["frames"], summary["people"]) == (150, 2)
+    assert set(summary["seconds_of_stages"]) == {"decode", "3D", "write"}
+    assert all(str(folder.relative_to(tmp_path) / name) in told for name in names)
+    arrays = np.load(folder / "example.npz")
+    assert arrays["joints"].shape == (150, 2, 17, 3)
+    assert {f"{side}_foot" for side in ("left", "right")} <= set(arrays["joint_names"].tolist())
+
+
+def test_what_is_done_is_skipped_and_nothing_is_overwritten(run, clip, network, tmp_path):
+    source = f"source={clip(60).name}"
+    given = (source, "output=out", "formats=[npz]")
+    run(*given)
+    before = (tmp_path / "out" / "walk.npz").stat().st_mtime_ns
+    assert "walk.mp4 is done already: out/walk.summary.json. overwrite=true" in run(
+        source, "output=out", "formats=[npz]"
+    )
+    assert (tmp_path / "out" / "walk.npz").stat().st_mtime_ns == before
+    assert "with other settings" in run(*given, "height=2", fails=True)
+    (tmp_path / "out" / "walk.summary.json").unlink()
+    assert "walk.npz exists and is not overwritten" in run(*given, fails=True)
+    run(*given, "overwrite=true")
+
+
+def test_several_sources_end_in_a_table(run, clip, network):
+    clip(40, "one.mp4")
+    clip(50, "two.mp4")
+    told = run("source=[one.mp4,two.mp4]", "formats=[npz]", "output=out")
+    assert "source   frames  people" in told
+    assert run("source=*.mp4", "formats=[npz]", "output=out").count("is done already") == 2
+
+
+def test_a_multirun_expands_the_pattern_and_ends_in_a_table(run, clip, network, tmp_path):
+    clip(40, "one.mp4")
+    clip(50, "two.mp4")
+    told = run("-m", "source=*.mp4", "formats=[npz]", "output=out")
+    assert {"one.npz", "two.npz"} <= {file.name for file in (tmp_path / "out").iterdir()}
+    assert "overrides" in told
+    assert "sweep.csv" in told
+
+
+def test_each_source_is_a_job_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.mp4", "a.mp4"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(sys, "argv", ["predict.py", "-m", "source=*.mp4,0"])
+    assert each_source(["source=*.mp4,0"]) == ["source='a.mp4','b.mp4','0'"]
+    monkeypatch.setattr(sys, "argv", ["predict.py", "source=*.mp4"])
+    assert each_source(["source=*.mp4"]) == []
+
+
+def test_two_sources_of_one_name_get_their_folders(tmp_path):
+    assert stems(["a/walk.mp4", "b/walk.mp4", "run.mp4"]) == {
+        "a/walk.mp4": "a_walk",
+        "b/walk.mp4": "b_walk",
+        "run.mp4": "run",
+    }
+
+
+def test_ctrl_c_finishes_the_frames_that_were_seen(run, clip, network, tmp_path, monkeypatch):
+    clip(500)
+    original = job.Watched.write
+
+    def write(self, motion, pictures):
+        original(self, motion, pictures)
+        if motion.times[0] > 3 and not self.caught:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(job.Watched, "write", write)
+    told = run("source=walk.mp4", "output=out", "formats=[npz,csv]", fails=True, code=130)
+    arrays = np.load(tmp_path / "out" / "walk.npz")
+    assert 240 <= len(arrays["times"]) < 500
+    assert len((tmp_path / "out" / "walk.csv").read_text().splitlines()) > len(arrays["times"])
+    assert not (tmp_path / "out" / "walk.summary.json").exists()
+    assert "frames" in told
+
+
+def test_a_fault_at_the_end_leaves_the_frames_before_it(run, clip, network, tmp_path):
+    clip(200)
+    find = network.find
+
+    def fail(frame):
+        if frame.index == 180:
+            raise ValueError("frame 180 is made of cheese")
+        return find(frame)
+
+    network.find = fail
+    with pytest.raises(ValueError, match="frame 180 is made of cheese"):
+        run("source=walk.mp4", "output=out", "formats=[npz]")
+    assert len(np.load(tmp_path / "out" / "walk.npz")["times"]) == 180
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("gone.mp4", "source=gone.mp4 does not exist"),
+        ("noise.mp4", "source=noise.mp4 (300 bytes) cannot be opened as video"),
+        ("sound.wav", "source=sound.wav holds no video, only audio"),
+        ("97", "there is no webcam number 97"),
+        ("walk.json", "walk.json"),
+        ("rtsp://127.0.0.1:9/none", "source=rtsp://127.0.0.1:9/none cannot be opened as video"),
+    ],
+)
+def test_bad_sources_end_in_one_sentence_and_leave_nothing(run, tmp_path, network, source, sentence):
+    (tmp_path / "noise.mp4").write_bytes(b"\1" * 300)
+    (tmp_path / "walk.json").write_text("{}")
+    write_sound(tmp_path / "sound.wav")
+    before = sorted(tmp_path.rglob("*"))
+    told = run(f"source={source}", fails=True)
+    assert sentence in told
+    assert "Traceback" not in told
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("skeleton=dog_12", "There is no skeleton 'dog_12'"),
+        ("formats=[fbx]", "formats must be some of"),
+        ("people=0", "people=0 must be at least 1"),
+        ("heigth=2", "heigth does not exist. Did you mean height?"),
+        ("keypoints.weights=gone.onnx", "keypoints.weights=gone.onnx does not exist"),
+        ("boxes.weights=gone.onnx", "boxes.weights=gone.onnx has no effect"),
+    ],
+)
+def test_bad_settings_end_in_one_sentence_and_leave_nothing(run, clip, tmp_path, setting, sentence):
+    clip(10)
+    source = "source=example" if setting.startswith(("skeleton", "lifter", "people", "smooth")) else "source=walk.mp4"
+    told = run(source, setting, fails=True)
+    assert sentence in told
+    assert "Traceback" not in told
+    assert [file.name for file in tmp_path.iterdir()] == ["walk.mp4"]
+
+
+def test_nobody_leaves_nothing_but_a_sentence(run, clip, network, tmp_path):
+    clip(30)
+    network.away = set(range(30))
+    assert "source=walk.mp4: nobody was found in its 30 frames" in run("source=walk.mp4", "output=out", fails=True)
+    assert list((tmp_path / "out").rglob("*")) == []
+
+
+def test_blazepose_that_is_not_there_is_offered(run, clip, tmp_path, monkeypatch):
+    clip(10)
+    monkeypatch.setenv("ANYPOSE_CACHE", str(tmp_path / "cache"))
+    assert "Get them once with `anypose fetch blazepose`" in run("source=walk.mp4", fails=True)
