@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import functools
+import logging
 import os
 import sys
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,18 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine import helping
 from anypose.engine.distributed import adopt_submitit
+from anypose.engine.durable import remove_empty
 from anypose.engine.extras import check_extras, check_launcher
-from anypose.engine.place import CONF, ROOT
-from anypose.engine.run import remove_empty
-
-PACKAGES = ("anypose", "pose2d", "pose3d")
-FULL_ERROR = "HYDRA_FULL_ERROR"
-TOLD = (HydraException, ValueError, OSError, ImportError, RuntimeError, FloatingPointError)  # in sentences, if ours
+from anypose.engine.place import CONF
+from anypose.engine.sentences import FULL_ERROR, MISUSED, check_words, told
+from anypose.engine.sentences import explanation as explanation
+from anypose.engine.settings import check_settings
 
 
 def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) -> Callable:
@@ -45,39 +46,32 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
         def job(cfg: DictConfig) -> float:
             started.append(True)
             adopt_submitit()
-            try:
+            name_the_job()
+            with empty_folder_removed():
                 check_extras(cfg)
-            except ImportError:
-                remove_empty(Path(HydraConfig.get().runtime.output_dir))  # Hydra has made it by now
-                raise
-            return function(cfg)
+                check_settings(cfg, name)
+                return function(cfg)
 
         @functools.wraps(function)
         def entry() -> None:
             started.clear()
-            overrides = [argument for argument in sys.argv[1:] if "=" in argument and argument[0] != "-"]
-            if (wanted := helping.asked_for(sys.argv[1:])) is not None:
+            words = sys.argv[1:]
+            overrides = [argument for argument in words if "=" in argument and argument[0] != "-"]
+            if (wanted := helping.asked_for(words)) is not None:
                 print(_help(name, function.__doc__ or "", wanted, overrides))
                 return
-            if prepare:
-                sys.argv += prepare(overrides)
-            if int(os.environ.get("RANK", 0)):
-                sys.argv += ["hydra.run.dir=.", "hydra/job_logging=silent"]  # only rank 0 writes
             whole = os.environ.get(FULL_ERROR)
-            os.environ[FULL_ERROR] = "1"  # Hydra hands the exception on as it is, rather than printing it
-            try:
-                check_launcher(overrides)
-                hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
-            except TOLD as error:
-                sentence = None if whole == "1" else explanation(error, [] if started else suggestions(name, overrides))
-                if sentence is None:
-                    raise
-                print(sentence, file=sys.stderr)
-            else:
-                return
-            finally:
-                os.environ.pop(FULL_ERROR) if whole is None else os.environ.update({FULL_ERROR: whole})
-            sys.exit(1)  # outside the handler, or the traceback comes along
+            with told(lambda: bool(started), lambda: check_words(words) or suggestions(name, overrides)):
+                if prepare:
+                    sys.argv += prepare(overrides)
+                if int(os.environ.get("RANK", 0)):
+                    sys.argv += ["hydra.run.dir=.", "hydra/job_logging=silent"]  # only rank 0 writes
+                os.environ[FULL_ERROR] = "1"  # Hydra hands the exception on as it is, rather than printing it
+                try:
+                    check_launcher(overrides)
+                    hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+                finally:
+                    os.environ.pop(FULL_ERROR) if whole is None else os.environ.update({FULL_ERROR: whole})
 
         return entry
 
@@ -92,38 +86,27 @@ def _help(name: str, about: str, wanted: str, overrides: list[str]) -> str:
         return helping.everything(name, overrides)
     except HydraException as error:
         print("\n".join(suggestions(name, overrides)) or str(error), file=sys.stderr)
-        sys.exit(2)
+        sys.exit(MISUSED)
 
 
-def explanation(error: Exception, hints: list[str]) -> str | None:
-    """What the user can act on, as sentences; None where only a traceback helps.
-
-    What this project raises with a message, and what Hydra says of a command line, is meant for the user. What a
-    library raises was not foreseen, also where it has no Python frames of its own: torch on shapes that do not fit.
-
-    Args:
-        error: what ended the command.
-        hints: `suggestions` for a command line that does not compose; they say it better than Hydra.
-    """
-    if hints:
-        return "\n".join(hints)
-    cause: BaseException = error
-    while isinstance(cause, InstantiationException) and cause.__cause__:
-        cause = cause.__cause__
-    if isinstance(cause, HydraException):
-        return f"{cause}\n{cause.__cause__}" if cause.__cause__ else str(cause)
-    last = traceback.extract_tb(cause.__traceback__)[-1]
-    file = Path(last.filename)
-    ours = _is_ours(file) and (last.line or "").startswith("raise")
-    if not (ours and isinstance(cause, TOLD)):
-        return None
-    return f"({type(cause).__name__}; {FULL_ERROR}=1 shows where it was raised.)\n{cause}"
+def name_the_job() -> None:
+    """In a sweep every line says whose it is: jobs may run side by side."""
+    hydra_cfg = HydraConfig.get()
+    if hydra_cfg.mode == RunMode.MULTIRUN:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(logging.Formatter(f"[job {hydra_cfg.job.num}] %(message)s"))
 
 
-def _is_ours(file: Path) -> bool:
-    """Whether a file is a script or a package of this project, in a checkout or installed."""
-    packages = any(file.is_relative_to(ROOT / name) for name in PACKAGES)
-    return packages or (file.parent == ROOT and "site-packages" not in file.parts)
+@contextmanager
+def empty_folder_removed() -> Iterator[None]:
+    """A job that fails before it wrote anything leaves no folder."""
+    folder, done = Path(HydraConfig.get().runtime.output_dir), False
+    try:
+        yield
+        done = True
+    finally:
+        if not done:
+            remove_empty(folder)
 
 
 def suggestions(config: str, overrides: list[str]) -> list[str]:
@@ -149,7 +132,8 @@ def suggestions(config: str, overrides: list[str]) -> list[str]:
         if override.is_delete() or value == "None":
             continue
         if value not in options and not override.is_sweep_override():
-            lines.append(_line(f"{override.key_or_group}={value}", value, options, f"{override.key_or_group}="))
+            line = _line(f"{override.key_or_group}={value}", value, options, f"{override.key_or_group}=")
+            lines.append(f"{line} There are {', '.join(options)}.")
         else:
             good.append(override.input_line.split(",")[0] if override.input_line else "")
     keys = _keys(config, good) or _keys(config, [])
@@ -174,7 +158,7 @@ def _parse(overrides: list[str]) -> list[Override]:
         try:
             found.append(parser.parse_override(line))
         except HydraException:
-            continue  # Hydra has said what is wrong with the line itself
+            continue  # `check_words` says what is wrong with the line itself
     return found
 
 

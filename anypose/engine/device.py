@@ -101,6 +101,8 @@ class Device:
         count = self.module.device_count()
         self.index = int(os.environ.get("LOCAL_RANK", 0)) if index is None else index
         if self.type == "cpu":
+            if index not in (None, 0):
+                raise ValueError(f"device.index={index} names no device: device=cpu is one. Leave it null.")
             self.index = 0
         elif not 0 <= self.index < count:
             raise ValueError(

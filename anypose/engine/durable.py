@@ -50,6 +50,15 @@ def remove_leftovers(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
+def remove_empty(folder: Path) -> None:
+    """Remove a folder below the current one, and those above it, as far as nothing is in them."""
+    here = Path.cwd()
+    folder = here / folder
+    while here in folder.parents and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
+
+
 @contextmanager
 def locked(folder: Path, source: str) -> Iterator[None]:
     """Hold a folder against other processes; a killed one lets go by itself.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from hydra.errors import InstantiationException
 from torch.optim import Optimizer
 
 log = logging.getLogger(__name__)
@@ -74,6 +77,16 @@ def check_rates(optimizer: Optimizer) -> None:
             raise ValueError(f"optimizer.lr must be a positive number, got {rate}.")
         if rate > LARGE_RATE:
             log.warning("optimizer.lr=%g is far above what learns (1e-5 to 1e-2 do); expect a divergence.", rate)
+
+
+@contextmanager
+def refused_by(section: str) -> Iterator[None]:
+    """What a library says of its settings, said of the section that they stand in."""
+    try:
+        yield
+    except (ValueError, TypeError, InstantiationException) as error:
+        cause = error.__cause__ or error
+        raise ValueError(f"{section} refuses its settings: {cause}. They stand in conf/{section}/.") from error
 
 
 def _positive(value: Any) -> bool:

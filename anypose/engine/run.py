@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine import checkpoint
 from anypose.engine import texts as texts  # registers what conf/ looks files up with
-from anypose.engine.durable import locked, remove_leftovers, write_text
+from anypose.engine.durable import locked, remove_empty, remove_leftovers, write_text
 from anypose.engine.finding import BEST, ENVIRONMENT, LAST, next_start
 from anypose.engine.place import INSTALLED, PACKAGE
 from anypose.engine.resuming import CONFIG, check_change, find_resume, plain
@@ -184,15 +184,6 @@ def _belongs(line: str, step: int, scored: int | None) -> bool:
         log.info("A line of %s is damaged and left out: %s", METRICS, line[:60])
         return False
     return at < step or (at == step and (values.get("split") != "validation" or scored == step))
-
-
-def remove_empty(folder: Path) -> None:
-    """Remove a folder below the current one, and those above it, as far as nothing is in them."""
-    here = Path.cwd()
-    folder = here / folder
-    while here in folder.parents and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
 
 
 def environment() -> dict[str, Any]:

@@ -77,6 +77,9 @@ class Exponential(Schedule):
         self, decay: float, decay_steps: int, warmup_steps: int, batchnorm_momentum: Sequence[float] | None
     ) -> None:
         super().__init__(warmup_steps, batchnorm_momentum)
+        _check_decay(decay)
+        if decay_steps <= 0:
+            raise ValueError(f"schedule.decay_steps must be positive, got {decay_steps}.")
         self.decay, self.decay_steps = decay, decay_steps
 
     def factor(self, step: int, epoch: int) -> float:
@@ -88,6 +91,7 @@ class PerEpoch(Schedule):
 
     def __init__(self, decay: float, warmup_steps: int, batchnorm_momentum: Sequence[float] | None) -> None:
         super().__init__(warmup_steps, batchnorm_momentum)
+        _check_decay(decay)
         self.decay = decay
 
     def factor(self, step: int, epoch: int) -> float:
@@ -113,10 +117,19 @@ class MultiStep(Schedule):
         super().__init__(warmup_steps, batchnorm_momentum)
         if list(milestones) != sorted(set(milestones)):
             raise ValueError(f"schedule.milestones must rise, got {list(milestones)}.")
+        if any(milestone < 0 for milestone in milestones):
+            raise ValueError(f"schedule.milestones must not be negative, got {list(milestones)}.")
         if unit not in ("epoch", "step"):
             raise ValueError(f"schedule.unit must be epoch or step, got {unit}.")
+        _check_decay(decay)
         self.milestones, self.unit, self.decay = milestones, unit, decay
 
     def factor(self, step: int, epoch: int) -> float:
         done = epoch if self.unit == "epoch" else step
         return self.decay ** sum(done >= milestone for milestone in self.milestones)
+
+
+def _check_decay(decay: float) -> None:
+    """A factor: 0 would end all learning, and more than 1 would let the rate grow without end."""
+    if not 0 < decay <= 1:
+        raise ValueError(f"schedule.decay must lie above 0 and be at most 1, got {decay}.")

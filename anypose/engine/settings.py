@@ -79,7 +79,7 @@ def _check_like(cfg: DictConfig, key: str, value: Any, default: Any) -> None:
 
 
 def _put(cfg: DictConfig, key: str, old: Any, new: Any) -> None:
-    if type(old) is not type(new):
+    if type(old) is not type(new) or old != new:
         OmegaConf.update(cfg, key, new, force_add=True)
 
 

@@ -24,7 +24,7 @@ from anypose.engine.evaluation import evaluate
 from anypose.engine.finding import LAST
 from anypose.engine.interruptions import interruptions, leave
 from anypose.engine.learned import Learned
-from anypose.engine.limits import check_counts, check_loading, check_loop, check_rates
+from anypose.engine.limits import check_counts, check_loading, check_loop, check_rates, refused_by
 from anypose.engine.precision import Precision
 from anypose.engine.progress import Progress
 from anypose.engine.reporting import Reporter
@@ -125,7 +125,8 @@ class Trainer:
 
         self.arithmetic = precision.resolve(device)
         self.arithmetic.prepare(self.model)
-        self.optimizer = optimizer(self.arithmetic.parameters(self.model), fused=device.fused_optimizer)
+        with refused_by("optimizer"):
+            self.optimizer = optimizer(self.arithmetic.parameters(self.model), fused=device.fused_optimizer)
         if linear_scaling:
             for group in self.optimizer.param_groups:
                 group["lr"] *= world.size

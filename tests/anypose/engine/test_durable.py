@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from anypose.engine import checkpoint
-from anypose.engine.durable import locked, write_text
+from anypose.engine.durable import locked, remove_empty, write_text
 from anypose.engine.finding import find_checkpoint, latest
 from anypose.engine.progress import Progress
 from anypose.engine.resuming import check_change, find_resume, run_folder
-from anypose.engine.run import Run, remove_empty, write_json
+from anypose.engine.run import Run, write_json
 from tests.anypose.engine.test_trainer import BreaksAt, records, same, weights
 from tests.anypose.engine.toy import ToyMetrics, ToyTask, make_trainer
 

@@ -1,0 +1,155 @@
+"""What goes wrong is told in sentences, with the code that says whose fault it was."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+import hydra
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from anypose.engine import device as devices
+from anypose.engine import schedule
+from anypose.engine.place import CONF
+from anypose.engine.sentences import check_words, told
+from anypose.engine.settings import Misuse, check_settings
+from tests.anypose.engine.toy import make_trainer
+
+
+def composed(command: str, *overrides: str) -> DictConfig:
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        return hydra.compose(command, list(overrides))
+
+
+WRONG = [
+    ("seed=abc", "seed must be a whole number, got 'abc'."),
+    ("seed=-1", "seed must be a whole number from 0 to 4294967295, got -1."),
+    ("seed=1.5", "seed must be a whole number, got 1.5."),
+    ("model.linear_size=abc", "model.linear_size must be a whole number, got 'abc'."),
+    ("model.dropout=abc", "model.dropout must be a number, got 'abc'."),
+    ("model.batch_norm=3", "model.batch_norm must be true or false, got 3."),
+    ("dataset.frames=abc", "dataset.frames must be a whole number, got 'abc'."),
+    ("dataset.frames=null", "dataset.frames must be a whole number, got null."),
+    ("dataset.frames=[3]", "dataset.frames must be a whole number, got [3]."),
+    ("optimizer.lr=nan", "optimizer.lr must be a number, got nan, which is no number."),
+    ("trainer.grad_clip_norm=nan", "got nan, which is no number."),
+    ("trainer.workers=abc", "trainer.workers must be a whole number, got 'abc'."),
+    ("trainer.linear_scaling=abc", "trainer.linear_scaling must be true or false, got 'abc'."),
+    ("pictures=abc", "pictures must be true or false, got 'abc'."),
+    ("task.loss=abc", "task.loss must be standardised_mse or mpjpe, got 'abc'."),
+    ("dataset.camera_distance=[1,a]", "dataset.camera_distance must be a list [a number"),
+    ("device.index=abc", "device.index must be a whole number or null, got 'abc'."),
+    ("schedule.decay=abc", "schedule.decay must be a number, got 'abc'."),
+]
+
+
+@pytest.mark.parametrize(("override", "sentence"), WRONG)
+def test_a_setting_of_another_kind_is_named_with_what_it_may_be(override, sentence):
+    with pytest.raises(ValueError, match=override.split("=")[0]) as caught:
+        check_settings(composed("train", override), "train")
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.slow
+def test_every_option_s_own_settings_are_of_their_kind_and_stay_as_they_are():
+    for group in ("model", "dataset", "experiment", "device", "schedule", "precision", "optimizer", "task"):
+        for file in sorted((CONF / group).glob("*.yaml")):
+            cfg = composed("train", f"{group}={file.stem}")
+            before = OmegaConf.to_yaml(cfg)
+            check_settings(cfg, "train")
+            assert OmegaConf.to_yaml(cfg) == before, file
+    for command in ("evaluate", "export"):
+        check_settings(composed(command), command)
+
+
+def test_one_word_is_a_list_of_one_and_a_number_may_be_a_name():
+    cfg = composed("train", "dataset.actions=Walking")
+    check_settings(cfg, "train")
+    assert cfg.dataset.actions == ["Walking"]
+    cfg = composed("train", "dataset=cmu", "dataset.validation_subjects=8", "dataset.train_subjects=[7,'09']")
+    check_settings(cfg, "train")
+    assert (cfg.dataset.validation_subjects, cfg.dataset.train_subjects) == (["8"], ["7", "09"])
+
+
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("baseline3d", "'baseline3d' is no setting. A setting is key=value: model=baseline3d"),
+        ("dataset.root=数据/人", "\"dataset.root='数据/人'\""),
+        ("dataset.root=a=b", "\"dataset.root='a=b'\""),
+        ("dataset.root=a #b", "\"dataset.root='a #b'\""),
+        ("dataset.root=~/x", "\"dataset.root='~/x'\""),
+        ("dataset.root=it's", "'dataset.root=\"it'\"'\"'s\"'"),
+        ("dataset.root=a[1]", "\"dataset.root='a[1]'\""),
+    ],
+)
+def test_a_word_that_cannot_be_read_is_shown_as_it_must_be_typed(word, part):
+    (line,) = check_words(["-m", "seed=0,1", word])
+    assert part in line
+
+
+def ended(action: Callable[[], object], capsys, **about) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as stop, told(**about):
+        action()
+    return stop.value.code, capsys.readouterr().err
+
+
+def fail(error: BaseException) -> Callable[[], object]:
+    def action() -> object:
+        raise error
+
+    return action
+
+
+def test_the_code_says_done_failed_misused_or_interrupted(capsys, tmp_path, monkeypatch):
+    with told():
+        pass
+    with pytest.raises(ValueError, match="told by tests"), told():
+        raise ValueError("told by tests, which are not ours")
+    assert ended(fail(KeyboardInterrupt()), capsys)[0] == 130
+    assert ended(lambda: check_settings(composed("train", "seed=abc"), "train"), capsys)[0] == 2
+    assert ended(fail(ValueError("x")), capsys, started=lambda: False, hints=lambda: ["a typo"]) == (2, "a typo\n")
+    assert ended(lambda: make_trainer(tmp_path, batch_size=0), capsys)[0] == 1
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(KeyboardInterrupt), told():
+        raise KeyboardInterrupt
+    assert issubclass(Misuse, ValueError)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EISDIR])
+def test_what_the_system_says_of_a_file_is_passed_on(capsys, number):
+    code, said = ended(fail(OSError(number, os.strerror(number), "runs/a")), capsys)
+    assert code == 1
+    assert said.endswith(f"\nruns/a: {os.strerror(number)}.\n")
+
+
+def test_too_little_memory_names_what_takes_it(capsys):
+    code, said = ended(lambda: torch.empty(1 << 60), capsys)
+    assert code == 1
+    assert "The memory does not suffice" in said
+    assert "trainer.batch_size" in said
+    assert ended(fail(MemoryError()), capsys)[0] == 1
+
+
+@pytest.mark.parametrize("decay", [0, -1, 2, float("inf")])
+def test_a_decay_must_let_something_be_learned(decay):
+    for make in (
+        lambda: schedule.PerEpoch(decay, 0, None),
+        lambda: schedule.Exponential(decay, 10, 0, None),
+        lambda: schedule.MultiStep([1], "epoch", decay, 0, None),
+    ):
+        with pytest.raises(ValueError, match=r"schedule\.decay must lie above 0 and be at most 1"):
+            make()
+
+
+def test_a_cpu_is_one_device():
+    with pytest.raises(ValueError, match=r"device.index=3 names no device: device=cpu is one"):
+        devices.Cpu(index=3, deterministic=False, keep_memory=False)
+
+
+def test_what_an_optimiser_refuses_is_said_of_its_section(tmp_path):
+    with pytest.raises(ValueError, match=r"optimizer refuses its settings: Invalid learning rate: -1"):
+        make_trainer(tmp_path, learning_rate=-1)
