@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 FRESH = ("device", "precision")  # belong to where the model runs now, not to where it was trained
 PROTOCOLS = ("experiment", "recipe")  # bring a dataset and a task
+LINK = re.compile(r"\$\{[.\w]+\}")  # to another key; what looks things up elsewhere is not tied again
 WRITTEN = ("cache", "results")  # settings that say where files are written
 
 
@@ -79,7 +81,7 @@ def tie(config: DictConfig, choices: dict[str, str]) -> None:
     """
     for section in BUILT:
         for key, link in own_section(section, choices.get(section)).items():
-            if not (isinstance(link, str) and "${" in link and key in (config.get(section) or {})):
+            if not (isinstance(link, str) and LINK.fullmatch(link) and key in (config.get(section) or {})):
                 continue
             stored = config[section][key]
             config[section][key] = link
