@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from anypose.kernels.convolution import Convolution, Pointwise, forked
 
 # depth: (block, number of blocks in each of the four stages)
-_STAGES = {
+STAGES = {
     18: ("basic", (2, 2, 2, 2)),
     34: ("basic", (3, 4, 6, 3)),
     50: ("bottleneck", (3, 4, 6, 3)),
@@ -87,9 +87,9 @@ class ResNet(nn.Module):
 
     def __init__(self, depth: int, bn_eps: float, bn_momentum: float, width: int = 64) -> None:
         super().__init__()
-        if depth not in _STAGES:
-            raise ValueError(f"A ResNet has depth {', '.join(map(str, _STAGES))}, got model.depth={depth}.")
-        kind, blocks = _STAGES[depth]
+        if depth not in STAGES:
+            raise ValueError(f"A ResNet has depth {', '.join(map(str, STAGES))}, got model.depth={depth}.")
+        kind, blocks = STAGES[depth]
         if width < 1:
             raise ValueError(f"A ResNet's first stage has 1 channel at least, got model.trunk_channels={width}.")
         block = Bottleneck if kind == "bottleneck" else BasicBlock

@@ -13,7 +13,6 @@ task.channels=bgr with the same numbers; mks0601's bgr with task.mean=[123.68,11
 from __future__ import annotations
 
 import logging
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,10 +21,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from anypose.formats.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
+from pose2d.network.resnet import STAGES
+from pose2d.network.weight_files import read_weights
 
 log = logging.getLogger(__name__)
 _HEADS = ("deconv_layers.", "final_layer.")
@@ -53,64 +52,72 @@ class Differences:
     other_shape: tuple[str, ...]
 
 
-def load_weights(model: nn.Module, path: str | Path) -> Differences:
+def load_weights(model: nn.Module, path: str | Path, setting: str = "task.weights", whole: bool = False) -> Differences:
     """Load what fits from a file into `model`, log and return what differs.
+
+    Args:
+        setting: how the user named the file.
+        whole: the head must be there, too: the weights are to be scored, not trained on from.
 
     Raises:
         FileNotFoundError: where there is no such file.
-        ValueError: where it cannot be read, or lacks a part of the trunk.
+        ValueError: where it cannot be read, or lacks a part of the trunk, or of anything where it must be whole.
     """
     path = Path(path).expanduser()
-    source, weights = convert(read_weights(path))
+    source, weights = convert(read_weights(path, setting))
     wanted = model.state_dict()
     fitting = {name: value for name, value in weights.items() if name in wanted and value.shape == wanted[name].shape}
     shapes = tuple(name for name in weights if name in wanted and name not in fitting)
     counters = tuple(name for name in wanted if name.endswith("num_batches_tracked"))
     missing = tuple(name for name in wanted if name not in weights and name not in counters)
-    broken = [name for name in (*missing, *shapes) if not name.startswith(_HEADS)]
-    if broken:
+    if not any(name in wanted for name in weights):
         raise ValueError(
-            f"{path} ({source}) does not fit {type(model).__name__}: {len(broken)} tensors of the trunk are missing or "
-            f"have another shape, first {broken[0]}. Is model.depth that of the file?"
+            f"{setting}={path} has nothing of {type(model).__name__}: none of its {len(weights)} names, e.g. "
+            f"{next(iter(weights))}, is one of the network's, e.g. {next(iter(wanted))}."
+        )
+    broken = [name for name in (*missing, *shapes) if whole or not name.startswith(_HEADS)]
+    if broken:
+        first = broken[0]
+        found = f"has {tuple(weights[first].shape)}" if first in weights else "lacks it"
+        told = ", ".join(f"model.{name}={value}" for name, value in architecture(weights).items())
+        raise ValueError(
+            f"{path} ({source}) does not fit {type(model).__name__}: {len(broken)} tensors "
+            f"{'' if whole else 'of the trunk '}are missing or have another shape, first {first}, "
+            f"{tuple(wanted[first].shape)} in the network; the file {found}. "
+            f"{f'It is one of {told}.' if told else 'Is model.depth that of the file?'}"
         )
     model.load_state_dict(fitting, strict=False)
     left_out = tuple(name for name in weights if name not in wanted)
     differences = Differences(source, missing, left_out, shapes)
-    log.info("task.weights: %s is from %s, %d tensors loaded.", path, source, len(fitting))
+    log.info("%s: %s is from %s, %d tensors loaded.", setting, path, source, len(fitting))
     for what, names in (
         ("not in the file, drawn afresh", missing),
         ("not in the model, left out", left_out),
         ("of another shape, drawn afresh", shapes),
     ):
         if names:
-            log.info("task.weights: %d %s: %s", len(names), what, ", ".join(names))
+            log.info("%s: %d %s: %s", setting, len(names), what, ", ".join(names))
     return differences
 
 
-def read_weights(path: Path) -> dict[str, Any]:
-    """Named arrays of a file: torch, safetensors, npz or a TensorFlow checkpoint."""
-    if is_tf_checkpoint(path):
-        return dict(read_tf_checkpoint(path))
-    if not path.is_file():
-        raise FileNotFoundError(f"task.weights={path} does not exist.")
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        raise ValueError(
-            f"task.weights={path} cannot be read without running code that it contains, or is damaged "
-            f"({str(error).splitlines()[0][:120]}). Save its state_dict alone, where you trust it, and load that."
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"task.weights={path} holds no named tensors, at the top or under 'state_dict' or 'model'.")
-    return dict(state)
+def architecture(weights: Mapping[str, Tensor]) -> dict[str, int]:
+    """The settings of model=simplebaseline that weights under its names were made with, as far as they show."""
+    blocks = {name.split(".")[0]: 0 for name in weights if name.startswith("layer")}
+    for stage in blocks:
+        numbers = {int(name.split(".")[1]) for name in weights if name.startswith(f"{stage}.")}
+        blocks[stage] = 1 + max(numbers)
+    kind = "bottleneck" if "layer1.0.conv3.weight" in weights else "basic"
+    counts = tuple(blocks[stage] for stage in sorted(blocks))
+    found = {}
+    for depth, stages in STAGES.items():
+        if stages == (kind, counts):
+            found["depth"] = depth
+    if "conv1.weight" in weights:
+        found["trunk_channels"] = weights["conv1.weight"].shape[0]
+    last = weights.get("final_layer.weight")
+    if last is not None and last.ndim == 4:
+        found |= {"num_keypoints": last.shape[0], "deconv_channels": last.shape[1]}
+    return found
 
 
 def convert(state: Mapping[str, Any]) -> tuple[str, dict[str, Tensor]]:

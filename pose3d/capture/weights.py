@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pose2d.network.weights import read_weights
+from pose2d.network.weight_files import read_weights
 
 log = logging.getLogger(__name__)
 _OPENPOSE_OUTPUTS = 38 + 19
@@ -53,14 +53,20 @@ class Differences:
     left_out: tuple[str, ...]
 
 
-def load_capture_weights(model: nn.Module, path: str | Path) -> Differences:
+def load_capture_weights(
+    model: nn.Module, path: str | Path, setting: str = "task.weights", whole: bool = False
+) -> Differences:
     """Load what fits from a file into a `TotalCapture`; log and return what differs.
 
+    Args:
+        setting: how the user named the file.
+        whole: the stages' outputs must be there, too: the weights are to be scored, not trained on from.
+
     Raises:
-        ValueError: where a part of the front is missing or has another shape.
+        ValueError: where a part of the front is missing or has another shape, or anything where it must be whole.
     """
     path = Path(path).expanduser()
-    source, weights = convert(read_weights(path))
+    source, weights = convert(read_weights(path, setting), setting)
     wanted = model.state_dict()
     fresh, partly = [], []
     for name, current in wanted.items():
@@ -74,29 +80,30 @@ def load_capture_weights(model: nn.Module, path: str | Path) -> Differences:
         elif name != "limb_lengths":
             fresh.append(name)
     outputs = _outputs(wanted)
-    broken = [name for name in fresh if source != "OpenPose" or name.rpartition(".")[0] not in outputs]
+    optional = outputs if source == "OpenPose" and not whole else set()
+    broken = [name for name in (*fresh, *(partly if whole else ())) if name.rpartition(".")[0] not in optional]
     if broken:
         found = tuple(weights[broken[0]].shape) if broken[0] in weights else "nothing"
         raise ValueError(
-            f"task.weights={path} ({source}) does not fit: {len(broken)} tensors are missing or have another shape, "
+            f"{setting}={path} ({source}) does not fit: {len(broken)} tensors are missing or have another shape, "
             f"first {broken[0]} with {tuple(wanted[broken[0]].shape)}, where the file has {found}. Published networks "
             "have model.width=1.0 and model.num_stages=6; model.part must be that of the file."
         )
     model.load_state_dict(wanted)
     left_out = tuple(name for name in weights if name not in wanted)
     differences = Differences(source, tuple(fresh), tuple(partly), left_out)
-    log.info("task.weights: %s is from %s, %d tensors loaded.", path, source, len(wanted) - len(fresh))
+    log.info("%s: %s is from %s, %d tensors loaded.", setting, path, source, len(wanted) - len(fresh))
     for what, names in (
         ("drawn afresh", differences.fresh),
         ("without their inputs from stage outputs", differences.partly),
         ("not in the network, left out", differences.left_out),
     ):
         if names:
-            log.info("task.weights: %d %s: %s", len(names), what, ", ".join(names))
+            log.info("%s: %d %s: %s", setting, len(names), what, ", ".join(names))
     return differences
 
 
-def convert(state: Mapping[str, Any]) -> tuple[str, dict[str, Tensor]]:
+def convert(state: Mapping[str, Any], setting: str = "task.weights") -> tuple[str, dict[str, Tensor]]:
     """Who made these weights, and the weights under this network's names."""
     names = {name.removeprefix("module."): value for name, value in state.items()}
     if any(_TF.fullmatch(name) for name in names):
@@ -110,7 +117,7 @@ def convert(state: Mapping[str, Any]) -> tuple[str, dict[str, Tensor]]:
     if any(_MINE.fullmatch(name) for name in tensors):
         return "this project", tensors
     raise ValueError(
-        f"model=total_capture knows no kind of task.weights with names like {next(iter(names), 'none at all')}. "
+        f"model=total_capture knows no kind of {setting} with names like {next(iter(names), 'none at all')}. "
         "Known: a TF1 snapshot (CPM/conv1_1/weights), OpenPose's names in PyTorch, this project's."
     )
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pose2d.network.weights import convert, load_weights
+from pose2d.network.lineages import LINEAGES, check_lineage
+from pose2d.network.weights import architecture, convert, load_weights
 
 
 @pytest.fixture
@@ -144,13 +145,139 @@ def test_safetensors_load(donor, fresh, tmp_path):
 def test_what_does_not_fit_is_refused_with_its_name(donor, small_model, tmp_path):
     path = tmp_path / "w.pth"
     torch.save(donor.state_dict(), path)
-    with pytest.raises(ValueError, match=r"does not fit SimpleBaseline: \d+ tensors of the trunk .* Is model.depth"):
+    with pytest.raises(ValueError, match=r"\d+ tensors of the trunk .* model.depth=18, model.trunk_channels=64"):
         load_weights(small_model(depth=50), path)
     torch.save({"epoch": 3}, path)
-    with pytest.raises(ValueError, match=r"w.pth holds no named tensors"):
+    with pytest.raises(ValueError, match=r"w.pth holds no named tensors, at the top"):
         load_weights(donor, path)
     path.write_bytes(b"no archive at all")
     with pytest.raises(ValueError, match=r"w.pth cannot be read without running code that it contains, or is damaged"):
         load_weights(donor, path)
     with pytest.raises(FileNotFoundError, match=r"task.weights=.*nothing.pth does not exist"):
         load_weights(donor, tmp_path / "nothing.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "holds no named tensors. Is it a checkpoint"),
+        ({"linear.weight": torch.zeros(3)}, r"has nothing of SimpleBaseline: none of its 1 names, e.g. linear.weight"),
+        ({"conv1.weight": torch.full((64, 3, 7, 7), torch.nan)}, "conv1.weight holds NaN or infinity"),
+        ([torch.zeros(3)], "holds no named tensors, at the top or under"),
+    ],
+)
+def test_a_file_that_holds_nothing_or_matches_nothing_is_an_error(donor, tmp_path, content, words):
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=words):
+        load_weights(donor, tmp_path / "w.pth")
+
+
+def test_files_of_other_kinds_are_told_for_what_they_are(donor, tmp_path):
+    (tmp_path / "w.onnx").write_bytes(b"x")
+    with pytest.raises(
+        ValueError, match=r"w.onnx holds no weights that can be taken over. An ONNX file is no checkpoint"
+    ):
+        load_weights(donor, tmp_path / "w.onnx")
+    with pytest.raises(ValueError, match=r"Name a TensorFlow checkpoint by what its files have in common"):
+        load_weights(donor, tmp_path / "model.ckpt-140.index")
+    with pytest.raises(FileNotFoundError, match=r"is a folder. Name a file in it; it has w.onnx"):
+        load_weights(donor, tmp_path)
+    (tmp_path / "w.safetensors").write_bytes(bytes(100))
+    with pytest.raises(ValueError, match=r"w.safetensors is damaged or no safetensors file"):
+        load_weights(donor, tmp_path / "w.safetensors")
+    np.savez(tmp_path / "names.npz", names=np.array(["a", "b"]))
+    with pytest.raises(ValueError, match=r"names.npz holds no named tensors"):
+        load_weights(donor, tmp_path / "names.npz")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "names.npz").read_bytes()[:60])
+    with pytest.raises(ValueError, match=r"cut.npz is not a whole .npz file"):
+        load_weights(donor, tmp_path / "cut.npz")
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_does_not_load(donor, tmp_path):
+    import zipfile
+
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "w.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "w.pth") as stored,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in stored.namelist():
+            packed.writestr(name, stored.read(name))
+    with pytest.raises(ValueError, match=r"bomb.pth is no checkpoint: .* is compressed"):
+        load_weights(donor, tmp_path / "bomb.pth")
+
+
+def test_weights_to_be_scored_must_be_whole_and_say_what_they_are(donor, fresh, tmp_path):
+    trunk = {k: v for k, v in donor.state_dict().items() if not k.startswith(("deconv_layers", "final_layer"))}
+    torch.save(trunk, tmp_path / "resnet18.pth")
+    load_weights(fresh, tmp_path / "resnet18.pth")
+    with pytest.raises(ValueError, match=r"\d+ tensors are missing.* first deconv_layers.0.weight.*model.depth=18"):
+        load_weights(fresh, tmp_path / "resnet18.pth", "init", whole=True)
+    other = donor.state_dict() | {"final_layer.weight": torch.zeros(16, 256, 1, 1), "final_layer.bias": torch.zeros(16)}
+    torch.save(other, tmp_path / "mpii.pth")
+    with pytest.raises(ValueError, match=r"model.num_keypoints=16, model.deconv_channels=256"):
+        load_weights(fresh, tmp_path / "mpii.pth", "init", whole=True)
+
+
+def test_the_settings_of_weights_show_in_their_shapes(small_model):
+    for depth in (18, 50):
+        model = small_model(depth=depth, num_keypoints=16, trunk_channels=32, deconv_channels=64)
+        assert architecture(model.state_dict()) == {
+            "depth": depth, "trunk_channels": 32, "num_keypoints": 16, "deconv_channels": 64
+        }  # fmt: skip
+
+
+MKS = {"channels": "bgr", "mean": [123.68, 116.78, 103.94], "std": [1.0, 1.0, 1.0], "aligned": False, "peak": 255.0}
+MSRA = {"channels": "bgr", "aligned": False}
+
+
+@pytest.mark.parametrize(
+    ("form", "settings", "experiment", "words"),
+    [
+        ("microsoft", MSRA, "msra", r"task.channels=bgr \(not rgb\), task.aligned=False \(not True\)"),
+        ("tf", MKS, "mks", r"task.channels=bgr .*task.mean=\[123.68, 116.78, 103.94\] .*task.peak=255.0 \(not 1.0\)"),
+        ("mmpose", {}, "modern", r"task.channels=rgb \(not bgr\)"),
+    ],
+)
+def test_foreign_networks_are_scored_with_their_own_settings_or_not_at_all(
+    small_model, make_task, tmp_path, form, settings, experiment, words
+):
+    depth = 50 if form == "tf" else 18  # mks0601's have bottlenecks
+    donor = small_model(depth=depth)
+    state = donor.state_dict()
+    if form == "tf":
+        np.savez(tmp_path / "w.npz", **slim(donor))
+        path = tmp_path / "w.npz"
+    else:
+        prefix = {
+            "microsoft": lambda k: k,
+            "mmpose": lambda k: f"{'head' if 'layer.' in k or 'deconv' in k else 'backbone'}.{k}",
+        }
+        path = tmp_path / "w.pth"
+        torch.save({"state_dict": {prefix[form](key): value for key, value in state.items()}}, path)
+    task = make_task(small_model(depth=depth), **settings)
+    assert form in task.take_weights(path, "init") or form == "tf"
+    assert same_output(donor, task.model)
+    wrong = make_task(small_model(depth=depth), **({} if settings else {"channels": "bgr"}))
+    with pytest.raises(ValueError, match=rf"init=.*whose networks need {words}.*simplebaseline_coco_{experiment}"):
+        wrong.take_weights(path, "init")
+
+
+def test_what_the_experiments_set_is_what_the_lineages_ask_for(repository):
+    from omegaconf import OmegaConf
+
+    for lineage in LINEAGES.values():
+        task = OmegaConf.load(repository / "conf" / "task" / "topdown2d.yaml")
+        own = OmegaConf.load(repository / "conf" / "experiment" / f"{lineage.experiment}.yaml").task
+        merged = OmegaConf.merge(task, own)
+        assert merged.channels == lineage.normalization.channels
+        assert tuple(merged.mean) == lineage.normalization.mean
+        assert tuple(merged.std) == lineage.normalization.std
+        assert merged.peak == lineage.peak
+        assert lineage.aligned in (None, merged.aligned)
+
+
+def test_a_classifier_is_nothing_to_score(make_task):
+    task = make_task()
+    with pytest.raises(ValueError, match=r"init=r.pth is from torchvision or timm: weights to start a training from"):
+        check_lineage("torchvision or timm", task.normalization, task.coding, "init=r.pth")

@@ -133,3 +133,15 @@ def test_names_of_no_known_kind_are_refused(tmp_path):
     torch.save({"layer1.weight": torch.zeros(1)}, tmp_path / "weights.pt")
     with pytest.raises(ValueError, match=r"names like layer1\.weight.*Known: a TF1 snapshot"):
         load_capture_weights(network(1), tmp_path / "weights.pt")
+
+
+def test_weights_to_be_scored_must_be_whole(tmp_path):
+    source, target = network(1), network(2)
+    torch.save({"state_dict": as_openpose(source)}, tmp_path / "openpose.pth")
+    with pytest.raises(ValueError, match=r"init=.*openpose.pth \(OpenPose\) does not fit: 10 tensors are missing"):
+        load_capture_weights(target, tmp_path / "openpose.pth", "init", whole=True)
+    np.savez(tmp_path / "snapshot.npz", **as_tf(source))
+    assert load_capture_weights(target, tmp_path / "snapshot.npz", "init", whole=True).source == "a TF1 snapshot"
+    torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "fc.pth")
+    with pytest.raises(ValueError, match=r"knows no kind of init with names like fc.weight"):
+        load_capture_weights(target, tmp_path / "fc.pth", "init", whole=True)
