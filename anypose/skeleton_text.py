@@ -32,8 +32,8 @@ def skeleton_of(skeleton: str | Skeleton, where: str = "the skeleton") -> Skelet
         return SKELETONS[skeleton]
     if ":" not in skeleton:
         raise ValueError(
-            f"{where}: there is no skeleton '{skeleton[:80]}'. There are {', '.join(SKELETONS)}; or one of your own as "
-            "YAML with names, parents, left and right."
+            f"{where}: there is no skeleton '{skeleton[:80]}', and no YAML file of that name. There are "
+            f"{', '.join(SKELETONS)}; one of your own is a YAML file with joints, parents, left and right."
         )
     return parse_skeleton(skeleton, where)
 

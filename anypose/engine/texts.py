@@ -10,10 +10,10 @@ MOST_BYTES = 1 << 20
 
 
 def text_of(path: str | None) -> str:
-    """The text of the file; empty where there is none, which whoever takes the setting says best."""
+    """The text of the file; where there is none, the word itself, which whoever takes the setting may know."""
     file = Path(str(path)).expanduser()
     if path is None or not file.is_file():
-        return ""
+        return str(path or "")
     size = file.stat().st_size
     if size > MOST_BYTES:
         raise ValueError(f"{path} has {size} bytes; a text for the configuration has at most {MOST_BYTES}.")

@@ -184,11 +184,13 @@ class FrameErrors:
         index, _ = self.scores()
         num_actions = len(self.group(index, 1, self.actions).unique())
         skeleton = self.packed.output_skeleton
+        root = "hip" if skeleton.root is None else skeleton.joints[skeleton.root]
         return {
             **self.conditions,
             "subjects": ", ".join(self.subjects),
             "frames": len(index),
-            "joints": f"{skeleton.num_joints} ({skeleton.name}), relative to the hip, {self.packed.joint_frame} frame",
+            "joints": f"{skeleton.num_joints} ({skeleton.name}), relative to the {root}, "
+            f"{self.packed.joint_frame} frame",
             "dropped": f"the last frames % {SEED_BATCH} of each action" if self.drop_last else "nothing",
             "average": f"over the frames of an action, then over {num_actions} actions, unweighted",
             "non_finite": self._non_finite(len(index)),

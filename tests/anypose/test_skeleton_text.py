@@ -53,5 +53,5 @@ def test_what_is_wrong_is_named(old, new, message):
 
 
 def test_a_name_nobody_knows_lists_those_there_are():
-    with pytest.raises(ValueError, match=r"^model\.input_skeleton: there is no skeleton 'h36m_18'\. There are"):
+    with pytest.raises(ValueError, match=r"^model\.input_skeleton: there is no skeleton 'h36m_18', and no YAML"):
         skeleton_of("h36m_18", "model.input_skeleton")

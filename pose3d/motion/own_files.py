@@ -1,0 +1,187 @@
+"""A person's own keypoints and joints: an npz of arrays, or a CSV with a row for each frame.
+
+npz   keypoints (N, K, 2 or 3) [px], the third a score; joints (N, J, 3) in camera axes, x right, y down, z away;
+      subject (N,), or one word for all; action, take, camera, frame alike, where there are any;
+      fps; size: width and height of the picture [px]
+csv   subject, and action, take, camera, frame where there are any; then for each keypoint NAME_x_px, NAME_y_px and
+      NAME_score where there is one; for each joint NAME_x_m, NAME_y_m, NAME_z_m, or _cm, or _mm
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anypose.formats.files import require_file
+from anypose.formats.npz import motion_array, names_in_npz, read_npz
+from anypose.skeleton import Skeleton
+
+KEYS = ("subject", "action", "take", "camera")
+WHAT = "an .npz or .csv of keypoints and joints"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """N frames as the file has them.
+
+    Attributes:
+        where: the file, for errors.
+        keypoints: (N, K, 2) [px].
+        scores: (N, K), or None.
+        joints: (N, J, 3) camera axes, in `unit`.
+        names: {"subject": (N,) words, "action": ..., "take": ..., "camera": ...}.
+        frame: (N,) number of the frame in its take.
+        unit: of the joints, where the file says it.
+        fps: frames per second, where the file says it.
+        size: width and height of the picture [px], where the file says it.
+    """
+
+    where: str
+    keypoints: np.ndarray
+    scores: np.ndarray | None
+    joints: np.ndarray
+    names: Mapping[str, np.ndarray]
+    frame: np.ndarray
+    unit: str | None = None
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+
+
+def read_rows(path: str, keypoints: Skeleton, joints: Skeleton) -> Rows:
+    """The file's frames, checked against what its keypoints and joints are said to be."""
+    file = require_file(path, WHAT)
+    if file.suffix.lower() == ".npz":
+        return _from_npz(file, keypoints, joints)
+    if file.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return _from_csv(file, keypoints, joints)
+    raise ValueError(f"dataset.file={path} must be {WHAT}, found '{file.suffix}'.")
+
+
+def _from_npz(path: Path, keypoints: Skeleton, joints: Skeleton) -> Rows:
+    there = names_in_npz(path)
+    if missing := [name for name in ("keypoints", "joints", "subject") if name not in there]:
+        raise ValueError(f"{path} has no {', '.join(missing)}; it has {', '.join(there[:12]) or 'nothing'}.")
+    known = ("keypoints", "joints", *KEYS, "frame", "fps", "size")
+    held = read_npz(path, [name for name in known if name in there])
+    points = motion_array(held["keypoints"], ("N", keypoints.num_joints, "C"), f"{path}, keypoints")
+    poses = motion_array(held["joints"], (len(points), joints.num_joints, 3), f"{path}, joints")
+    if points.shape[2] not in (2, 3):
+        raise ValueError(f"{path}, keypoints: x, y and at most a score are wanted, found {points.shape[2]} numbers.")
+    names = {key: _words(held[key], len(points), f"{path}, {key}") for key in KEYS if key in held}
+    frame = np.asarray(held["frame"]) if "frame" in held else None
+    if frame is not None and (frame.shape != (len(points),) or frame.dtype.kind not in "iu"):
+        raise ValueError(f"{path}, frame: {len(points)} whole numbers are wanted, found {frame.dtype} {frame.shape}.")
+    fps = _number(held.get("fps"), f"{path}, fps")
+    size = np.asarray(held["size"]).ravel() if "size" in held else None
+    if size is not None and (size.shape != (2,) or size.dtype.kind not in "iuf" or not (size > 0).all()):
+        raise ValueError(f"{path}, size: width and height of the picture are wanted, found {str(held['size'])[:80]}.")
+    return Rows(
+        where=str(path),
+        keypoints=points[..., :2].astype(np.float32),
+        scores=points[..., 2].astype(np.float32) if points.shape[2] == 3 else None,
+        joints=poses.astype(np.float64),
+        names=names,
+        frame=_numbered(frame, names, len(points)),
+        fps=fps,
+        size=None if size is None else (int(size[0]), int(size[1])),
+    )
+
+
+def _from_csv(path: Path, keypoints: Skeleton, joints: Skeleton) -> Rows:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            file.seek(0)
+            mark = max(",;\t", key=first.count)
+            table = [row for row in csv.reader(file, delimiter=mark) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not a table in UTF-8: {error}.") from None
+    if len(table) < 2:
+        raise ValueError(f"{path} must have a line of names and a row for each frame, found {len(table)} lines.")
+    header = [name.strip() for name in table[0]]
+    column = {name: i for i, name in enumerate(header)}
+    units = [unit for unit in ("m", "cm", "mm") if f"{joints.joints[0]}_x_{unit}" in column]
+    unit = units[0] if units else "m"
+    wanted_2d = [f"{joint}_{axis}_px" for joint in keypoints.joints for axis in "xy"]
+    wanted_3d = [f"{joint}_{axis}_{unit}" for joint in joints.joints for axis in "xyz"]
+    wanted_scores = [f"{joint}_score" for joint in keypoints.joints]
+    scored = any(name in column for name in wanted_scores)
+    wanted = ["subject", *wanted_2d, *wanted_3d, *(wanted_scores if scored else [])]
+    if missing := [name for name in wanted if name not in column]:
+        raise ValueError(
+            f"{path} has no column {', '.join(missing[:8])}{', ...' if len(missing) > 8 else ''}; it has "
+            f"{', '.join(header[:8])}{', ...' if len(header) > 8 else ''}."
+        )
+    short = next((i for i, row in enumerate(table) if len(row) != len(header)), None)
+    if short is not None:
+        raise ValueError(f"{path}, row {short + 1}: {len(header)} columns are wanted, found {len(table[short])}.")
+    body = table[1:]
+
+    def numbers(names: list[str]) -> np.ndarray:
+        places = [column[name] for name in names]
+        try:
+            return np.array([[float(row[place]) for place in places] for row in body])
+        except ValueError:
+            for number, row in enumerate(body, start=2):
+                for name, place in zip(names, places, strict=True):
+                    if not _is_number(row[place]):
+                        raise ValueError(
+                            f"{path}, row {number}, {name}: a number is wanted, found '{row[place][:40]}'."
+                        ) from None
+            raise
+
+    names = {key: np.array([row[column[key]].strip() for row in body]) for key in KEYS if key in column}
+    frame = numbers(["frame"])[:, 0].astype(np.int64) if "frame" in column else None
+    return Rows(
+        where=str(path),
+        keypoints=numbers(wanted_2d).reshape(len(body), -1, 2).astype(np.float32),
+        scores=numbers(wanted_scores).astype(np.float32) if scored else None,
+        joints=numbers(wanted_3d).reshape(len(body), -1, 3),
+        names=names,
+        frame=_numbered(frame, names, len(body)),
+        unit=unit,
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _words(value: Any, count: int, where: str) -> np.ndarray:
+    """(count,) words from as many words or numbers, or from one for all."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "USiuO" or array.shape not in ((), (1,), (count,)):
+        raise ValueError(f"{where}: {count} names, or one for all, are wanted, found {array.dtype} {array.shape}.")
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8", "replace")
+    return np.broadcast_to(array.astype(str).ravel() if array.shape else array.astype(str), (count,))
+
+
+def _number(value: Any, where: str) -> float | None:
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "iuf" or not 0 < float(array.ravel()[0]) < 1e5:
+        raise ValueError(f"{where}: one number of frames per second is wanted, found {str(value)[:80]}.")
+    return float(array.ravel()[0])
+
+
+def _numbered(frame: np.ndarray | None, names: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+    """The frames' numbers; where the file has none, 0, 1, 2, ... anew in each take, as its rows stand."""
+    if frame is not None:
+        return frame.astype(np.int64)
+    seen: dict[tuple[str, ...], int] = {}
+    numbers = np.empty(count, np.int64)
+    for row, key in enumerate(zip(*names.values(), strict=True)):
+        numbers[row] = seen.get(key, 0)
+        seen[key] = int(numbers[row]) + 1
+    return numbers
