@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from anypose.drawing.side_by_side import VideoSink
 from anypose.drawing.viewer import ViewerSink
 from anypose.formats.bvh_writer import BvhSink
 from anypose.formats.c3d import C3dSink
@@ -41,6 +42,7 @@ SINKS: dict[str, type[Sink]] = {
     "glb": GlbSink,
     "coco": CocoSink,
     "html": ViewerSink,
+    "mp4": VideoSink,
 }
 
 
@@ -114,6 +116,8 @@ def save(motion: Motion, path: str | Path, overwrite: bool = False) -> list[Path
     """Write one motion to one file, in the format of its suffix; gives the files."""
     path = Path(path)
     name = path.suffix.removeprefix(".").lower()
-    with open_sinks(path.parent, [name], path.stem, overwrite) as sinks:
+    if name not in SINKS:
+        raise ValueError(f"{path} must end in {', '.join(f'.{name}' for name in SINKS if name != 'coco')}.")
+    with Sinks({name: SINKS[name](path, overwrite)}) as sinks:
         sinks.write(motion)
     return sinks.files
