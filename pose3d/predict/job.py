@@ -24,11 +24,10 @@ from anypose.engine.interruptions import interruptions, leave
 from anypose.engine.results import format_table
 from anypose.engine.run import command, write_json
 from anypose.motion import Motion
-from anypose.skeleton import COCO_17, is_convertible
 from pose3d.predict.pipeline import Pipeline
 from pose3d.predict.settings import COMMANDS_OWN
 from pose3d.predict.show import Show
-from pose3d.predict.sinks import SINKS, Sinks, open_sinks
+from pose3d.predict.sinks import Sinks, open_sinks
 from pose3d.predict.source import expand, is_pattern, natural
 from pose3d.predict.video import source_name
 
@@ -50,8 +49,7 @@ class Job:
         assert isinstance(whole, dict)
         self.settings = {str(k): v for k, v in whole.items() if k not in (*JOBS_OWN, *COMMANDS_OWN)}
         self.overwrite, self.show = cfg.overwrite, Show() if cfg.show else None
-        self.anything = cfg.formats == "all"
-        self.formats = list(SINKS) if self.anything else list(cfg.formats)
+        self.formats = None if cfg.formats == "all" else list(cfg.formats)
         hydra = HydraConfig.get()
         self.sweeping = hydra.mode == RunMode.MULTIRUN
         self.overrides = list(hydra.overrides.task)
@@ -88,7 +86,7 @@ class Job:
         with interruptions() as caught:
             try:
                 with sinks:
-                    yield Watched(sinks, pipeline, caught, self.show, self.anything)
+                    yield Watched(sinks, pipeline, caught, self.show)
                     finished = True
             except OSError as error:
                 if error.errno == errno.ENOSPC:
@@ -124,6 +122,7 @@ class Job:
             "dropped_frames": pipeline.dropped,
             "warnings": pipeline.warnings,
             "files": sinks.summary(),
+            "left_out": sinks.left_out,
             "settings": self.settings,
         }
         if not stopped:
@@ -149,14 +148,12 @@ class Job:
 class Watched:
     """Sinks that stop the pipeline when somebody asked for it, and time themselves."""
 
-    def __init__(self, sinks: Sinks, pipeline: Pipeline, caught: list[int], show: Show | None, anything: bool) -> None:
-        self.sinks, self.pipeline, self.caught, self.show, self.anything = sinks, pipeline, caught, show, anything
+    def __init__(self, sinks: Sinks, pipeline: Pipeline, caught: list[int], show: Show | None) -> None:
+        self.sinks, self.pipeline, self.caught, self.show = sinks, pipeline, caught, show
         self.told = time.monotonic()
 
     def write(self, motion: Motion, pictures: Sequence[np.ndarray] | None) -> None:
         """A chunk for every file, and for the window."""
-        if self.anything:
-            leave_out_impossible(self.sinks, motion)
         with self.pipeline.stopwatch("write"):
             self.sinks.write(motion, pictures)
         if self.show and not self.show(motion, pictures, self.pipeline):
@@ -166,13 +163,6 @@ class Watched:
         if time.monotonic() - self.told > PLANNED:
             self.told = time.monotonic()
             log.info("%s: %d frames, %.1f s of it.", motion.name, self.pipeline.frames, motion.times[-1])
-
-
-def leave_out_impossible(sinks: Sinks, motion: Motion) -> None:
-    """Of all formats, take away those that cannot hold this motion: COCO's results want COCO's keypoints."""
-    if "coco" in sinks.sinks and not (motion.keypoint_skeleton and is_convertible(motion.keypoint_skeleton, COCO_17)):
-        del sinks.sinks["coco"]
-        log.info("Keypoints of %s have no eyes and ears, so no COCO results are written.", motion.name)
 
 
 def each_source(overrides: Sequence[str]) -> list[str]:

@@ -46,26 +46,35 @@ SINKS: dict[str, type[Sink]] = {
 }
 
 
-def open_sinks(folder: str | Path, names: Sequence[str], stem: str, overwrite: bool = False) -> Sinks:
+def open_sinks(folder: str | Path, names: Sequence[str] | None, stem: str, overwrite: bool = False) -> Sinks:
     """Sinks that write `folder/stem.*`, nothing of it before the first frame.
 
     Args:
         folder: made when it is needed.
-        names: formats, see `SINKS`.
+        names: formats, see `SINKS`; None for all that can hold the motion.
         stem: of the files' names, the source's.
         overwrite: whether files that are there already may be replaced.
     """
+    every = names is None
+    names = list(SINKS) if names is None else names
     unknown = [name for name in names if name not in SINKS]
     if unknown or len(set(names)) != len(names):
         raise ValueError(f"formats must be some of {', '.join(SINKS)}, each once; found {', '.join(unknown or names)}.")
-    return Sinks({name: SINKS[name](Path(folder) / f"{stem}{SINKS[name].suffix}", overwrite) for name in names})
+    return Sinks({name: SINKS[name](Path(folder) / f"{stem}{SINKS[name].suffix}", overwrite) for name in names}, every)
 
 
 class Sinks:
-    """Several sinks as one. A context manager; whatever ends it, what was written stays usable."""
+    """Several sinks as one. A context manager; whatever ends it, what was written stays usable.
 
-    def __init__(self, sinks: dict[str, Sink]) -> None:
+    Attributes:
+        sinks: by the names of their formats.
+        left_out: formats that cannot hold this motion, and why; only where nobody asked for them by name.
+    """
+
+    def __init__(self, sinks: dict[str, Sink], every: bool = False) -> None:
         self.sinks = sinks
+        self.left_out: dict[str, str] = {}
+        self._every = every
         self._rig = Rig()
         self._stack = ExitStack()
 
@@ -88,9 +97,19 @@ class Sinks:
         """
         turn = any("rotations" in sink.needs for sink in self.sinks.values())
         if turn and motion.rotations is None and motion.world is not None:
-            motion = self._rig(motion)
-        for sink in self.sinks.values():
-            sink.write(motion, pictures)
+            try:
+                motion = self._rig(motion)
+            except ValueError:
+                if not self._every:
+                    raise  # and otherwise the formats that hold turned bones are left out
+        for name, sink in list(self.sinks.items()):
+            try:
+                sink.write(motion, pictures)
+            except (ValueError, ImportError) as error:
+                if not self._every or sink.frames or sink.files:
+                    raise
+                self.left_out[name] = str(error)
+                del self.sinks[name]
 
     @property
     def files(self) -> list[Path]:

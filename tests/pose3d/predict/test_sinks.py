@@ -9,6 +9,7 @@ import pytest
 
 from anypose.formats.bvh import read_bvh
 from anypose.formats.motion_npz import read_motion_npz
+from anypose.skeleton import COCO_17, H36M_17
 from pose3d.predict.recording import OVER_TIME
 from pose3d.predict.sinks import SINKS, open_sinks, save
 from tests.anypose.formats.dancers import dancers, part
@@ -25,6 +26,22 @@ def test_every_format_gets_every_frame(tmp_path) -> None:
     assert all(row["frames"] == 20 and row["bytes"] > 0 for row in summary)
     assert {str(file) for file in sinks.files} == {str(file) for file in (tmp_path / "out").iterdir()}
     assert len(read_bvh(tmp_path / "out" / "dance.bvh")) == 20
+
+
+def test_of_all_formats_those_are_left_out_that_cannot_hold_it_and_say_why(tmp_path) -> None:
+    motion = dancers(keypoint_skeleton=H36M_17, skeleton=COCO_17, rotations=None, rest=None, size=None)
+    with open_sinks(tmp_path, None, "dance") as sinks:
+        sinks.write(part(motion, slice(0, 6)))
+        sinks.write(part(motion, slice(6, 12)))
+    assert set(sinks.left_out) == {"bvh", "glb", "coco"}
+    assert "holds rotations, rest" in sinks.left_out["bvh"]
+    assert "h36m_17 cannot be converted to coco_17" in sinks.left_out["coco"]
+    assert {row["format"] for row in sinks.summary()} == set(SINKS) - {"bvh", "glb", "coco"}
+    with (
+        pytest.raises(ValueError, match="h36m_17 cannot be converted to coco_17"),
+        open_sinks(tmp_path, ["coco"], "dance") as sinks,
+    ):
+        sinks.write(motion)
 
 
 def test_an_error_while_writing_leaves_whole_files(tmp_path) -> None:
