@@ -140,6 +140,16 @@ def undistort(keypoints: np.ndarray, camera: Camera) -> np.ndarray:
     return (slopes * camera.focal + camera.centre).astype(keypoints.dtype, copy=False)
 
 
+def to_rays(keypoints: np.ndarray, camera: Camera) -> np.ndarray:
+    """Pixels (..., 2) to slopes (x / z, y / z) of the rays they lie on, the lens undone: nothing of the camera stays.
+
+    Raises:
+        ValueError: as `undistort`.
+    """
+    straight = undistort(np.asarray(keypoints, dtype=np.float64), camera)
+    return ((straight - camera.centre) / camera.focal).astype(keypoints.dtype, copy=False)
+
+
 def _lens(slopes: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """The lens as (..., 1) scale and (..., 2) shift of (x, y) / z."""
     square = (slopes**2).sum(-1, keepdims=True)

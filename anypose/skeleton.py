@@ -108,6 +108,7 @@ COCO_17 = SKELETONS["coco_17"]
 BODY_25 = SKELETONS["body_25"]
 HALPE_26 = SKELETONS["halpe_26"]
 BLAZEPOSE_33 = SKELETONS["blazepose_33"]
+COMMON_16 = SKELETONS["common_16"]
 MPI_INF_3DHP_28 = SKELETONS["mpi_inf_3dhp_28"]
 MPI_INF_3DHP_17 = SKELETONS["mpi_inf_3dhp_17"]
 HUMANEVA_15 = SKELETONS["humaneva_15"]
@@ -190,6 +191,32 @@ def convert(points: Points, source: Skeleton, target: Skeleton) -> Points:
 def is_convertible(source: Skeleton, target: Skeleton) -> bool:
     """Whether `convert` has a way to every joint of `target`."""
     return all(_recipe(joint, source) is not None for joint in target.joints)
+
+
+def convert_known(points: Points, source: Skeleton, target: Skeleton) -> tuple[Points, tuple[bool, ...]]:
+    """As `convert`, for a target that need not be whole: what `source` has no way to is NaN.
+
+    Returns:
+        (..., J', D) points, and for each of the J' joints whether `source` gives it.
+
+    Raises:
+        ValueError: where `source` gives none of them.
+    """
+    _check_joints(points, source)
+    found = [_recipe(joint, source) for joint in target.joints]
+    known = tuple(recipe is not None for recipe in found)
+    if not any(known):
+        raise ValueError(
+            f"{source.name} has no point of {target.name}: {', '.join(source.joints)} give none of "
+            f"{', '.join(target.joints)}."
+        )
+    converted: Any = points[..., [next(iter(recipe)) if recipe else 0 for recipe in found], :]
+    for j, recipe in enumerate(found):
+        if recipe is None:
+            converted[..., j, :] = float("nan")
+        elif len(recipe) > 1:
+            converted[..., j, :] = sum(weight * points[..., i, :] for i, weight in recipe.items())
+    return converted, known
 
 
 @lru_cache

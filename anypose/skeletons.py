@@ -100,6 +100,14 @@ TREES = {
         left_foot<left_knee right_foot<right_knee left_heel<left_foot right_heel<right_foot
         left_big_toe<left_foot right_big_toe<right_foot
     """,
+    # What most 2D networks have in common: limbs, ears, and the two points of the head that Human3.6M's protocol has.
+    "common_16": """
+        neck head<neck left_ear<head right_ear<head
+        left_shoulder<neck left_elbow<left_shoulder left_wrist<left_elbow
+        right_shoulder<neck right_elbow<right_shoulder right_wrist<right_elbow
+        left_hip<left_shoulder left_knee<left_hip left_foot<left_knee
+        right_hip<right_shoulder right_knee<right_hip right_foot<right_knee
+    """,
     # MPI-INF-3DHP's annot3: spine is the lowest of its five vertebrae, its neck the base of the neck.
     "mpi_inf_3dhp_28": """
         spine3<spine2 spine4<spine3 spine2<spine spine<hip hip thorax<spine4 head<thorax head_top<head

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from anypose.shapes import IO
 from anypose.skeleton import Skeleton
 
-KeypointFrame = Literal["pixel", "screen"]
+KeypointFrame = Literal["pixel", "screen", "ray"]
 
 
 class Lifter(nn.Module):
@@ -23,8 +23,11 @@ class Lifter(nn.Module):
         causal: whether an output frame sees no later input frame.
         whole_window: the network reads windows of exactly R frames and gives a pose for each of them: (B, R, J, 3).
             `pose3d.lifting.sliding` makes one of the above out of it.
-        keypoint_frame: the coordinates it reads, "pixel" [px] or "screen" (x in [-1, 1], aspect kept).
+        keypoint_frame: the coordinates it reads, "pixel" [px], "screen" (x in [-1, 1], aspect kept) or "ray" (slopes
+            x / z and y / z in the camera's frame: pixels less the principal point, by the focal length).
         keypoint_channels: 2 for (x, y), 3 where the detector's score comes third.
+        keypoints_may_miss: a keypoint whose score is 0 is not there, and its place is not read.
+        frames_read: which frames of a window are read, None for all R.
         input_skeleton: what the K keypoints are.
         output_skeleton: what the J joints are.
         predicted_joints: which rows of the output the network computes; any other row is zero by definition.
@@ -36,6 +39,8 @@ class Lifter(nn.Module):
     whole_window: bool = False
     keypoint_frame: KeypointFrame
     keypoint_channels: int = 2
+    keypoints_may_miss: bool = False
+    frames_read: tuple[int, ...] | None = None
     input_skeleton: Skeleton
     output_skeleton: Skeleton
     predicted_joints: slice = slice(None)

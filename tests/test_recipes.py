@@ -26,6 +26,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
 SMALL = {  # a few samples of whatever dataset the recipe picks
     "dataset.train_subjects": 1, "dataset.validation_subjects": 1, "dataset.frames": 60,
+    "dataset.invented.train_subjects": 1, "dataset.invented.validation_subjects": 1, "dataset.invented.frames": 60,
     "dataset.train_images": 8, "dataset.validation_images": 4, "dataset.bodies": 4, "trainer.workers": 0,
     "model.height": 64, "model.width": 64, "task.size": 48,
 }  # fmt: skip

@@ -86,6 +86,24 @@ class Exponential(Schedule):
         return self.decay ** (step / self.decay_steps)
 
 
+class Cosine(Schedule):
+    """Half a cosine from 1 to `decay` over the first `decay_steps` steps, and `decay` from there on."""
+
+    def __init__(
+        self, decay: float, decay_steps: int, warmup_steps: int, batchnorm_momentum: Sequence[float] | None
+    ) -> None:
+        super().__init__(warmup_steps, batchnorm_momentum)
+        if decay_steps < 1 or not 0 <= decay <= 1:
+            raise ValueError(
+                f"schedule.decay_steps={decay_steps} must be at least 1, and schedule.decay={decay} in [0, 1]."
+            )
+        self.decay, self.decay_steps = decay, decay_steps
+
+    def factor(self, step: int, epoch: int) -> float:
+        done = min(step / self.decay_steps, 1.0)
+        return self.decay + (1 - self.decay) * 0.5 * (1 + math.cos(math.pi * done))
+
+
 class PerEpoch(Schedule):
     """decay ** epoch: multiplied after each epoch."""
 

@@ -16,6 +16,7 @@ from anypose.skeleton import Skeleton
 
 KEYPOINT_UNITS = {
     "pixel": "pixels of the camera's picture, x to the right, y down",
+    "ray": "slopes x / z and y / z in the camera's frame: (pixel - principal point) / focal length, lens undone",
     "screen": "x in [-1, 1] across the picture, y on the same scale: x' = 2 x / width - 1, y' = (2 y - height) / width",
 }
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,12 +15,13 @@ from anypose.shapes import IO
 from anypose.skeleton import H36M_14
 from anypose.skeleton_text import skeleton_of
 from pose3d.lifter import Lifter
+from pose3d.lifting.centred import CentredInput
 from pose3d.lifting.foreign_mlp import State, statistics_of, take, tensorflow_arrays, tensorflow_trunk, weigq_trunk
 from pose3d.lifting.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
 
 
 class Baseline3D(Lifter):
-    """16 keypoints in pixels to 17 joints in metres, frame by frame; other skeletons have other numbers.
+    """16 keypoints to 17 joints in metres, frame by frame; other skeletons have other numbers.
 
     Reads Human3.6M's joints without the neck and computes those without the hip; the hip is the root, exactly
     zero, and is scored as such (the source does, too). Standardisation is part of the network.
@@ -32,12 +34,13 @@ class Baseline3D(Lifter):
         batch_norm_eps: 1e-3 in the source, and with clipped weights it matters (variances are as small).
         residual: add each block's input to its output.
         max_weight_norm: largest Frobenius norm of a weight matrix, None for no clip.
+        input: what the network is given, "standardised" pixels as in the paper, or "centred": rays of a camera that is
+            turned to look at the person, without the hip, by the person's size; what it says is turned back.
         predict_14: predict Human3.6M's 14 joints (no hip, spine and neck) in place of `output_skeleton`.
         input_skeleton, output_skeleton: see `skeleton_of`; "h36m_16" and "h36m_17" in the source.
     """
 
     receptive_field = 1
-    keypoint_frame = "pixel"
 
     def __init__(
         self,
@@ -49,11 +52,14 @@ class Baseline3D(Lifter):
         batch_norm_eps: float,
         residual: bool,
         max_weight_norm: float | None,
+        input: Literal["standardised", "centred"],
         predict_14: bool,
         input_skeleton: str,
         output_skeleton: str,
     ) -> None:
         super().__init__()
+        if input not in ("standardised", "centred"):
+            raise ValueError(f"model.input must be standardised or centred, got {input!r}.")
         self.input_skeleton = skeleton_of(input_skeleton, "model.input_skeleton")
         self.output_skeleton = H36M_14 if predict_14 else skeleton_of(output_skeleton, "model.output_skeleton")
         # The root is zero by definition: where it comes first, as in Human3.6M, it is not computed.
@@ -65,9 +71,15 @@ class Baseline3D(Lifter):
             inputs={"keypoints": ("B", "T", num_keypoints, 2)},
             outputs={"joints": ("B", "T", self.output_skeleton.num_joints, 3)},
         )
-        self.keypoint_statistics = Standardise(num_keypoints, 2)
+        self.keypoint_frame = "ray" if input == "centred" else "pixel"
+        if input == "centred":
+            self.centred = CentredInput(self.input_skeleton, scores=False, keep_hip=False)
+            in_features = self.centred.num_features + 1
+        else:
+            self.keypoint_statistics = Standardise(num_keypoints, 2)
+            in_features = num_keypoints * 2
         self.trunk = ResidualMLP(
-            num_keypoints * 2,
+            in_features,
             linear_size=linear_size,
             num_blocks=num_blocks,
             dropout=dropout,
@@ -80,22 +92,32 @@ class Baseline3D(Lifter):
         self.joint_statistics = Standardise(num_joints, 3)
 
     def fit_statistics(self, keypoints: Tensor, joints: Tensor) -> None:
-        self.keypoint_statistics.fit(keypoints)
+        if self.keypoint_frame == "pixel":
+            self.keypoint_statistics.fit(keypoints)
         self.joint_statistics.fit(joints[:, self.predicted_joints])
 
-    def keypoint_mean(self) -> Tensor:
-        """(16, 2) mean of the training keypoints [px]."""
-        return self.keypoint_statistics.mean
+    def keypoint_mean(self) -> Tensor | None:
+        """(16, 2) mean of the training keypoints [px]; none where each is seen relative to the others."""
+        return self.keypoint_statistics.mean if self.keypoint_frame == "pixel" else None
 
     def joint_scale(self) -> Tensor:
         return self.joint_statistics.std
 
     def forward(self, keypoints: Tensor) -> Tensor:
         B, T, _, _ = keypoints.shape
-        features = self.trunk(self.keypoint_statistics(keypoints).reshape(B * T, -1))
-        joints = self.joint_statistics.undo(self.head(features).reshape(B, T, -1, 3))
+        if self.keypoint_frame == "ray":
+            joints = self._lift_centred(keypoints.reshape(B * T, 1, -1, 2)).reshape(B, T, -1, 3)
+        else:
+            features = self.trunk(self.keypoint_statistics(keypoints).reshape(B * T, -1))
+            joints = self.joint_statistics.undo(self.head(features).reshape(B, T, -1, 3))
         hip_rows = self.output_skeleton.num_joints - joints.shape[2]
         return F.pad(joints, (0, 0, hip_rows, 0))  # (B, T, J, 3), the root's row zero
+
+    def _lift_centred(self, keypoints: Tensor) -> Tensor:
+        """(N, 1, 16, 2) rays -> (N, J', 3) joints, computed in the virtual camera and turned back."""
+        features, size, turn = self.centred(keypoints)
+        features = self.trunk(torch.cat([features.flatten(1), size], dim=1))
+        return self.joint_statistics.undo(self.head(features).reshape(len(turn), -1, 3)) @ turn
 
     def baked(self) -> Baseline3D:
         """A copy with the weight clip written into the weights: the same outputs, ready to export."""

@@ -42,7 +42,7 @@ class MissingJoints:
 
     def check(self, model: Lifter) -> None:
         """Refuse to hide keypoints from a model that has no mean to put in their place."""
-        if self.count and model.keypoint_mean() is None:
+        if self.count and model.keypoint_mean() is None and not model.keypoints_may_miss:
             raise ValueError(
                 f"dataset.missing_joints={self.count} puts hidden keypoints at the mean that the model standardises "
                 f"with, and {type(model).__name__} has none. Set dataset.missing_joints=0."
@@ -56,7 +56,10 @@ NONE = MissingJoints(0, "both")
 
 
 class Hide:
-    """Puts the mean of the training keypoints in place of `count` random limb ends: zero to the network."""
+    """Puts the mean of the training keypoints in place of `count` random limb ends: zero to the network.
+
+    For a network whose keypoints may miss it is a score of 0.
+    """
 
     def __init__(self, count: int, model: Lifter, device: torch.device) -> None:
         self.count, self.model = count, model
@@ -70,9 +73,11 @@ class Hide:
             keypoints: (..., K, C).
             generator: the host's, to hide the same ones on every device; None draws on the device.
         """
-        mean = self.model.keypoint_mean()
-        if not self.count or mean is None:
+        if not self.count:
             return keypoints
+        mean = self.model.keypoint_mean()
+        if mean is None:
+            mean = keypoints.new_zeros(keypoints.shape[-1])
         device = keypoints.device
         size = (*keypoints.shape[:-2], len(LIMB_ENDS))
         draws = torch.rand(size, generator=generator, device="cpu" if generator else device).to(device)

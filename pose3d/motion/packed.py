@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anypose.camera import mirror_intrinsics, to_screen, world_to_camera
-from anypose.skeleton import Skeleton, convert, mirror
+from anypose.camera import Camera, mirror_intrinsics, to_rays, to_screen, world_to_camera
+from anypose.skeleton import Skeleton, convert, convert_known, mirror
 from pose3d.lifter import KeypointFrame
 from pose3d.motion.sequence import PoseSequence
 
@@ -35,7 +35,7 @@ class Packed:
         rotation: (S, 3, 3) world to camera.
         intrinsics: (S, 9) focal length 2, centre 2, radial 3, tangential 2, in the units of the keypoints.
         numbers: (S, 2) what the source calls the first frame, and its frames from one to the next.
-        mirror: (S,) an image's mirror takes x to mirror - x: its width in pixels, 0 on the screen.
+        mirror: (S,) an image's mirror takes x to mirror - x: its width in pixels, 0 on the screen and for rays.
         input_skeleton, output_skeleton: what the K keypoints and the J joints are.
         joint_frame: the axes of the joints.
         names: (subject, action, take, camera) of each sequence.
@@ -87,6 +87,7 @@ def pack(
     output_skeleton: Skeleton,
     keypoint_frame: KeypointFrame,
     keypoint_channels: int = 2,
+    keypoints_may_miss: bool = False,
     joint_frame: JointFrame = "camera",
     device: torch.device | str = "cpu",
 ) -> Packed:
@@ -105,10 +106,12 @@ def pack(
     root = np.empty((total, 3), np.float32)
     for sequence, last, length in zip(sequences, end, lengths, strict=True):
         rows = slice(last - length, last)
-        keypoints[rows] = _keypoints(sequence, input_skeleton, keypoint_frame, keypoint_channels)
+        if keypoints_may_miss:
+            keypoints[rows] = _known_keypoints(sequence, input_skeleton, keypoint_frame)
+        else:
+            keypoints[rows] = _keypoints(sequence, input_skeleton, keypoint_frame, keypoint_channels)
         joints[rows], root[rows] = _joints(sequence, output_skeleton, joint_frame)
     cameras = [sequence.camera for sequence in sequences]
-    screen = keypoint_frame == "screen"
     packed = Packed(
         keypoints=torch.from_numpy(keypoints),
         joints=torch.from_numpy(joints),
@@ -118,10 +121,10 @@ def pack(
         sequence=torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)),
         rotation=torch.from_numpy(np.stack([camera.rotation for camera in cameras]).astype(np.float32)),
         intrinsics=torch.from_numpy(
-            np.stack([c.screen_intrinsics if screen else c.intrinsics for c in cameras]).astype(np.float32)
+            np.stack([_intrinsics(camera, keypoint_frame) for camera in cameras]).astype(np.float32)
         ),
         numbers=torch.tensor([(s.first_frame, s.frame_stride) for s in sequences], dtype=torch.float32),
-        mirror=torch.tensor([0.0 if screen else float(camera.width) for camera in cameras]),
+        mirror=torch.tensor([float(camera.width) if keypoint_frame == "pixel" else 0.0 for camera in cameras]),
         input_skeleton=input_skeleton,
         output_skeleton=output_skeleton,
         joint_frame=joint_frame,
@@ -137,8 +140,7 @@ def _keypoints(sequence: PoseSequence, skeleton: Skeleton, frame: KeypointFrame,
         raise ValueError(
             f"The model reads {skeleton.name} keypoints, {sequence.name} has {sequence.keypoint_skeleton.name}: {error}"
         ) from error
-    if frame == "screen":
-        keypoints = to_screen(keypoints, sequence.camera.width, sequence.camera.height)
+    keypoints = _in_frame(keypoints, sequence, frame)
     if channels == 2:
         return keypoints
     if sequence.scores is None:
@@ -148,6 +150,32 @@ def _keypoints(sequence: PoseSequence, skeleton: Skeleton, frame: KeypointFrame,
         )
     scores = convert(sequence.scores[..., None], sequence.keypoint_skeleton, skeleton)
     return np.concatenate([keypoints, scores], axis=-1)
+
+
+def _known_keypoints(sequence: PoseSequence, skeleton: Skeleton, frame: KeypointFrame) -> np.ndarray:
+    """(T, K, 3) with a score, which is 0 for what the sequence's keypoints have no way to, and 1 where it has none."""
+    keypoints, known = convert_known(sequence.keypoints, sequence.keypoint_skeleton, skeleton)
+    scores = np.ones((*keypoints.shape[:2], 1), np.float32)
+    if sequence.scores is not None:
+        scores, _ = convert_known(sequence.scores[..., None], sequence.keypoint_skeleton, skeleton)
+    there = np.array(known)
+    seen = np.zeros((*keypoints.shape[:2], 3), np.float32)
+    seen[:, there, :2] = _in_frame(keypoints[:, there], sequence, frame)
+    seen[:, there, 2:] = scores[:, there]
+    return seen
+
+
+def _in_frame(keypoints: np.ndarray, sequence: PoseSequence, frame: KeypointFrame) -> np.ndarray:
+    if frame == "screen":
+        return to_screen(keypoints, sequence.camera.width, sequence.camera.height)
+    return to_rays(keypoints, sequence.camera) if frame == "ray" else keypoints
+
+
+def _intrinsics(camera: Camera, frame: KeypointFrame) -> np.ndarray:
+    """(9,) for keypoints in that frame; rays have left the camera behind."""
+    if frame == "ray":
+        return np.array([1.0, 1, 0, 0, 0, 0, 0, 0, 0])
+    return camera.screen_intrinsics if frame == "screen" else camera.intrinsics
 
 
 def _joints(sequence: PoseSequence, skeleton: Skeleton, frame: JointFrame) -> tuple[np.ndarray, np.ndarray]:

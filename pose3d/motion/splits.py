@@ -43,6 +43,7 @@ def pack_split(
         output_skeleton=model.output_skeleton,
         keypoint_frame=model.keypoint_frame,
         keypoint_channels=model.keypoint_channels,
+        keypoints_may_miss=model.keypoints_may_miss,
         joint_frame=joint_frame,
         device=device,
     )

@@ -11,6 +11,7 @@ from anypose.metrics import mpjpe
 from anypose.skeleton import mirror
 from pose3d.lifter import Lifter
 from pose3d.lifting.errors import PoseErrors
+from pose3d.lifting.redrawing import Redrawn, RedrawnBatches
 from pose3d.motion.missing_joints import Hide
 from pose3d.motion.packed import JointFrame, Packed, mirror_keypoints
 from pose3d.motion.sequence import MotionDataset
@@ -88,15 +89,31 @@ class Lifting3D:
 
     def batches(
         self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
-    ) -> WindowBatches | SequenceBatches:
+    ) -> WindowBatches | SequenceBatches | RedrawnBatches:
         if not training:
             packed = pack_split(dataset, "validation", self.model, device, self.joint_frame)
             self.evaluated = packed, dataset
             return evaluation_batches(packed, self.model, loading, device)
+        if isinstance(dataset, Redrawn):
+            return self._redrawn(dataset, loading, device)
         packed = pack_split(dataset, "train", self.model, device, self.joint_frame, self.subset)
         self.model.fit_statistics(packed.keypoints, packed.joints)
         self.hide = Hide(dataset.missing_joints.in_training, self.model, device)
         return training_batches(packed, self.model, loading, device, stride=self.stride, flip=self.flip_augment)
+
+    def _redrawn(self, dataset: MotionDataset, loading: Any, device: torch.device) -> RedrawnBatches:
+        assert isinstance(dataset, Redrawn)
+        plain = {"stride": 1, "subset": 1.0, "flip_augment": False, "joint_frame": "camera"}
+        for key, value in plain.items():
+            if getattr(self, key) != value:
+                raise ValueError(
+                    f"task.{key}={getattr(self, key)} does nothing with dataset={dataset.name}: its samples are single "
+                    f"frames in camera axes, half of them mirrored. Set task.{key}={str(value).lower()}."
+                )
+        batches = RedrawnBatches(dataset.sequences("train"), dataset.redraw, self.model, loading, device)
+        self.model.fit_statistics(*batches.statistics())
+        self.hide = Hide(dataset.missing_joints.in_training, self.model, device)
+        return batches
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         keypoints = self.hide(batch["keypoints"]) if self.hide else batch["keypoints"]

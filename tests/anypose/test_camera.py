@@ -11,6 +11,7 @@ from anypose.camera import (
     mirror_intrinsics,
     project,
     project_points,
+    to_rays,
     to_screen,
     undistort,
     world_to_camera,
@@ -213,3 +214,12 @@ def test_the_type_of_the_input_comes_out():
 def test_an_impossible_camera_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         make_camera(**changes)
+
+
+def test_rays_are_opencvs_undistorted_points():
+    camera = make_camera()
+    points = scene(20)
+    matrix, distortion = opencv_model(camera)
+    expected = cv2.undistortPoints(project(points, camera)[:, None], matrix, distortion)[:, 0]
+    np.testing.assert_allclose(to_rays(project(points, camera), camera), expected, atol=1e-4)
+    np.testing.assert_allclose(to_rays(project(points, camera), camera), points[:, :2] / points[:, 2:], atol=1e-9)

@@ -21,6 +21,7 @@ from anypose.skeleton import (
     SKELETONS,
     Skeleton,
     convert,
+    convert_known,
     get_skeleton,
     is_convertible,
     mirror,
@@ -296,3 +297,23 @@ def test_whole_numbers_are_refused_because_means_would_be_cut():
 def test_what_can_be_converted_is_known_beforehand():
     assert is_convertible(COCO_17, H36M_17)
     assert not is_convertible(H36M_17, COCO_17)
+
+
+def test_a_partial_conversion_gives_what_there_is_and_says_what_is_not():
+    points = np.random.default_rng(0).normal(size=(3, 16, 2))
+    common = get_skeleton("common_16")
+    found, known = convert_known(points, MPII_16, common)
+    lacking = [joint for joint, there in zip(common.joints, known, strict=True) if not there]
+    assert lacking == ["neck", "left_ear", "right_ear"]
+    assert np.isnan(found[:, ~np.array(known)]).all()
+    assert np.isfinite(found[:, np.array(known)]).all()
+    np.testing.assert_array_equal(found[:, common.index("left_knee")], points[:, MPII_16.index("left_knee")])
+    whole, all_known = convert_known(torch.randn(2, 17, 2), COCO_17, common)
+    assert all(all_known)
+    assert isinstance(whole, torch.Tensor)
+
+
+def test_a_partial_conversion_of_nothing_is_refused():
+    face = Skeleton.parse("face", "nose left_eye<nose right_eye<nose")
+    with pytest.raises(ValueError, match=r"face has no point of h36m_14: nose, left_eye, right_eye give none"):
+        convert_known(np.zeros((3, 2)), face, get_skeleton("h36m_14"))

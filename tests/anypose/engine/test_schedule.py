@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from anypose.engine.schedule import Exponential, MultiStep, PerEpoch, Schedule
+from anypose.engine.schedule import Cosine, Exponential, MultiStep, PerEpoch, Schedule
 
 PLAIN = {"warmup_steps": 0, "batchnorm_momentum": None}
 STEPS_PER_EPOCH, EPOCHS = 7, 6
@@ -101,3 +101,21 @@ def test_wrong_settings_are_named(make, message):
 def test_at_steps_drops_after_so_many_steps_whatever_the_epoch():
     schedule = MultiStep([3, 5], "step", 0.1, **PLAIN)
     assert [schedule.rate(step, epoch=9) for step in range(6)] == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01])
+
+
+def test_cosine_equals_torchs_and_stays_at_its_end():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    torchs = lr_scheduler.CosineAnnealingLR(optimizer, 20, eta_min=0.01)
+    schedule = Cosine(0.01, 20, **PLAIN)
+    for step in range(20):
+        assert schedule.factor(step, 0) == pytest.approx(torchs.get_last_lr()[0])
+        optimizer.step()
+        torchs.step()
+    assert schedule.factor(20, 0) == schedule.factor(500, 9) == pytest.approx(0.01)
+
+
+def test_a_cosine_has_a_length_and_an_end():
+    with pytest.raises(
+        ValueError, match=r"schedule.decay_steps=0 must be at least 1, and schedule.decay=2 in \[0, 1\]"
+    ):
+        Cosine(2, 0, **PLAIN)

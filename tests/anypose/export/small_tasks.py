@@ -59,6 +59,7 @@ def baseline3d(linear_size: int = 32) -> Baseline3D:
         batch_norm_eps=1e-3,
         residual=True,
         max_weight_norm=1.0,
+        input="standardised",
         predict_14=False,
         input_skeleton="h36m_16",
         output_skeleton="h36m_17",

@@ -17,6 +17,7 @@ OPTIONS = {
     "batch_norm_eps": 1e-3,
     "residual": True,
     "max_weight_norm": 1.0,
+    "input": "standardised",
     "predict_14": False,
     "input_skeleton": "h36m_16",
     "output_skeleton": "h36m_17",
@@ -211,3 +212,20 @@ def test_weights_of_the_pytorch_port_give_its_outputs():
 def test_a_state_dict_of_something_else_is_refused_by_name():
     with pytest.raises(ValueError, match=r"no 'w1.weight'. They have 1 entries: conv.weight"):
         from_weigq({"conv.weight": torch.zeros(1)}, fitted().state_dict())
+
+
+def test_a_centred_network_gives_the_same_person_wherever_the_camera_looks():
+    torch.manual_seed(0)
+    model = baseline(input="centred", max_weight_norm=None, dropout=0.0).eval()
+    assert (model.keypoint_frame, model.keypoint_mean()) == ("ray", None)
+    joints = torch.randn(1, 1, 16, 3) * 0.3 + torch.tensor([0.0, 0.0, 4.0])
+    about_x = torch.tensor([[1.0, 0, 0], [0, 0.96, -0.28], [0, 0.28, 0.96]])  # looks another way, without a roll
+    seen, elsewhere = (points[..., :2] / points[..., 2:] for points in (joints, joints @ about_x.T))
+    one, other = model(seen), model(elsewhere)
+    assert one.shape == (1, 1, 17, 3)
+    torch.testing.assert_close(one.norm(dim=-1), other.norm(dim=-1), atol=0.02, rtol=0.05)
+
+
+def test_an_unknown_input_is_refused():
+    with pytest.raises(ValueError, match=r"model.input must be standardised or centred, got 'turned'"):
+        baseline(input="turned")

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pose3d.model.baseline3d import Baseline3D
+from pose3d.model.window_mlp import WindowMLP
 from pose3d.motion.missing_joints import LIMB_ENDS, Hide, MissingJoints
 from pose3d.motion.splits import pack_split
 from pose3d.task.lifting3d import Lifting3D
@@ -16,7 +17,8 @@ CPU = torch.device("cpu")
 def network():
     model = Baseline3D(
         linear_size=8, num_blocks=1, dropout=0.0, batch_norm=True, batch_norm_eps=1e-3, residual=True,
-        max_weight_norm=1.0, predict_14=False, input_skeleton="h36m_16", output_skeleton="h36m_17",
+        max_weight_norm=1.0, input="standardised", predict_14=False,
+        input_skeleton="h36m_16", output_skeleton="h36m_17",
     )  # fmt: skip
     torch.manual_seed(0)
     model.fit_statistics(torch.randn(20, 16, 2) * 90 + 500, torch.randn(20, 17, 3))
@@ -82,3 +84,13 @@ def test_a_model_without_a_mean_cannot_have_missing_joints():
         ValueError, match=r"dataset.missing_joints=1 puts hidden keypoints at the mean .* Blur has none"
     ):
         pack_split(data, "train", Blur(), CPU)
+
+
+def test_a_network_whose_keypoints_may_miss_gets_a_score_of_zero():
+    model = WindowMLP(
+        input_skeleton="common_16", frames=1, spacing=1, causal=False, linear_size=8, num_blocks=1, dropout=0.0,
+        batch_norm_eps=1e-3, max_weight_norm=None,
+    )  # fmt: skip
+    MissingJoints(2, "test").check(model)
+    hidden = Hide(2, model, torch.device("cpu"))(torch.ones(50, 1, 16, 3))
+    assert ((hidden == 0).all(-1).sum(-1) == 2).all()

@@ -4,7 +4,7 @@ import torch
 
 import pose3d.motion.packed
 from anypose.camera import project, project_points, to_screen, world_to_camera
-from anypose.skeleton import COCO_17, H36M_14, H36M_16, H36M_17, convert
+from anypose.skeleton import COCO_17, H36M_14, H36M_16, H36M_17, convert, get_skeleton
 from pose3d.motion.packed import mirror_keypoints, pack, pad, with_mirror_image
 from tests.pose3d.motion.random_motion import camera, sequence
 
@@ -136,3 +136,26 @@ def test_what_does_not_fit_the_device_stays_in_host_memory_and_the_log_says_so(m
     assert kept.device.type == "cpu"
     torch.testing.assert_close(kept.joints, frames.joints)
     assert "do not fit meta" in caplog.text
+
+
+def test_rays_are_the_slopes_of_the_joints_and_know_no_camera():
+    one = sequence(5)
+    frames = packed([one], "ray")
+    slopes = frames.keypoints.double().numpy()
+    points = np.concatenate([slopes, np.ones((*slopes.shape[:-1], 1))], axis=-1)
+    np.testing.assert_allclose(project(points, one.camera), one.keypoints, atol=2e-3)
+    assert frames.intrinsics.tolist() == [[1, 1, 0, 0, 0, 0, 0, 0, 0]]
+    assert frames.mirror.tolist() == [0]
+
+
+def test_keypoints_that_may_miss_have_a_score_of_zero_where_the_data_has_none():
+    common = get_skeleton("common_16")
+    options = {"input_skeleton": common, "output_skeleton": H36M_17, "keypoint_frame": "ray"}
+    frames = pack([sequence(4)], **options, keypoint_channels=3, keypoints_may_miss=True)
+    ears = [common.index("left_ear"), common.index("right_ear")]
+    assert (frames.keypoints[:, ears] == 0).all()
+    others = [row for row in range(16) if row not in ears]
+    assert (frames.keypoints[:, others, 2] == 1).all()
+    knee = H36M_17.index("left_knee")
+    whole = packed([sequence(4)], "ray")
+    torch.testing.assert_close(frames.keypoints[:, common.index("left_knee"), :2], whole.keypoints[:, knee])

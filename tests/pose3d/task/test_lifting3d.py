@@ -31,7 +31,7 @@ DATA = dataset(
 
 def baseline(**options):
     defaults = {"linear_size": 64, "num_blocks": 1, "dropout": 0.0, "batch_norm": True, "batch_norm_eps": 1e-3}
-    rest = {"residual": True, "max_weight_norm": 1.0, "predict_14": False}
+    rest = {"residual": True, "max_weight_norm": 1.0, "input": "standardised", "predict_14": False}
     return Baseline3D(**{**defaults, **rest, "input_skeleton": "h36m_16", "output_skeleton": "h36m_17", **options})
 
 
@@ -226,3 +226,12 @@ def test_a_subset_leaves_so_much_of_every_training_sequence_and_all_of_the_valid
     task.batches(DATA, False, LOADING, CPU)
     assert task.evaluated is not None
     assert len(task.evaluated[0]) == 90 + 50
+
+
+@pytest.mark.parametrize(("key", "value"), [("stride", 2), ("subset", 0.5), ("flip_augment", True)])
+def test_settings_that_redrawn_people_have_no_use_for_are_refused(key, value):
+    data = dataset(sequence(20, "S1", "A", "A 1", seed=1))
+    data.redraw = object()  # pyright: ignore
+    model = baseline(input="centred", max_weight_norm=None)
+    with pytest.raises(ValueError, match=rf"task.{key}={value} does nothing with dataset=.*Set task.{key}="):
+        lifting(model, **{key: value}).batches(data, True, LOADING, CPU)

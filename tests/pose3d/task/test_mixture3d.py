@@ -233,7 +233,7 @@ def test_what_cannot_be_is_refused(options, message):
 
 def test_a_model_of_another_task_is_refused_by_its_outputs():
     with pytest.raises(ValueError, match="outputs 'means, sigmas, weights'; Baseline3D gives 'joints'"):
-        mixture(Baseline3D(**TRUNK))
+        mixture(Baseline3D(**TRUNK, input="standardised"))
 
 
 def test_a_model_without_statistics_is_refused():
