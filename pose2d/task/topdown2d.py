@@ -199,6 +199,11 @@ class TopDown2D:
         Returns:
             {"keypoints": (P, K, 2) [image px], "scores": (P, K)}.
         """
+        if skeleton.num_joints != self.num_keypoints:
+            raise ValueError(
+                f"The network has {self.num_keypoints} keypoints, skeleton {skeleton.name} has {skeleton.num_joints}. "
+                "Name the skeleton that it was trained with."
+            )
         self.flip_index = torch.tensor(skeleton.flip_index)
         centre, size = self.rules.boxes(box_xyxy)
         upright, as_it_is = np.zeros(len(centre)), np.zeros(len(centre), bool)

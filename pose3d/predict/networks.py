@@ -99,14 +99,24 @@ def open_network(settings: Any, stills: bool) -> KeypointNetwork:
     path = Path(keypoints.weights).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"keypoints.weights={keypoints.weights} does not exist.")
-    find, found_skeleton = _checkpoint(path, skeleton) if path.suffix in CHECKPOINTS else _foreign(
-        path, skeleton, device, keypoints.peak
-    )  # fmt: skip
+    find, found_skeleton = open_finder(path, skeleton, device, keypoints.peak)
     detect = None
     if boxes.weights is not None:
         session = open_session(boxes.weights, device)
         detect = PersonDetector(session, str(boxes.weights), boxes.preset, min_score=boxes.min_score).find
     return TopDown(find, found_skeleton, path.name, detect, every)
+
+
+def open_finder(path: Path, skeleton: str | None, device: str = "cpu", peak: float = 1.0) -> tuple[Find, Skeleton]:
+    """What finds the keypoints of people in boxes, by the network of a file, and what the keypoints are.
+
+    Args:
+        path: a checkpoint, or an exported network.
+        skeleton: what the keypoints are, where the file does not say.
+        device: where an exported network runs.
+        peak: height of a certain keypoint in an exported network's heatmaps.
+    """
+    return _checkpoint(path, skeleton) if path.suffix in CHECKPOINTS else _foreign(path, skeleton, device, peak)
 
 
 def _checkpoint(path: Path, skeleton: str | None) -> tuple[Find, Skeleton]:

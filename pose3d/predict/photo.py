@@ -18,17 +18,15 @@ from anypose.engine.device import Device as Device  # before torch: it makes imp
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from anypose.camera import to_screen
 from anypose.drawing.poses import INK, Frame, draw_joints, new_figure, save_figure
-from anypose.engine import checkpoint
-from anypose.engine.finding import RELEASED, find_checkpoint
-from anypose.engine.restore import build_task
-from anypose.skeleton import Skeleton, convert, get_skeleton
+from anypose.engine.finding import RELEASED
+from anypose.engine.loading import load_network
+from anypose.skeleton import Skeleton, convert
 from pose2d.drawing.people import Overlay, draw_overlay
-from pose2d.images.decoding import decode
+from pose2d.images.decoding import MEGAPIXELS, decode
+from pose3d.predict.networks import open_finder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,20 +35,51 @@ PICTURE = 1000  # width and height of the picture that a person is put into [px]
 TALL = 500  # their larger extent in it [px]
 
 
-def load_task(path: Path) -> Any:
-    """The trained task of a checkpoint, ready to predict."""
-    state = checkpoint.load(path)
-    task = build_task(OmegaConf.create(state["config"]), state, path)  # pyright: ignore[reportArgumentType]
-    task.model.eval()
-    return task
+def read_photo(path: Path, megapixels: float) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a photograph, the way up that it is shown.
+
+    Args:
+        path: the file.
+        megapixels: larger photographs are refused.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, and photo takes one picture. predict source={path} takes all of them.")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist.")
+    try:
+        return decode(path.read_bytes(), str(path), upright=True, megapixels=megapixels, setting="--max-megapixels")
+    except ValueError as error:
+        if "It is a video." in str(error):
+            raise ValueError(
+                f"{path} is a video, and photo takes a picture. predict source={path} takes it."
+            ) from error
+        raise
 
 
-def load_lifter(path: Path) -> Any:
-    """The lifting network of a checkpoint; released weights bring a model and no task."""
-    state = checkpoint.load(path)
-    model = instantiate(OmegaConf.create(state["config"]).model)
-    checkpoint.load_weights(model, state["model"], str(path))
-    return model.eval()
+def usable_keypoints(keypoints: np.ndarray, scores: np.ndarray, skeleton: Skeleton, min_score: float) -> list[str]:
+    """The names of keypoints that were found badly.
+
+    Args:
+        keypoints: (K, 2) [px].
+        scores: (K,).
+        min_score: the mean of a person's scores must reach it; single ones below it are found badly.
+
+    Raises:
+        ValueError: where nobody was found, or keypoints of somebody were not.
+    """
+    finite = np.isfinite(keypoints).all(axis=1) & np.isfinite(scores)
+    mean = float(np.where(finite, scores, 0.0).mean())
+    if mean < min_score:
+        raise ValueError(
+            f"Nobody was found: the keypoints have a mean score of {mean:.2f}, below --min-score {min_score:g}. Say "
+            "where the person is with --box X Y W H, or take a network that was trained on such pictures."
+        )
+    if not finite.all():
+        lost = ", ".join(name for name, there in zip(skeleton.joints, finite, strict=True) if not there)
+        raise ValueError(
+            f"A lifter needs every keypoint, and these were not found: {lost}. Say more of the person's box."
+        )
+    return [name for name, score in zip(skeleton.joints, scores, strict=True) if score < min_score]
 
 
 def frame_person(keypoints: np.ndarray) -> np.ndarray:
@@ -99,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("photo", type=Path)
     parser.add_argument(
-        "--keypoints", type=Path, required=True, metavar="FILE", help="checkpoint of model=simplebaseline"
+        "--keypoints", type=Path, required=True, metavar="FILE", help="checkpoint of model=simplebaseline, or ONNX"
     )
     parser.add_argument(
         "--lifter", default=RELEASED, metavar="CHECKPOINT", help="checkpoint of a lifter, or the released one"
@@ -109,29 +138,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--skeleton", default="coco_17", help="what the keypoints are")
     parser.add_argument("--output", type=Path, default=Path("pose.png"), help="the picture; beside it an .npz")
+    parser.add_argument("--min-score", type=float, default=0.1, help="below it, on average, nobody was found")
+    parser.add_argument("--max-megapixels", type=float, default=MEGAPIXELS, help="of the photograph")
     options = parser.parse_args(arguments)
-    if not options.photo.is_file():
-        raise FileNotFoundError(f"{options.photo} does not exist.")
-    image = decode(options.photo.read_bytes(), str(options.photo))
+    if options.output.suffix == ".npz":
+        raise ValueError(f"--output {options.output} must be a picture's name, .png or .pdf; the .npz lies beside it.")
+    image = read_photo(options.photo, options.max_megapixels)
     height, width = image.shape[:2]
     x, y, w, h = options.box or (0, 0, width, height)
     box = np.array([x, y, x + w, y + h], dtype=np.float64)
-    if min(w, h) <= 0 or x >= width or y >= height or x + w <= 0 or y + h <= 0:
+    if not np.isfinite(box).all() or min(w, h) <= 0 or x >= width or y >= height or x + w <= 0 or y + h <= 0:
         raise ValueError(f"--box {x:g} {y:g} {w:g} {h:g} has no part of {options.photo}, which is {width}x{height}.")
-    skeleton = get_skeleton(options.skeleton)
-    task = load_task(options.keypoints)
-    if not hasattr(task, "find"):
-        raise ValueError(f"--keypoints must be a checkpoint of model=simplebaseline, got {type(task.model).__name__}.")
-    found = task.find(image, box[None], skeleton)
-    keypoints, scores = found["keypoints"][0].double().numpy(), found["scores"][0].double().numpy()
-    released = options.lifter == RELEASED
-    model = load_lifter(find_checkpoint("baseline3d", file=RELEASED) if released else Path(options.lifter))
+    if not options.keypoints.is_file():
+        what = "is a folder" if options.keypoints.is_dir() else "does not exist"
+        raise FileNotFoundError(f"--keypoints {options.keypoints} {what}. It must be a checkpoint or an ONNX file.")
+    if str(options.lifter).endswith((".onnx", ".om")):
+        raise ValueError(
+            f"--lifter {options.lifter} is an exported network. Name the checkpoint that it was made from."
+        )
+    find, skeleton = open_finder(options.keypoints, options.skeleton)
+    model = load_network(options.lifter)
+    found, certain = find(image, box[None])
+    keypoints, scores = found[0], certain[0]
+    doubtful = usable_keypoints(keypoints, scores, skeleton, options.min_score)
     joints = lift(model, keypoints, skeleton)
     overlay = Overlay(image, box, keypoints, scores, None, None, "")
     save_figure(draw(overlay, skeleton, joints, model.output_skeleton), options.output)
     arrays = options.output.with_suffix(".npz")
     np.savez(arrays, keypoints=keypoints, scores=scores, joints=joints)
     print(f"{options.output} and {arrays}: keypoints with a mean score of {scores.mean():.2f}, {len(joints)} joints.")
+    if doubtful:
+        print(f"Hardly found (scores below {options.min_score:g}), so their joints are guesses: {', '.join(doubtful)}.")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from anypose.skeleton import convert, get_skeleton
 from pose2d.model.simplebaseline import SimpleBaseline
 from pose2d.task.topdown2d import TopDown2D
 from pose3d.dataset.synthetic_people import SyntheticPeople
-from pose3d.predict.photo import PICTURE, TALL, frame_person, lift, main
+from pose3d.predict.photo import PICTURE, TALL, frame_person, lift, main, read_photo, usable_keypoints
 from tests.anypose.export.small_tasks import baseline3d, videopose3d
 
 COCO = get_skeleton("coco_17")
@@ -73,6 +73,7 @@ def test_a_lifter_sees_the_framed_keypoints_in_its_own_frame_and_length(model):
 
 def test_the_command_writes_a_picture_and_the_numbers(task, people, repository, tmp_path, capsys):
     cv2 = pytest.importorskip("cv2")
+    torch.nn.init.constant_(task.model.final_layer.bias, 0.5)  # a peak somewhere, of half a certain one's height
     cv2.imwrite(str(tmp_path / "photo.png"), people.people("train").images.read(0))
     config = {
         "task": values(repository, "task/topdown2d"),
@@ -91,6 +92,70 @@ def test_the_command_writes_a_picture_and_the_numbers(task, people, repository, 
         main([*arguments, "--box", "500", "0", "10", "10"])
     with pytest.raises(FileNotFoundError, match=r"missing.jpg does not exist"):
         main(["missing.jpg", *arguments[1:]])
+    with pytest.raises(ValueError, match=r"photo.png is a PNG of 128x96 px.*set --max-megapixels="):
+        main([*arguments, "--max-megapixels", "0.001"])
+    with pytest.raises(ValueError, match=r"--box nan 0 10 10 has no part"):
+        main([*arguments, "--box", "nan", "0", "10", "10"])
+    with pytest.raises(ValueError, match=r"must be a picture's name"):
+        main([*arguments, "--output", "pose.npz"])
+    with pytest.raises(ValueError, match=r"--lifter a.onnx is an exported network"):
+        main([*arguments, "--lifter", "a.onnx"])
+    with pytest.raises(FileNotFoundError, match=r"--keypoints .* is a folder. It must be a checkpoint"):
+        main([arguments[0], "--keypoints", str(tmp_path)])
+    capsys.readouterr()
+    torch.nn.init.zeros_(task.model.final_layer.weight)
+    torch.nn.init.constant_(task.model.final_layer.bias, 0.004)
+    checkpoint.save(tmp_path / "keypoints.pt", {"model": task.model.state_dict(), "config": config})
+    (tmp_path / "pose.png").unlink()
+    with pytest.raises(ValueError, match=r"Nobody was found: .* mean score of 0.00, below --min-score 0.1. Say where"):
+        main([*arguments, "--output", str(tmp_path / "pose.png")])
+    assert not (tmp_path / "pose.png").exists()
+
+
+def test_what_is_no_picture_is_told_for_what_it_is(tmp_path):
+    with pytest.raises(ValueError, match=r"is a folder, and photo takes one picture. predict source="):
+        read_photo(tmp_path, 120)
+    (tmp_path / "walk.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(100))
+    with pytest.raises(ValueError, match=r"walk.mp4 is a video, and photo takes a picture. predict source="):
+        read_photo(tmp_path / "walk.mp4", 120)
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x07\x12\x07pytorch")
+    with pytest.raises(ValueError, match=r"net.onnx \(11 bytes\) cannot be decoded as an image"):
+        read_photo(tmp_path / "net.onnx", 120)
+
+
+def test_a_photograph_on_its_side_is_turned(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    exif = image.Exif()
+    exif[274] = 6
+    image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_photo(tmp_path / "a.jpg", 120).shape == (60, 40, 3)
+
+
+def test_keypoints_found_badly_are_named_and_those_not_found_are_not_lifted():
+    keypoints, scores = np.zeros((17, 2)), np.full(17, 0.9)
+    assert usable_keypoints(keypoints, scores, COCO, 0.1) == []
+    scores[[0, 9]] = 0.02
+    assert usable_keypoints(keypoints, scores, COCO, 0.1) == ["nose", "left_wrist"]
+    keypoints[3] = np.nan
+    with pytest.raises(ValueError, match=r"these were not found: left_ear\."):
+        usable_keypoints(keypoints, scores, COCO, 0.1)
+    with pytest.raises(ValueError, match=r"mean score of 0.00"):
+        usable_keypoints(keypoints, np.full(17, np.nan), COCO, 0.1)
+
+
+def test_movenet_and_the_released_lifter_make_a_pose_of_a_real_photograph(real_data, tmp_path, capsys):
+    root, network = real_data("coco_mini"), real_data("video") / "movenet_lightning_int8_v4_float.onnx"
+    photo = next(iter(sorted(root.rglob("000000*.jpg"))))
+    main([str(photo), "--keypoints", str(network), "--output", str(tmp_path / "p.png"), "--min-score", "0.01"])
+    assert "17 joints" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"rtmdet_nano_person.onnx"):
+        main([str(photo), "--keypoints", str(network.with_name("rtmdet_nano_person.onnx"))])
+
+
+def test_a_network_of_other_keypoints_than_the_skeleton_s_is_refused(task):
+    box = np.array([[0.0, 0, 30, 30]])
+    with pytest.raises(ValueError, match=r"has 17 keypoints, skeleton mpii_16 has 16"):
+        task.find(np.zeros((40, 40, 3), np.uint8), box, get_skeleton("mpii_16"))
 
 
 def test_a_network_that_lifts_nothing_is_refused(task):
