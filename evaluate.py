@@ -9,10 +9,10 @@ from anypose.engine.command import command
 from anypose.engine.device import Device
 from anypose.engine.distributed import World
 from anypose.engine.evaluation import evaluate
-from anypose.engine.finding import products_folder
-from anypose.engine.restore import build_task, choose_model, restore
+from anypose.engine.limits import check_loading
+from anypose.engine.restore import build_task, choose_model, restore, results_folder
 from anypose.engine.results import describe_weights, finite, report, write_predictions
-from anypose.engine.task import Loading
+from anypose.engine.task import Loading, make_batches
 
 
 @command("evaluate", choose_model)
@@ -23,9 +23,10 @@ def main(cfg: DictConfig) -> float:
     with instantiate(config.device) as device, World(device) as world:
         task = build_task(config, state, path)
         task.model.to(device.torch)
+        check_loading(config.trainer.workers, batch_size=config.trainer.batch_size)
         size = config.trainer.evaluation_batch_size or config.trainer.batch_size
         loading = Loading(size, config.seed, world.rank, world.size, config.trainer.workers, drop_last=False)
-        batches = task.batches(instantiate(config.dataset), False, loading, device.torch)
+        batches = make_batches(task, instantiate(config.dataset), False, loading, device.torch)
         instantiate(config.precision).resolve(device).prepare(task.model)
         where = str(device)
         if cfg.runtime != "torch":
@@ -33,11 +34,12 @@ def main(cfg: DictConfig) -> float:
 
             name = state["choices"]["model"]
             where = compute_with(task, cfg.runtime, cfg.network, path, name, str(device.torch))
-        metrics, scores = evaluate(task, batches, device, world)
+        part = config.trainer.get("evaluation_batches")
+        metrics, scores = evaluate(task, batches, device, world, part)
         if world.rank == 0:
-            folder = Path(cfg.output or products_folder(path, state["choices"]["model"]))
+            folder = Path(cfg.output or results_folder(path, state))
             settings = OmegaConf.to_container(config, resolve=True)
-            print(report(metrics, folder, where, path, describe_weights(state, path), settings))
+            print(report(metrics, folder, where, path, describe_weights(state, path), settings, part))
             if cfg.predictions:
                 write_predictions(Path(cfg.predictions), metrics)
             if cfg.pictures or cfg.frames:

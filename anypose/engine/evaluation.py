@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import torch
 from tqdm import tqdm
 
@@ -11,15 +13,22 @@ from anypose.engine.distributed import World
 from anypose.engine.task import Batches, Metrics, Task
 
 
-def evaluate(task: Task, batches: Batches, device: Device, world: World) -> tuple[Metrics, dict[str, float]]:
+def evaluate(
+    task: Task, batches: Batches, device: Device, world: World, most: int | None = None
+) -> tuple[Metrics, dict[str, float]]:
     """Predict every batch; return the metrics, which hold all predictions on rank 0, and the scores, on every rank.
 
     Runs without TF32 or HF32 unless the device's settings ask for them.
+
+    Args:
+        task, batches, device, world: what is scored, on what, where.
+        most: batches of each process that are scored; None scores all.
     """
     task.model.eval()
     world.share_buffers(task.model)
     metrics = task.metrics()
-    progress = tqdm(batches.epoch(0), total=len(batches), desc="evaluate", leave=False, disable=_quiet(world))
+    count = len(batches) if most is None else min(most, len(batches))
+    progress = tqdm(islice(batches.epoch(0), count), total=count, desc="evaluate", leave=False, disable=_quiet(world))
     with torch.no_grad(), device.exact():
         seen = False
         for batch in progress:

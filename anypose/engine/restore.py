@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
 from anypose.engine import checkpoint
-from anypose.engine.finding import RELEASED, find_checkpoint, read_choices
+from anypose.engine.finding import RELEASED, find_checkpoint, latest, products_folder, read_choices
 from anypose.engine.stored import BUILT, existing, options, own_section
 from anypose.engine.task import Task
 
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 FRESH = ("device", "precision")  # belong to where the model runs now, not to where it was trained
 PROTOCOLS = ("experiment", "recipe")  # bring a dataset and a task
+GLOBAL = ("debug",)  # sets single keys of other sections
+SUFFIXES = (".pt", ".safetensors")
+ADDED: list[str] = []  # what `choose_model` added to the command line
 LINK = re.compile(r"\$\{[.\w]+\}")  # to another key; what looks things up elsewhere is not tied again
 WRITTEN = ("cache", "results")  # settings that say where files are written
 
@@ -38,7 +42,8 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
     saved = state["config"]
     if path.parent.name == RELEASED:  # outlives the keys of datasets and tasks: all but the model is the command's own
         saved = {**cast("dict[str, Any]", OmegaConf.to_container(cfg)), "model": saved["model"]}
-    return overlay(saved, cfg, list(hydra.overrides.task), groups, str(path), state["choices"]), state, path
+    typed = [override for override in hydra.overrides.task if override not in ADDED]
+    return overlay(saved, cfg, typed, groups, str(path), state["choices"]), state, path
 
 
 def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:
@@ -135,6 +140,10 @@ def overlay(
         if key in PROTOCOLS:
             for section in ("dataset", "task", "parity"):
                 config[section] = cfg[section]
+        elif key in GLOBAL:
+            for section, values in own_section(key, str(override.value())).items():
+                for name in values:
+                    OmegaConf.update(config, f"{section}.{name}", cfg[section][name], force_add=True)
         elif key in groups and key != "model":
             config[key] = cfg[key]
         elif "." in key and key.partition(".")[0] not in saved:
@@ -152,13 +161,57 @@ def overlay(
 
 
 def choose_model(overrides: list[str]) -> list[str]:
-    """`model=` for a command line that names a run or a checkpoint but no model, so that its recipe composes."""
-    given = dict(override.split("=", 1) for override in overrides)
-    if "model" in given:
+    """The options of a trained model's groups, so that what it was trained on can be said on the command line.
+
+    `model=` where none is named, and the dataset and task of the run or file, so that `dataset.root=` is a key of what
+    the weights were trained on.
+
+    Returns:
+        More overrides; `overlay` knows that nobody typed them.
+    """
+    given = dict(_typed(overrides))
+    ADDED.clear()
+    choices, model = {}, given.get("model", _default_model())
+    if RELEASED in (given.get("checkpoint"), given.get("init")):
         return []
-    for key in ("run", "checkpoint"):
-        if key in given:
-            folder = Path(given[key]) if key == "run" else Path(given[key]).parent
-            model = read_choices(folder).get("model")
-            return [f"model={model}"] if model in options("model") else []
-    return []
+    if file := given.get("checkpoint"):
+        path = Path(file).expanduser()
+        choices = read_choices(path.parent) or (_choices_inside(path) if path.suffix in SUFFIXES else {})
+    elif folder := given.get("run"):
+        choices = read_choices(Path(folder).expanduser())
+    elif "init" not in given and (found := latest(model)) is not None:
+        choices = read_choices(found)
+    if "model" not in given and choices.get("model") in options("model"):
+        ADDED.append(f"model={choices['model']}")
+    if not given.keys() & set(PROTOCOLS):
+        for group in ("dataset", "task"):
+            if group not in given and choices.get(group) in options(group):
+                ADDED.append(f"{group}={choices[group]}")
+    return list(ADDED)
+
+
+def results_folder(path: Path, state: dict[str, Any]) -> Path:
+    """Where the scores of a checkpoint go: beside it; on another dataset than its own, into a folder of that name."""
+    folder = products_folder(path, state["choices"]["model"])
+    dataset = HydraConfig.get().runtime.choices.get("dataset")
+    return folder if dataset in (None, state["choices"].get("dataset")) else folder / str(dataset)
+
+
+def _typed(overrides: list[str]) -> Iterator[tuple[str, str]]:
+    parser = OverridesParser.create()
+    for word in overrides:
+        try:
+            override = parser.parse_override(word)
+        except HydraException:
+            continue  # is answered when it is composed
+        if not override.is_sweep_override() and override.value() is not None:
+            yield override.key_or_group, str(override.value())
+
+
+def _choices_inside(path: Path) -> dict[str, str]:
+    return checkpoint.load(path, mapped=True)["choices"] if path.is_file() else {}
+
+
+def _default_model() -> str:
+    listed = own_section("", "evaluate")["defaults"]
+    return next(str(entry["model"]) for entry in listed if isinstance(entry, dict) and "model" in entry)

@@ -42,13 +42,28 @@ def markdown_row(protocol: dict[str, Any], scores: dict[str, float], device: str
     return f"| `{command()}` | {commit()} | {device} | {numbers} | {how} |"
 
 
-def report(metrics: Metrics, folder: Path, device: str, checkpoint: Path, weights: str, config: dict[str, Any]) -> str:
+def report(
+    metrics: Metrics,
+    folder: Path,
+    device: str,
+    checkpoint: Path,
+    weights: str,
+    config: dict[str, Any],
+    part: int | None = None,
+) -> str:
     """Write results.json, results.csv and results.md into `folder`; return what to print.
 
     Args:
+        metrics: what was scored.
+        folder: where the files go.
+        device, checkpoint: where and from which file the network ran.
         weights: which ones were scored, in words.
+        config: the whole one.
+        part: batches that were scored where not all were.
     """
     rows, protocol, scores = metrics.rows(), metrics.protocol() | {"weights": weights}, metrics.compute()
+    if part is not None:
+        protocol["part"] = f"{part} batches at most, trainer.evaluation_batches: to see that it runs, no result"
     folder.mkdir(parents=True, exist_ok=True)
     row = markdown_row(protocol, scores, device)
     write_json(

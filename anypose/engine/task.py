@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 Batch = dict[str, Tensor]
 Prediction = dict[str, Tensor]
+KINDS = {"sequences": "motion (sequences of keypoints with joints)", "people": "pictures with people in them"}
 
 
 @dataclass(frozen=True)
@@ -101,3 +102,19 @@ class Task(Protocol):
     def metrics(self) -> Metrics:
         """A fresh accumulator for the evaluation batches made last."""
         ...
+
+
+def make_batches(task: Task, dataset: Any, training: bool, loading: Loading, device: torch.device) -> Batches:
+    """The task's batches of a dataset of the kind that it reads, which a task may say: `reads`, a method's name.
+
+    Raises:
+        ValueError: where the dataset is of another kind.
+    """
+    wanted = getattr(task, "reads", None)
+    if wanted is not None and not hasattr(dataset, wanted):
+        has = " and ".join(kind for name, kind in KINDS.items() if hasattr(dataset, name)) or "nothing of the kind"
+        raise ValueError(
+            f"{type(task).__name__} needs a dataset of {KINDS.get(wanted, wanted)}; {type(dataset).__name__} has "
+            f"{has}. Choose another with dataset=, or the model that it is for."
+        )
+    return task.batches(dataset, training, loading, device)

@@ -30,7 +30,7 @@ from anypose.engine.progress import Progress
 from anypose.engine.reporting import Reporter
 from anypose.engine.run import Run
 from anypose.engine.schedule import Schedule
-from anypose.engine.task import Batch, Gathered, Loading, Task
+from anypose.engine.task import Batch, Gathered, Loading, Task, make_batches
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class Trainer:
         max_steps: stop after so many steps although epochs are left; null never does.
         batch_size: samples a step, over all processes: the result does not depend on how many share the work.
         evaluation_batch_size: null takes batch_size.
+        evaluation_batches: that are scored; null takes all.
         drop_last: leave out the samples after the last full batch of an epoch.
         workers: processes that decode images; lifting data needs none.
         evaluate_every: epochs between evaluations; the last epoch always has one.
@@ -95,15 +96,16 @@ class Trainer:
         sync_batchnorm: bool,
         capture: Literal["auto", "never"],
         tensorboard: bool,
+        evaluation_batches: int | None = None,
     ) -> None:
         null = {"max_steps": max_steps, "save_every": save_every}
         check_loop(seed, grad_clip_norm, capture, epochs, null, evaluate_every=evaluate_every, log_every=log_every)
-        check_loading(workers, evaluation_batch_size=evaluation_batch_size)
+        check_loading(workers, evaluation_batch_size=evaluation_batch_size, evaluation_batches=evaluation_batches)
         check_counts(batch_size=batch_size)
         self.task, self.device, self.world, self.run = task, device, world, run
         self.schedule, self.seed, self.epochs, self.max_steps = schedule, seed, epochs, max_steps
         self.evaluate_every, self.save_every, self.log_every = evaluate_every, save_every, log_every
-        self.grad_clip_norm = grad_clip_norm
+        self.grad_clip_norm, self.evaluation_batches = grad_clip_norm, evaluation_batches
         if tensorboard:
             run.open_board()
 
@@ -117,11 +119,11 @@ class Trainer:
         if sync_batchnorm:
             self.model = world.share_batchnorm(self.model)
         loading = Loading(share, seed, world.rank, world.size, workers, drop_last)
-        self.batches = task.batches(dataset, True, loading, device.torch)
+        self.batches = make_batches(task, dataset, True, loading, device.torch)
         if len(self.batches) == 0:
             raise ValueError(f"trainer.batch_size={batch_size} is larger than the training set: no batch is full.")
         loading = Loading(evaluation_batch_size or share, seed, world.rank, world.size, workers, drop_last=False)
-        self.validation = task.batches(dataset, False, loading, device.torch)
+        self.validation = make_batches(task, dataset, False, loading, device.torch)
 
         self.arithmetic = precision.resolve(device)
         self.arithmetic.prepare(self.model)
@@ -249,7 +251,7 @@ class Trainer:
     def score(self) -> bool:
         """Evaluate; true where `task.monitor` is the best so far."""
         with self.average.in_place() if self.average else nullcontext():
-            _, scores = evaluate(self.task, self.validation, self.device, self.world)
+            _, scores = evaluate(self.task, self.validation, self.device, self.world, self.evaluation_batches)
         better = self.done.take(scores, scores[self.task.monitor], self.task.higher_is_better)
         self.run.record({"split": "validation", "step": self.step, "epoch": self.done.epoch, **scores})
         shown = ", ".join(f"{name} {value:.2f}" for name, value in list(scores.items())[:4])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from anypose.engine.task import Loading, Task
+from anypose.engine.task import Loading, Task, make_batches
 from anypose.export.session import Arrays, Session
 from anypose.export.streaming import SessionFrames, Stream
 
@@ -102,7 +102,7 @@ def real_inputs(task: Task, dataset: Any, names: Mapping[str, str], shapes: Mapp
             short sequences are padded for a network of fixed length.
     """
     loading = Loading(next(iter(shapes.values()))[0], seed=0, drop_last=False)
-    batch = next(iter(task.batches(dataset, False, loading, torch.device("cpu")).epoch(0)))
+    batch = next(iter(make_batches(task, dataset, False, loading, torch.device("cpu")).epoch(0)))
     return {names[name]: fit(batch[name].numpy(), shapes[names[name]]) for name in names}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Sampler
 
+from anypose.batching import batch_stretches
 from pose2d.people import People
 
 
@@ -29,10 +30,17 @@ class Order(Sampler[tuple[int, np.ndarray]]):
             )
 
     def __len__(self) -> int:
-        step = self.loading.batch_size * self.loading.world_size
         if self.training:
-            return len(self.people) // step if self.loading.drop_last else -(-len(self.people) // step)
+            return len(self._stretches())
         return -(-len(self._share()) // self.loading.batch_size)
+
+    def _stretches(self) -> list[slice]:
+        """The training batches of this process, as stretches of its rows."""
+        loading = self.loading
+        each = (
+            len(self.people) // loading.world_size if loading.drop_last else -(-len(self.people) // loading.world_size)
+        )
+        return batch_stretches(each, loading.batch_size, loading.drop_last)
 
     def _share(self) -> np.ndarray:
         """The rows this process evaluates: a stretch, so that images are decoded once."""
@@ -41,10 +49,11 @@ class Order(Sampler[tuple[int, np.ndarray]]):
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         loading = self.loading
         if self.training:
-            step, rows = loading.batch_size * loading.world_size, self._shuffled()
+            rows = self._shuffled()
             # Every process must take every step: the last batch is filled up from the first.
             rows = np.concatenate([rows, rows[: -len(rows) % loading.world_size]])
-            batches = (rows[i * step : (i + 1) * step][loading.rank :: loading.world_size] for i in range(len(self)))
+            rows = rows[loading.rank :: loading.world_size]
+            batches = (rows[stretch] for stretch in self._stretches())
         else:
             share, step = self._share(), loading.batch_size
             batches = (share[i * step : (i + 1) * step] for i in range(len(self)))

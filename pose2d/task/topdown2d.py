@@ -54,6 +54,8 @@ class TopDown2D:
 
     higher_is_better = True
 
+    reads = "people"
+
     def __init__(
         self,
         model: Any,  # an nn.Module with `io`

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anypose.batching import batch_stretches
 from pose3d.motion.packed import Packed as Packed
 from pose3d.motion.packed import mirror_keypoints as mirror_keypoints
 from pose3d.motion.packed import pack as pack
@@ -30,7 +31,8 @@ class WindowBatches:
     sequence symmetrically and what lies outside repeats the edge frame, as VideoPose3D's generator does; with a `step`
     they begin so many frames apart, and overlap. With
     `flip` every sample comes a second time, mirrored. The order follows from (seed, epoch) alone. Where the last
-    batch is kept (`drop_last=False`) up to `world_size - 1` samples are left out to keep the ranks in step.
+    batch is kept (`drop_last=False`) up to `world_size - 1` samples come twice to keep the ranks in step, and a single
+    sample left over joins the batch before it (`anypose.batching`).
 
     Each batch holds "keypoints" (B, R + stride - 1, K, C), "joints" (B, stride, J, 3), "index" (B,), the row in
     `packed` of the chunk's first frame, and with `trajectory` "root" (B, stride, 3) and "intrinsics" (B, 9).
@@ -70,7 +72,8 @@ class WindowBatches:
             self.frames = with_mirror_image(self.frames)
         together = batch_size * world_size
         available = len(self.first)
-        self.num_samples = available // together * batch_size if drop_last else available // world_size
+        self.num_samples = available // together * batch_size if drop_last else -(-available // world_size)
+        self.stretches = batch_stretches(self.num_samples, batch_size, drop_last)
         if self.num_samples == 0:
             raise ValueError(
                 f"A batch needs {together} samples (trainer.batch_size={batch_size} on {world_size} processes), "
@@ -78,17 +81,18 @@ class WindowBatches:
             )
 
     def __len__(self) -> int:
-        return -(-self.num_samples // self.batch_size)
+        return len(self.stretches)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         order = self.order(number).to(self.frames.device)
-        batches = (self.batch(picks) for picks in order.split(self.batch_size)[start:])
+        batches = (self.batch(order[stretch]) for stretch in self.stretches[start:])
         return batches if self.frames.device.type == self.device.type else _one_ahead(batches)
 
     def order(self, number: int) -> Tensor:
         """(num_samples,) the samples of epoch `number` for this rank."""
         seed = int(np.random.SeedSequence((self.seed, number)).generate_state(1, np.uint64)[0])
         order = torch.randperm(len(self.first), generator=torch.Generator().manual_seed(seed))
+        order = torch.cat([order, order[: -len(order) % self.world_size]])  # every rank takes every step
         return order[self.rank :: self.world_size][: self.num_samples]
 
     def batch(self, picks: Tensor) -> Batch:

@@ -39,6 +39,7 @@ class Lifting3D:
 
     monitor = "mpjpe_mm"
     higher_is_better = False
+    reads = "sequences"
 
     def __init__(
         self,

@@ -46,6 +46,7 @@ class Mixture3D:
     """
 
     higher_is_better = False
+    reads = "sequences"
 
     def __init__(
         self,

@@ -67,6 +67,8 @@ class OrientationFields:
         results: file for the people found in COCO's result format, or None.
     """
 
+    reads = "people"
+
     def __init__(
         self,
         model: Any,  # an nn.Module with `io`, `stride` and `limb_lengths`

@@ -46,6 +46,7 @@ class SemiSupervised:
 
     monitor = "mpjpe_mm"
     higher_is_better = False
+    reads = "sequences"
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from anypose.engine import checkpoint
 from anypose.engine.restore import choose_model, complete, overlay
 
 SAVED = {
@@ -106,3 +107,30 @@ def test_a_checkpoint_does_not_say_where_files_are_written(caplog):
     assert "task.results=somewhere/victim/.profile of x.pt is not taken over: None." in caplog.text
     composed = OmegaConf.create(COMPOSED | {"task": {"results": "mine.json"}})
     assert overlay(saved, composed, ["task.results=mine.json"], GROUPS, "x.pt", choices).task.results == "mine.json"
+
+
+def test_what_a_run_was_trained_on_is_composed_again_so_that_its_keys_can_be_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    choices = {"model": "videopose3d", "dataset": "cmu", "task": "lifting3d", "debug": "smoke"}
+    assert choose_model([]) == []
+    run = tmp_path / "runs" / "videopose3d" / "1"
+    run.mkdir(parents=True)
+    (run / "environment.json").write_text(json.dumps({"choices": choices}))
+    checkpoint.save(run / "last.pt", {"model": {}, "config": {}, "choices": choices})
+    trained = ["dataset=cmu", "task=lifting3d"]
+    assert choose_model([f"run={run}"]) == ["model=videopose3d", *trained]
+    assert choose_model([f"checkpoint={run}/last.pt", "dataset.root=x"]) == ["model=videopose3d", *trained]
+    assert choose_model(["model=videopose3d", "dataset=aist"]) == ["task=lifting3d"]
+    assert choose_model(["model=videopose3d", "experiment=x"]) == []
+    assert choose_model(["model=gmh_mdn"]) == choose_model(["checkpoint=released"]) == []
+    alone = tmp_path / "a b=c.pt"  # without the files beside it
+    alone.write_bytes((run / "last.pt").read_bytes())
+    assert choose_model([f"checkpoint='{alone}'"]) == ["model=videopose3d", *trained]
+
+
+def test_a_smoke_test_changes_what_it_names_and_nothing_else():
+    composed = OmegaConf.create(COMPOSED | {"trainer": {"batch_size": 999, "evaluation_batches": 2, "max_steps": 4}})
+    composed.trainer.log_every = 2
+    config = overlay(SAVED, composed, ["debug=smoke"], GROUPS | {"debug"}, "x.pt")
+    assert config.trainer == {"batch_size": 16, "evaluation_batches": 2, "max_steps": 4, "log_every": 2}
+    assert "debug" not in config

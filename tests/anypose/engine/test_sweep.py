@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from anypose.engine.sweep import SweepTable, table
@@ -52,3 +54,31 @@ def test_only_rank_0_writes_the_table(tmp_path, capsys, monkeypatch):
     SweepTable().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
     assert capsys.readouterr().out == ""
     assert not (tmp_path / "sweep.csv").exists()
+
+
+def test_a_job_that_failed_is_marked_and_the_table_comes_all_the_same(tmp_path, capsys):
+    hydra = {"mode": "MULTIRUN", "job": {"num": 1}, "sweep": {"dir": str(tmp_path)}}
+    hydra |= {"overrides": {"task": ["model.width=64", "seed=1"]}, "runtime": {"output_dir": str(tmp_path / "1")}}
+    config = OmegaConf.create({"hydra": hydra})
+    config.hydra.mode = RunMode.MULTIRUN
+    job(tmp_path, 0, ["model.width=32", "seed=0"], 40.0)
+    failed = JobReturn(status=JobStatus.FAILED)
+    failed.return_value = ValueError("no data")
+    SweepTable().on_job_end(config, failed)
+    assert failed.status == JobStatus.COMPLETED  # or Hydra would end the sweep without its table
+    assert "job 1 (model.width=64 seed=1) failed:" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        SweepTable().on_multirun_end(config)
+    assert stop.value.code == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[2:4]] == [
+        ["model.width=32", "1", "0", "40.00"],
+        ["model.width=64", "0", "1", "failed"],
+    ]
+
+
+def test_a_score_that_is_no_number_has_no_mean(tmp_path):
+    job(tmp_path, 0, ["seed=0"], 40.0)
+    job(tmp_path, 1, ["seed=1"], None)  # pyright: ignore[reportArgumentType]
+    (row,) = table(tmp_path)
+    assert row == {"overrides": "all", "jobs": 2, "mpjpe_mm mean": None, "mpjpe_mm spread": None}
