@@ -311,23 +311,3 @@ def test_the_weights_of_convolutions_lie_in_channels_last_order(tmp_path):
     filters = make_trainer(tmp_path, task=filtered).model.filters.weight
     assert filters.is_contiguous(memory_format=torch.channels_last)
     assert not filters.is_contiguous()
-
-
-def test_so_many_batches_are_scored_as_were_asked_for(tmp_path):
-    class Some(ToyTask):
-        def metrics(self):
-            metrics = super().metrics()
-            metrics.in_order = lambda: metrics.state()["error"]
-            return metrics
-
-    trainer = make_trainer(tmp_path, task=Some, epochs=1, evaluation_batches=2)
-    trainer.fit()
-    assert trainer.scores["frames"] == 16  # of 20
-
-
-def test_a_dataset_of_another_kind_is_refused_in_words(tmp_path):
-    class Reads(ToyTask):
-        reads = "sequences"
-
-    with pytest.raises(ValueError, match=r"Reads needs a dataset of motion .*; ToyData has nothing of the kind"):
-        make_trainer(tmp_path, task=Reads)
