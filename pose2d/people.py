@@ -109,6 +109,19 @@ class PeopleDataset(Protocol):
     def people(self, split: Split) -> People: ...
 
 
+def require_people(dataset: Any, where: str) -> None:
+    """Refuse a dataset of motion where people in pictures are needed.
+
+    Args:
+        where: who needs them, as the user named it.
+    """
+    if not hasattr(dataset, "people"):
+        raise ValueError(
+            f"{where} needs people in pictures, and dataset={getattr(dataset, 'name', type(dataset).__name__)} holds "
+            "motion. Pictures are in coco, coco_custom, mpii, synthetic_people; rendered_motion makes some of motion."
+        )
+
+
 def clean_boxes(box_xywh: np.ndarray, image_size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Clip annotated boxes to their images, as microsoft and mks0601 do.
 

@@ -23,7 +23,7 @@ from pose2d.images.kept_images import KeptImages
 from pose2d.network.heatmap import Coding
 from pose2d.network.lineages import check_lineage
 from pose2d.network.weights import load_weights
-from pose2d.people import People, PeopleDataset
+from pose2d.people import People, PeopleDataset, require_people
 from pose2d.scores.oks import KeypointScores
 from pose2d.scores.pckh import HeadScores
 
@@ -119,6 +119,7 @@ class TopDown2D:
         self.flip_index: Tensor | None = None
 
     def batches(self, dataset: PeopleDataset, training: bool, loading: Any, device: torch.device) -> Crops:
+        require_people(dataset, "task=topdown2d")
         skeleton = dataset.skeleton
         if skeleton.num_joints != self.num_keypoints:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pose3d.motion.sequence import MotionDataset, PoseSequence, Split
+from pose3d.motion.sequence import MotionDataset, PoseSequence, Split, require_motion
 
 
 class MixedMotion:
@@ -15,6 +15,8 @@ class MixedMotion:
     """
 
     def __init__(self, invented: MotionDataset, recorded: MotionDataset, validation: str) -> None:
+        require_motion(invented, "dataset.invented")
+        require_motion(recorded, "dataset.recorded")
         if validation not in ("invented", "recorded"):
             raise ValueError(f"dataset.validation must be invented or recorded, got {validation}.")
         if invented.missing_joints != recorded.missing_joints:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pose2d.people import Images, People, PeopleDataset, Split
+from pose2d.people import Images, People, PeopleDataset, Split, require_people
 
 
 class JoinedImages:
@@ -41,6 +41,8 @@ class MixedPeople:
     def __init__(self, flat: PeopleDataset, spatial: PeopleDataset, validation: str) -> None:
         if validation not in ("flat", "spatial"):
             raise ValueError(f"dataset.validation must be flat or spatial, got {validation}.")
+        require_people(flat, "dataset.flat")
+        require_people(spatial, "dataset.spatial")
         if flat.skeleton.name != spatial.skeleton.name:
             raise ValueError(
                 f"dataset.flat and dataset.spatial must share a skeleton, got {flat.skeleton.name} ({flat.name}) and "

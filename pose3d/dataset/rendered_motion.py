@@ -13,7 +13,7 @@ from anypose.skeleton import H36M_17, convert, get_skeleton
 from pose2d.people import People, Split
 from pose2d.synthesis.figure import draw_look
 from pose2d.synthesis.render import Lens
-from pose3d.motion.sequence import MotionDataset, PoseSequence
+from pose3d.motion.sequence import MotionDataset, PoseSequence, require_motion
 from pose3d.synthesis.rendered_people import Person, annotated_scenes
 
 
@@ -71,6 +71,7 @@ class RenderedMotion:
     def __init__(
         self, motion: MotionDataset, seed: int, train_images: int, validation_images: int, height: int, width: int
     ) -> None:
+        require_motion(motion, "dataset.motion")
         self.counts = {"train": train_images, "validation": validation_images}
         for split, count in self.counts.items():
             if count < 1:

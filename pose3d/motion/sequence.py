@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -81,6 +81,20 @@ class PoseSequence:
     def joints_camera(self) -> np.ndarray:
         """(T, J, 3) float32 joints in the camera frame [m]."""
         return world_to_camera(self.joints, self.camera).astype(np.float32)
+
+
+def require_motion(dataset: Any, where: str) -> None:
+    """Refuse a dataset of people in pictures where motion is needed.
+
+    Args:
+        where: who needs it, as the user named it.
+    """
+    if not hasattr(dataset, "sequences"):
+        raise ValueError(
+            f"{where} needs motion, sequences of keypoints and joints, and dataset="
+            f"{getattr(dataset, 'name', type(dataset).__name__)} holds people in pictures. Motion is in synthetic, "
+            "cmu, custom, the h36m_ datasets and others."
+        )
 
 
 class MotionDataset(Protocol):

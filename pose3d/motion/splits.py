@@ -11,7 +11,7 @@ import torch
 from pose3d.lifter import Lifter
 from pose3d.motion.missing_joints import Hide
 from pose3d.motion.packed import JointFrame, Packed, pack
-from pose3d.motion.sequence import MotionDataset, PoseSequence, Split
+from pose3d.motion.sequence import MotionDataset, PoseSequence, Split, require_motion
 from pose3d.motion.subset import subset
 from pose3d.motion.windows import EVALUATION_FRAMES, SequenceBatches, WindowBatches
 
@@ -29,6 +29,7 @@ def pack_split(
     Keypoints that `dataset.missing_joints` hides in the test are hidden here, the same in every run; those hidden in
     training are drawn anew for every batch, which is the task's to do.
     """
+    require_motion(dataset, f"A lifter ({type(model).__name__})")
     dataset.missing_joints.check(model)
     if unlabelled := getattr(dataset, "unlabelled_subjects", ()):
         raise ValueError(

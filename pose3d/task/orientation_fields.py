@@ -17,7 +17,7 @@ from pose2d.images.augment import Augmentation
 from pose2d.images.crops import CropRules, Crops
 from pose2d.images.image import Normalization
 from pose2d.images.kept_images import KeptImages
-from pose2d.people import People, PeopleDataset
+from pose2d.people import People, PeopleDataset, require_people
 from pose3d.capture.assembly import assemble
 from pose3d.capture.fields import draw_fields, draw_heatmaps, enlarge, limb_vectors
 from pose3d.capture.figure import Figure
@@ -144,6 +144,7 @@ class OrientationFields:
         self.evaluated: tuple[People, Targets, dict[str, Any], Crops] | None = None
 
     def batches(self, dataset: PeopleDataset, training: bool, loading: Any, device: torch.device) -> Scenes:
+        require_people(dataset, "task=orientation_fields")
         everyone = dataset.people("train" if training else "validation")
         targets = targets_of(everyone, self.visible_only and training, dataset.name)
         if training:

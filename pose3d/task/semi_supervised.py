@@ -18,7 +18,7 @@ from anypose.skeleton import mirror
 from pose3d.lifter import Lifter
 from pose3d.lifting.trajectory import ROOT, LabelledAndUnlabelled, PoseAndTrajectory, TrajectoryErrors, bone_lengths
 from pose3d.motion.packed import Packed, mirror_keypoints, pack
-from pose3d.motion.sequence import MotionDataset, PoseSequence
+from pose3d.motion.sequence import MotionDataset, PoseSequence, require_motion
 from pose3d.motion.splits import check_layout, conditions, evaluation_batches, training_batches
 from pose3d.motion.subset import subset
 from pose3d.motion.windows import SequenceBatches
@@ -93,6 +93,7 @@ class SemiSupervised:
         self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
     ) -> LabelledAndUnlabelled | SequenceBatches:
         """Windows with and without labels for training, whole sequences for evaluation."""
+        require_motion(dataset, "task=semi_supervised")
         dataset.missing_joints.check(self.lifter)
         if not training:
             sequences = dataset.sequences("validation")

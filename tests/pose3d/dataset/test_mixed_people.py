@@ -7,14 +7,31 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 
 from anypose.engine.task import Loading
 from pose2d.dataset.coco import Coco
+from pose3d.dataset.mixed_motion import MixedMotion
 from pose3d.dataset.mixed_people import MixedPeople, join
+from pose3d.dataset.rendered_motion import RenderedMotion
 from tests.conftest import REPOSITORY
 from tests.pose3d.capture.capture_scene import two_people
 from tests.pose3d.rendered import rendered_people
 from tests.pose3d.task.test_orientation_fields import make_task
+
+
+def composed(*overrides: str) -> Any:
+    with initialize_config_dir(version_base="1.3", config_dir=str(REPOSITORY / "conf")):
+        cfg = compose("train", ["device=cpu", *overrides])
+    return instantiate(cfg.task, model=instantiate(cfg.model))
+
+
+def topdown() -> Any:
+    return composed("model=simplebaseline", "model.height=64", "model.width=64", "task.weights=null")
+
+
+def lifter() -> Any:
+    return composed("model=baseline3d")
 
 
 def test_both_are_there_with_numbers_of_their_own_and_each_pixel_where_it_belongs():
@@ -46,6 +63,42 @@ def test_photographs_and_rendered_people_train_in_one_batch_each_by_its_own_rule
     assert z[spatial].any()
     assert not z[~spatial].any()
     assert len(dataset.people("validation").image_ids) == 2
+
+
+class Motion:
+    """What a dataset of motion has, and no more."""
+
+    name = "cmu"
+
+    def sequences(self, split):
+        raise AssertionError(split)
+
+
+class Pictures:
+    """What a dataset of people in pictures has, and no more."""
+
+    name = "coco"
+
+    def people(self, split):
+        raise AssertionError(split)
+
+
+def test_motion_where_pictures_are_needed_is_told_for_what_it_is():
+    loading, device = Loading(2, seed=0), torch.device("cpu")
+    words = "needs people in pictures, and dataset=cmu holds motion. Pictures are in coco"
+    with pytest.raises(ValueError, match=f"task=orientation_fields {words}"):
+        make_task(size=64).batches(Motion(), True, loading, device)
+    with pytest.raises(ValueError, match=f"task=topdown2d {words}"):
+        topdown().batches(Motion(), True, loading, device)
+    with pytest.raises(ValueError, match=rf"dataset\.spatial {words}"):
+        MixedPeople(rendered_people(), Motion(), "flat")  # pyright: ignore[reportArgumentType]
+    words = "needs motion, sequences of keypoints and joints, and dataset=coco holds people in pictures"
+    with pytest.raises(ValueError, match=rf"A lifter \(Baseline3D\) {words}"):
+        lifter().batches(Pictures(), True, loading, device)
+    with pytest.raises(ValueError, match=rf"dataset\.recorded {words}"):
+        MixedMotion(Motion(), Pictures(), "invented")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=rf"dataset\.motion {words}"):
+        RenderedMotion(Pictures(), 0, 1, 1, 64, 64)  # pyright: ignore[reportArgumentType]
 
 
 def test_skeletons_must_agree_and_the_scored_one_must_be_named():
