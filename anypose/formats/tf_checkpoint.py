@@ -33,15 +33,34 @@ def is_tf_checkpoint(path: Path) -> bool:
 
 
 def read_tf_checkpoint(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Every numeric tensor of a checkpoint with its name."""
+    """Every numeric tensor of a checkpoint with its name.
+
+    Raises:
+        ValueError: with the path, for a damaged file and for one without any numeric tensor.
+    """
     index = Path(f"{path}.index")
-    if index.is_file():
-        yield from _read_bundle(index, path)
-        return
+    found = 0
+    for name, values in _read_bundle(index, path) if index.is_file() else _read_slices(path):
+        found += 1
+        yield name, values
+    if not found:
+        raise ValueError(f"{path} is a TensorFlow checkpoint without numeric tensors; is it the right file?")
+
+
+def _read_slices(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """A V1 checkpoint: the empty key, which comes first, lists what there is; every other holds a tensor.
+
+    TensorFlow's writer gives type and shape in that list alone. Each tensor's own message has its values, and neither.
+    """
+    listed: dict[str, tuple[int, tuple[int, ...]]] = {}
     for key, value in _table(path):
-        if key:  # the empty key holds the list of contents
-            for saved in _fields(value, path).get(2, []):
-                yield from _saved_slice(_bytes(saved, path), path)
+        message = _fields(value, path)
+        if not key:
+            for tensor in _fields(_first(message, 1), path).get(1, []):
+                about = _fields(_bytes(tensor, path), path)
+                listed[_name(about, path)] = _integer(about, 3), _shape(about, 2, path)
+        for saved in message.get(2, []):
+            yield from _saved_slice(_bytes(saved, path), path, listed)
 
 
 def _read_bundle(index: Path, prefix: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -69,16 +88,28 @@ def _read_bundle(index: Path, prefix: Path) -> Iterator[tuple[str, np.ndarray]]:
         yield key.decode(errors="replace"), np.frombuffer(data, kind[0]).reshape(shape)
 
 
-def _saved_slice(message: bytes, path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """The tensor of a V1 SavedSlice: name, which slice of it, and its values as a TensorProto."""
+def _saved_slice(
+    message: bytes, path: Path, listed: dict[str, tuple[int, tuple[int, ...]]]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The tensor of a V1 SavedSlice: name, which slice of it, and its values as a TensorProto.
+
+    Args:
+        message: the SavedSlice.
+        path: for errors.
+        listed: {name: number of the type, shape} of the checkpoint's list.
+    """
     saved = _fields(message, path)
-    name = b"".join(_bytes(part, path) for part in saved.get(1, [])).decode(errors="replace")
+    name = _name(saved, path)
     tensor = _fields(_bytes(saved.get(3, [b""])[0], path), path)
-    kind = _TYPES.get(_integer(tensor, 1))
+    number, shape = _integer(tensor, 1), _shape(tensor, 2, path)
+    if not number:
+        if name not in listed:
+            raise ValueError(f"{path}: neither '{name}' nor the list of contents says its type. The file is damaged.")
+        number, shape = listed[name]
+    kind = _TYPES.get(number)
     if kind is None:
         return
     dtype, field = kind
-    shape = _shape(tensor, 2, path)
     extents = [_fields(_bytes(extent, path), path) for extent in _fields(_first(saved, 2), path).get(1, [])]
     content = _first(tensor, 4)
     values = np.frombuffer(content, dtype) if content else _numbers(tensor.get(field, []), dtype)
@@ -192,6 +223,10 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
         shift += 7
         if shift > 63:
             raise IndexError("a number of more than 64 bits")
+
+
+def _name(fields: _Fields, path: Path) -> str:
+    return b"".join(_bytes(part, path) for part in fields.get(1, [])).decode(errors="replace")
 
 
 def _integer(fields: _Fields, number: int, default: int = 0) -> int:

@@ -80,8 +80,18 @@ def write_v2(prefix: Path, tensors=TENSORS, **kwargs) -> None:
     Path(f"{prefix}.data-00000-of-00001").write_bytes(data)
 
 
-def write_v1(path: Path, tensors=TENSORS, sliced: bool = False, packed: bool = True) -> None:
-    entries = {b"": field(1, field(1, field(1, b"contents")))}
+def write_v1(path: Path, tensors=TENSORS, sliced: bool = False, packed: bool = True, published: bool = True) -> None:
+    """SavedTensorSlices (saved_tensor_slice.proto): under the empty key `meta`, under each other key one `data`.
+
+    As TensorSliceWriter writes them the type and shape of a tensor stand in `meta` alone; `published=False` puts them
+    into each tensor's own message, too.
+    """
+    meta = b""
+    for name, array in tensors.items():
+        extent = b"".join(field(1, b"") for _ in array.shape)
+        about = field(1, name.encode()) + field(2, shape(array)) + field(3, KINDS[array.dtype.name]) + field(4, extent)
+        meta += field(1, about)
+    entries = {b"": field(1, meta + field(2, field(1, 0)))}
     for i, (name, array) in enumerate(tensors.items()):
         if array.dtype.name in ("float32", "float64"):
             parts = [array.tobytes()]
@@ -94,7 +104,7 @@ def write_v1(path: Path, tensors=TENSORS, sliced: bool = False, packed: bool = T
         if not packed and array.dtype.name == "float32":
             values = b"".join(varint(number << 3 | 5) + struct.pack("<f", v) for v in array.ravel())
         extent = field(1, field(2, 1)) if sliced else b"".join(field(1, b"") for _ in array.shape)
-        proto = field(1, KINDS[array.dtype.name]) + field(2, shape(array)) + values
+        proto = (b"" if published else field(1, KINDS[array.dtype.name]) + field(2, shape(array))) + values
         saved = field(1, name.encode()) + field(2, extent) + field(3, proto)
         entries[b"\x00\x01" + bytes([i])] = field(2, saved)
     path.write_bytes(table(entries))
@@ -115,10 +125,23 @@ def test_index_and_data_files_are_read(tmp_path, per_block):
     assert_reads_back(tmp_path / "snapshot_140.ckpt")
 
 
+@pytest.mark.parametrize("published", [True, False])
 @pytest.mark.parametrize("packed", [True, False])
-def test_the_one_file_form_is_read(tmp_path, packed):
-    write_v1(tmp_path / "resnet_v1_50.ckpt", packed=packed)
+def test_the_one_file_form_is_read(tmp_path, packed, published):
+    write_v1(tmp_path / "resnet_v1_50.ckpt", packed=packed, published=published)
     assert_reads_back(tmp_path / "resnet_v1_50.ckpt")
+
+
+def test_a_checkpoint_in_which_nothing_is_found_is_an_error(tmp_path):
+    for write in (write_v1, write_v2):
+        write(tmp_path / "empty.ckpt", {})
+        with pytest.raises(ValueError, match=r"empty\.ckpt is a TensorFlow checkpoint without numeric tensors"):
+            dict(read_tf_checkpoint(tmp_path / "empty.ckpt"))
+        (tmp_path / "empty.ckpt").unlink(missing_ok=True)
+    entry = field(2, field(1, b"lost") + field(3, field(5, b"\0\0\0\0")))
+    (tmp_path / "v1.ckpt").write_bytes(table({b"": field(1, b""), b"\1": entry}))
+    with pytest.raises(ValueError, match="neither 'lost' nor the list of contents says its type"):
+        dict(read_tf_checkpoint(tmp_path / "v1.ckpt"))
 
 
 def test_other_files_are_not_taken_for_checkpoints(tmp_path):
