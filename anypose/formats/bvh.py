@@ -10,13 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
+from anypose.formats.files import require_file
+
 MAX_BYTES = 1 << 30
 MAX_FRAMES = 2_000_000
 MAX_JOINTS = 1_000
-_CHANNEL = re.compile(r"([XYZ])(position|rotation)")
-_MOTION = re.compile(rb"^[ \t]*MOTION[ \t]*\r?$", re.MULTILINE)
-_FRAMES = re.compile(r"\s*Frames:\s*(\d+)\s*")
-_FRAME_TIME = re.compile(r"\s*Frame Time:\s*(\S+)\s*")
+# Programs differ in capitals and blanks, and in whether a brace stands on its own line.
+_CHANNEL = re.compile(r"([XYZ])(position|rotation)", re.IGNORECASE)
+_NAMED = re.compile(r"\s*(ROOT|JOINT)\s+([^{]*[^{\s])\s*(\{.*)?", re.IGNORECASE)
+_MOTION = re.compile(r"^[ \t]*MOTION[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_FRAMES = re.compile(r"\s*Frames\s*:\s*(\d+)\s*", re.IGNORECASE)
+_FRAME_TIME = re.compile(r"\s*Frame\s*Time\s*:\s*(\S+)\s*", re.IGNORECASE)
+_BLANK = re.compile(r"^[ \t]*$", re.MULTILINE)
+SLOWEST, FASTEST = 4.9, 1001.0  # frames per second of what is a recording of motion
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,24 +49,39 @@ class Bvh:
         return len(self.values)
 
 
-def read_bvh(path: str | Path) -> Bvh:
+def read_bvh(path: str | Path, rate: float | None = None) -> Bvh:
     """Read and check one file.
+
+    Args:
+        path: the file, in UTF-8, UTF-16 or Latin-1, with any line ends.
+        rate: frames per second in place of what the file says.
 
     Raises:
         ValueError: with file and line, for anything that is not a whole, finite BVH file of sane size.
     """
-    path = Path(path)
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ValueError(f"{path}: a BVH file may have at most {MAX_BYTES} bytes, this one has {size}.")
-    data = path.read_bytes()
-    start = _MOTION.search(data)
+    path = require_file(path, "a BVH file", MAX_BYTES)
+    text = decode(path.read_bytes())
+    start = _MOTION.search(text)
     if start is None:
         raise ValueError(f"{path}: no line 'MOTION'; the file is cut off or is not BVH.")
-    joints, parents, offsets, channels = _parse_hierarchy(data[: start.start()], path)
-    first_line = data.count(b"\n", 0, start.end()) + 2
-    values, fps = _parse_motion(data[start.end() + 1 :], sum(map(len, channels)), first_line, path)
+    joints, parents, offsets, channels = _parse_hierarchy(text[: start.start()], path)
+    first_line = text.count("\n", 0, start.end()) + 2
+    values, fps = _parse_motion(text[start.end() + 1 :], sum(map(len, channels)), first_line, path, rate)
     return Bvh(tuple(joints), tuple(parents), np.array(offsets), tuple(channels), values, fps)
+
+
+def decode(data: bytes) -> str:
+    """The text of a motion file, its lines ended by newlines: UTF-16 and UTF-8 by their marks, else by what fits."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = data.decode("utf-16", errors="replace")
+    elif b"\0" in data[:64]:
+        text = data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be", errors="replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def forward_kinematics(bvh: Bvh, joints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -117,11 +138,20 @@ class _Tokens:
         self._words = self._iterate(text)
 
     def _iterate(self, text: str) -> Iterator[str]:
-        for self.line, line in enumerate(text.splitlines(), start=1):
-            yield from line.split()
+        for self.line, line in enumerate(text.rstrip("\n").split("\n"), start=1):
+            named = _NAMED.fullmatch(line)
+            if named:  # a name may have blanks
+                yield from named.groups()[:2]
+                yield from (named[3] or "").replace("{", "{ ").split()
+            else:
+                yield from line.split()
 
     def error(self, message: str) -> ValueError:
         return ValueError(f"{self.path}, line {self.line}: {message}")
+
+    def rest(self) -> str | None:
+        """The next word, or None at the end."""
+        return next(self._words, None)
 
     def next(self, what: str) -> str:
         word = next(self._words, None)
@@ -130,7 +160,7 @@ class _Tokens:
         return word
 
     def expect(self, word: str) -> None:
-        if (found := self.next(f"'{word}'")) != word:
+        if (found := self.next(f"'{word}'")).upper() != word:
             raise self.error(f"expected '{word}', found '{found[:40]}'.")
 
     def number(self, what: str) -> float:
@@ -144,11 +174,7 @@ class _Tokens:
         return value
 
 
-def _parse_hierarchy(data: bytes, path: Path) -> tuple[list[str], list[int], list[list[float]], list[tuple[str, ...]]]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: the header is not text (byte {error.start}).") from None
+def _parse_hierarchy(text: str, path: Path) -> tuple[list[str], list[int], list[list[float]], list[tuple[str, ...]]]:
     tokens = _Tokens(text, path)
     joints: list[str] = []
     parents: list[int] = []
@@ -162,12 +188,13 @@ def _parse_hierarchy(data: bytes, path: Path) -> tuple[list[str], list[int], lis
             open_joints.pop()
             continue
         allowed = ("JOINT", "End") if joints else ("ROOT",)
-        if word not in allowed:
+        if word.upper() not in [known.upper() for known in allowed]:
             raise tokens.error(f"expected {' or '.join(allowed)}, found '{word[:40]}'.")
         name = tokens.next("a joint's name")
-        if word == "End":
+        end = word.upper() == "END"
+        if end:
             name = f"{joints[open_joints[-1]]} end"
-        if name in joints and word != "End":
+        if name in joints and not end:
             raise tokens.error(f"joint '{name[:40]}' is defined twice.")
         if len(joints) >= MAX_JOINTS:
             raise tokens.error(f"more than {MAX_JOINTS} joints.")
@@ -177,7 +204,14 @@ def _parse_hierarchy(data: bytes, path: Path) -> tuple[list[str], list[int], lis
         tokens.expect("{")
         tokens.expect("OFFSET")
         offsets.append([tokens.number(f"OFFSET of {name}") for _ in range(3)])
-        channels.append(() if word == "End" else _parse_channels(tokens, name))
+        channels.append(() if end else _parse_channels(tokens, name))
+    if (word := tokens.rest()) is not None:
+        if word.upper() == "ROOT":
+            other = tokens.rest() or ""
+            raise tokens.error(
+                f"a second ROOT, '{other[:40]}', after '{joints[0]}'. A file holds one person; save each to its own."
+            )
+        raise tokens.error(f"expected 'MOTION', found '{word[:40]}'.")
     return joints, parents, offsets, channels
 
 
@@ -186,38 +220,34 @@ def _parse_channels(tokens: _Tokens, name: str) -> tuple[str, ...]:
     count = tokens.number(f"number of CHANNELS of {name}")
     if count not in range(7):
         raise tokens.error(f"{name} has {count:g} CHANNELS; 0 to 6 are possible.")
-    channels = tuple(tokens.next(f"a channel of {name}") for _ in range(int(count)))
+    words = [tokens.next(f"a channel of {name}") for _ in range(int(count))]
+    channels = tuple(word[:1].upper() + word[1:].lower() for word in words)
     for channel in channels:
         if not _CHANNEL.fullmatch(channel) or channels.count(channel) > 1:
             raise tokens.error(f"channel '{channel[:40]}' of {name} is unknown or stands twice.")
     return channels
 
 
-def _parse_motion(data: bytes, columns: int, first_line: int, path: Path) -> tuple[np.ndarray, float]:
+def _parse_motion(text: str, columns: int, first_line: int, path: Path, rate: float | None) -> tuple[np.ndarray, float]:
     """The part after MOTION, whose first line is `first_line` of the file."""
-    head, _, rest = data.partition(b"\n")
-    second, _, body = rest.partition(b"\n")
-    frames = _FRAMES.fullmatch(head.decode("latin-1"))
-    frame_time = _FRAME_TIME.fullmatch(second.decode("latin-1"))
+    head, _, rest = text.partition("\n")
+    second, _, body = rest.partition("\n")
+    frames, frame_time = _FRAMES.fullmatch(head), _FRAME_TIME.fullmatch(second)
     if frames is None or frame_time is None:
         line, word, found = (first_line, "Frames", head) if frames is None else (first_line + 1, "Frame Time", second)
-        raise ValueError(f"{path}, line {line}: expected '{word}: NUMBER', found '{found[:40].decode('latin-1')}'.")
+        raise ValueError(f"{path}, line {line}: expected '{word}: NUMBER', found '{found[:40]}'.")
     count = int(frames[1][:12])
     if not 0 < count <= MAX_FRAMES:
         raise ValueError(f"{path}, line {first_line}: {count} frames; 1 to {MAX_FRAMES} are possible.")
-    try:
-        step = float(frame_time[1])
-    except ValueError:
-        step = float("nan")
-    if not 1e-4 <= step <= 10:
+    fps = rate or _rate(frame_time[1], f"{path}, line {first_line + 1}")
+    rows = len(body.split("\n")) - len(_BLANK.findall(body))
+    if rows != count:
         raise ValueError(
-            f"{path}, line {first_line + 1}: Frame Time is {frame_time[1][:40]}; expected seconds, e.g. 0.00833."
+            f"{path}: Frames: {count} are announced, {rows} lines of numbers follow; "
+            f"{'the file is cut off' if rows < count else 'the header or the file is wrong'}."
         )
-    rows = 0 if not body or body.isspace() else body.count(b"\n") + 1
-    if rows < count:
-        raise ValueError(f"{path}: Frames: {count} are announced, at most {rows} lines follow; the file is cut off.")
     try:
-        values = np.loadtxt(io.StringIO(body.decode("latin-1")), ndmin=2, comments=None, max_rows=count)
+        values = np.loadtxt(io.StringIO(body), ndmin=2, comments=None)
     except ValueError as error:
         raise ValueError(f"{path}, frames from line {first_line + 2}: {error}") from None
     if values.shape != (count, columns):
@@ -227,4 +257,18 @@ def _parse_motion(data: bytes, columns: int, first_line: int, path: Path) -> tup
         )
     if not np.isfinite(values).all():
         raise ValueError(f"{path}: frame {np.argwhere(~np.isfinite(values))[0][0]} holds NaN or infinity.")
-    return values, 1.0 / step
+    return values, fps
+
+
+def _rate(word: str, where: str) -> float:
+    """Frames per second of a Frame Time [s]."""
+    try:
+        step = float(word)
+    except ValueError:
+        step = float("nan")
+    if not 1 / FASTEST <= step <= 1 / SLOWEST:
+        raise ValueError(
+            f"{where}: Frame Time is {word[:40]}; seconds from one frame to the next are expected, e.g. 0.00833. "
+            "If the motion itself is sound, say how many frames a second has, with dataset.rate=."
+        )
+    return 1.0 / step

@@ -10,27 +10,36 @@ from typing import Literal
 import numpy as np
 
 from anypose.camera import project, world_to_camera
-from anypose.formats.amc import read_amc, read_asf
+from anypose.formats.amc import read_amc
+from anypose.formats.asf import read_asf
 from anypose.formats.bvh import read_bvh
 from anypose.formats.files import require_folder
+from anypose.settings import judged
 from anypose.skeleton import H36M_17
 from pose3d.motion import cmu
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
+from pose3d.motion.remarks import remarks
 from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.units import METRES
 from pose3d.motion.virtual_cameras import sample_cameras
 
+INDEX = "CMU-INDEX.md"
 
+
+@judged("dataset")
 class CMU:
-    """A folder tree of takes with cgspeed's `CMU-INDEX.md`, which names their actions, at its top.
+    """Folder trees of takes, each with cgspeed's `CMU-INDEX.md`, which names their actions, at its top.
 
     Args:
-        root: the folder.
+        root: the folder, or several.
         form: "bvh" for cgspeed's Daz-friendly conversion (`02/02_01.bvh`), "amc" for the database's own files
             (`02/02_01.amc` with the subject's `02/02.asf`).
         train_subjects: e.g. ["01", "03"]; None for every subject found that does not validate.
         validation_subjects: e.g. ["02", "08"].
         actions: rows of `pose3d.motion.cmu.ACTIONS` to keep; None for all.
+        unit: of lengths in the files; None for what they say, or what makes a person.
+        rate: frames per second of the files; None for what they say, which .amc do not.
         fps: frames per second to resample to; takes recorded slower stay as they are.
         frame_step: keep every n-th of those frames.
         num_cameras: views of each take.
@@ -46,11 +55,13 @@ class CMU:
 
     def __init__(
         self,
-        root: str,
+        root: Sequence[str],
         form: str,
         train_subjects: Sequence[str] | None,
         validation_subjects: Sequence[str],
         actions: Sequence[str] | None,
+        unit: Literal["m", "cm", "mm", "inch"] | None,
+        rate: float | None,
         fps: float,
         frame_step: int,
         num_cameras: int,
@@ -64,7 +75,15 @@ class CMU:
         self.missing_joints = MissingJoints(missing_joints, missing_in)
         if form not in ("bvh", "amc"):
             raise ValueError(f"dataset.form={form} must be bvh or amc.")
-        self.root, self.form = require_folder(root, f"CMU motion capture, e.g. 02/02_01.{form}"), form
+        self.form, self.unit, self.rate = form, unit, rate
+        self.roots = [require_folder(folder, f"CMU motion capture, e.g. 02/02_01.{form}") for folder in root]
+        if rate is not None and not 5 <= rate <= 1000:
+            raise ValueError(f"dataset.rate={rate} must be 5 to 1000 frames per second.")
+        if form == "amc" and rate is None:
+            raise ValueError(
+                "dataset.form=amc: Acclaim files do not say how many frames a second has. Nearly all of CMU's takes "
+                "were recorded at 120: dataset.rate=120."
+            )
         unknown = [action for action in actions or () if action not in cmu.ACTIONS]
         if unknown:
             raise ValueError(f"dataset.actions has {', '.join(unknown)}; CMU's are {', '.join(cmu.ACTIONS)}.")
@@ -76,46 +95,63 @@ class CMU:
         self.actions = tuple(action for action in cmu.ACTIONS if not actions or action in actions)
         self.fps, self.frame_step, self.num_cameras = float(fps), frame_step, num_cameras
         self.max_speed, self.seed, self.cache = float(max_speed), seed, cache
+        self.told = ", ".join(map(str, self.roots))
         self.files = self._find_files()
         validation = _subjects(validation_subjects)
         train = _subjects(set(self.files) - set(validation) if train_subjects is None else train_subjects)
         self.subjects: dict[Split, tuple[str, ...]] = {"train": train, "validation": validation}
         if both := sorted(set(train) & set(validation)):
             raise ValueError(f"Subjects {', '.join(both)} are both in dataset.train_subjects and validation_subjects.")
-        missing = [subject for subject in train + validation if subject not in self.files]
-        if missing and not allow_missing:
-            raise FileNotFoundError(
-                f"dataset.root={root} has no takes of subjects {', '.join(missing)}; it has {', '.join(self.files)}. "
-                "Change dataset.train_subjects and validation_subjects, or go on with dataset.allow_missing=true."
-            )
-        self.index = self.root / "CMU-INDEX.md"
-        self.notes = tuple(f"no takes of subject {subject}" for subject in missing)
-        if not self.index.exists():
-            self.notes += ("no CMU-INDEX.md, every action is 'Other'",)
+        self.allow_missing = allow_missing
+        self.notes = tuple(
+            f"no CMU-INDEX.md in {folder}, every action is 'Other'"
+            for folder in self.roots
+            if not (folder / INDEX).exists()
+        )
 
     def _find_files(self) -> dict[str, list[Path]]:
         """{subject: its takes}, both in order."""
         files: dict[str, list[Path]] = {}
-        for path in sorted(self.root.rglob(f"*.{self.form}"), key=lambda path: path.stem):
-            if cmu.TAKE.fullmatch(path.stem):
-                files.setdefault(path.stem.partition("_")[0], []).append(path)
+        found = [path for folder in self.roots for path in folder.rglob(f"*.{self.form}")]
+        known: dict[str, Path] = {}
+        for path in sorted(found, key=lambda path: path.stem):
+            if not cmu.TAKE.fullmatch(path.stem):
+                continue
+            if path.stem in known:
+                raise ValueError(f"{known[path.stem]} and {path} are both the take {path.stem}. Remove one of them.")
+            known[path.stem] = path
+            files.setdefault(path.stem.partition("_")[0], []).append(path)
         if not files:
             raise FileNotFoundError(
-                f"dataset.root={self.root} has no file named SUBJECT_TAKE.{self.form} (02_01.{self.form}), "
+                f"dataset.root={self.told} has no file named SUBJECT_TAKE.{self.form} (02_01.{self.form}), "
                 "neither there nor below."
             )
         if self.form == "amc":
             lacking = [path.stem for paths in files.values() for path in paths if not _skeleton(path).is_file()]
             if lacking:
                 raise FileNotFoundError(
-                    f"{', '.join(lacking[:8])}{', ...' if len(lacking) > 8 else ''} of dataset.root={self.root} need "
+                    f"{', '.join(lacking[:8])}{', ...' if len(lacking) > 8 else ''} of dataset.root={self.told} need "
                     f"their subjects' skeletons beside them, e.g. {_skeleton(files[lacking[0].partition('_')[0]][0])}."
                 )
         return files
 
+    def _check_subjects(self, split: Split) -> tuple[str, ...]:
+        """Notes on subjects without takes, or an error: training is scored, too; a score needs nobody to train on."""
+        needed = self.subjects["validation"] + (self.subjects["train"] if split == "train" else ())
+        missing = [subject for subject in needed if subject not in self.files]
+        if missing and not self.allow_missing:
+            raise FileNotFoundError(
+                f"dataset.root={self.told} has no takes of subjects {', '.join(missing)}; it has "
+                f"{', '.join(self.files)}. Change dataset.train_subjects and validation_subjects, or go on with "
+                "dataset.allow_missing=true."
+            )
+        return tuple(f"no takes of subject {subject}" for subject in missing)
+
     def sequences(self, split: Split) -> list[PoseSequence]:
-        """Every take of the split's subjects, `num_cameras` views each."""
-        descriptions = cmu.read_index(self.index) if self.index.exists() else {}
+        """Every take of the split's subjects, `num_cameras` views each. Notes on what is lost are whole afterwards."""
+        self.notes = tuple(dict.fromkeys((*self._check_subjects(split), *self.notes)))
+        indices = [folder / INDEX for folder in self.roots if (folder / INDEX).exists()]
+        descriptions = {take: words for index in indices for take, words in cmu.read_index(index).items()}
         takes = [
             (path, subject, action)
             for subject in self.subjects[split]
@@ -129,15 +165,22 @@ class CMU:
             )
         settings = {
             "takes": [(path.stem, subject, action) for path, subject, action in takes],
-            **{key: getattr(self, key) for key in ("form", "fps", "frame_step", "num_cameras", "max_speed", "seed")},
+            **{
+                key: getattr(self, key)
+                for key in ("form", "unit", "rate", "fps", "frame_step", "num_cameras", "max_speed", "seed")
+            },
         }
-        return cached_sequences(
+        sequences = cached_sequences(
             self.cache,
             self.name,
             settings,
             [file for path, _, _ in takes for file in ((path, _skeleton(path)) if self.form == "amc" else (path,))],
             lambda: [view for take in takes for view in self._views(*take)],
         )
+        why = f"cut away whole: a joint faster than dataset.max_speed={self.max_speed:g} m/s in every half second"
+        found = remarks(sequences, [path.stem for path, _, _ in takes], why)
+        self.notes = tuple(dict.fromkeys((*self.notes, *found)))
+        return sequences
 
     def _views(self, path: Path, subject: str, action: str) -> list[PoseSequence]:
         """The take's whole pieces from every camera; all pieces are seen by the same cameras."""
@@ -150,7 +193,8 @@ class CMU:
         rng = np.random.default_rng([self.seed, zlib.crc32(take.encode())])
         cameras = sample_cameras(rng, np.concatenate(motions), self.num_cameras)
         views = []
-        for number, motion in enumerate(motions, start=1):
+        start = cmu.REST_FRAMES if self.form == "bvh" else 0
+        for number, (piece, motion) in enumerate(zip(pieces, motions, strict=True), start=1):
             world = motion.astype(np.float32)
             views += [
                 PoseSequence(
@@ -163,6 +207,8 @@ class CMU:
                     joints=world,
                     skeleton=H36M_17,
                     fps=min(fps, self.fps) / self.frame_step,
+                    first_frame=start + piece.start,
+                    frame_stride=max(fps / self.fps, 1) * self.frame_step,
                 )
                 for camera in cameras
             ]
@@ -171,10 +217,11 @@ class CMU:
     def _joints(self, path: Path) -> tuple[np.ndarray, float]:
         """(T, 17, 3) [m] and frames per second of a take."""
         if self.form == "bvh":
-            bvh = read_bvh(path)
-            return cmu.joints_of_bvh(bvh), bvh.fps
-        asf = read_asf(_skeleton(path))
-        return cmu.joints_of_amc(asf, read_amc(path, asf)), cmu.AMC_FPS
+            bvh = read_bvh(path, self.rate)
+            return cmu.joints_of_bvh(bvh, self.unit, str(path)), bvh.fps
+        asf = read_asf(_skeleton(path), METRES[self.unit] if self.unit else None)
+        assert self.rate  # asked for in the constructor
+        return cmu.joints_of_amc(asf, read_amc(path, asf), self.unit, str(path)), self.rate
 
 
 def _skeleton(path: Path) -> Path:

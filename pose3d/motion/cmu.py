@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from anypose.formats.amc import Asf, bone_ends
+from anypose.formats.amc import bone_ends
+from anypose.formats.asf import Asf
 from anypose.formats.bvh import Bvh, forward_kinematics
 from anypose.formats.files import require_file
 from anypose.skeleton import H36M_17
+from pose3d.motion.units import METRES, metres_per_unit
 
 # What stands for neck and head in figures without a nose, hung as in Human3.6M: (left, up, forward) [m] from the base
 # of the neck to the neck, turning with the file's neck, and from the neck to the head, turning with its head. At rest
@@ -34,14 +36,12 @@ class Figure:
         neck: what the neck turns with.
         head: what the head turns with.
         toes: what may touch the floor besides the ankles; need not be there.
-        metres: of the file's unit.
     """
 
     points: dict[str, tuple[str, ...]]
     neck: str
     head: str
     toes: tuple[str, ...]
-    metres: float
 
 
 def _points(
@@ -56,7 +56,7 @@ def _points(
     return {**points, **middle, "hip": points["left_hip"] + points["right_hip"]}
 
 
-# cgspeed's "Daz-friendly" BVH, in centimetres.
+# cgspeed's "Daz-friendly" BVH.
 DAZ = Figure(
     points=_points(
         {"spine": ("abdomen", "chest"), "thorax": ("neck",)},
@@ -66,9 +66,8 @@ DAZ = Figure(
     neck="neck",
     head="head",
     toes=("lFoot end", "rFoot end"),
-    metres=0.01,
 )
-# The database's own bones, each named for its end; lengths come in metres.
+# The database's own bones, each named for its end.
 ACCLAIM = Figure(
     points=_points(
         {"spine": ("lowerback", "upperback"), "thorax": ("lowerneck",)},
@@ -85,7 +84,6 @@ ACCLAIM = Figure(
     neck="upperneck",
     head="head",
     toes=("ltoes", "rtoes"),
-    metres=1.0,
 )
 
 # The rows of the table and the words of the index that put a take there; the first row that fits wins.
@@ -103,8 +101,6 @@ ACTIONS = {
 }
 
 TAKE = re.compile(r"(\d{2,3})_(\d{2,3})")
-# Acclaim files do not say their rate; nearly all takes were recorded at this one.
-AMC_FPS = 120.0
 # The first frame of a converted take is a T-pose, the next three swing from it into the motion.
 REST_FRAMES = 4
 
@@ -122,34 +118,63 @@ def action_of(description: str) -> str:
     return next(action for action, keys in ACTIONS.items() if any(key in words for key in keys))
 
 
-def joints_of_bvh(bvh: Bvh) -> np.ndarray:
-    """(T, 17, 3) float64 joints of `H36M_17` [m], z up, without the frames that lead in from the T-pose."""
-    names = _names(DAZ, bvh.joints)
+def joints_of_bvh(bvh: Bvh, unit: str | None = None, where: str = "this BVH") -> np.ndarray:
+    """(T, 17, 3) float64 joints of `H36M_17` [m], z up, without the frames that lead in from the T-pose.
+
+    Args:
+        bvh: the take. The conversion is in centimetres, but programs save it again in what they like.
+        unit: of its lengths, see `units.METRES`; None for the one that makes a person.
+        where: the file, for errors.
+    """
+    names = _names(DAZ, bvh.joints, where)
     positions, turns = forward_kinematics(bvh, names)
-    return _joints(DAZ, names, positions[REST_FRAMES:], turns[REST_FRAMES:])
+    metres = metres_per_unit(_limbs(DAZ, names, positions), H36M_17, unit, where, METRES)
+    return _joints(DAZ, names, metres * positions[REST_FRAMES:], turns[REST_FRAMES:])
 
 
-def joints_of_amc(asf: Asf, values: np.ndarray) -> np.ndarray:
-    """(T, 17, 3) float64 joints of `H36M_17` [m], z up; there is no T-pose in .amc files."""
-    names = _names(ACCLAIM, asf.bones)
-    return _joints(ACCLAIM, names, *bone_ends(asf, values, names))
+def joints_of_amc(asf: Asf, values: np.ndarray, unit: str | None = None, where: str = "this AMC") -> np.ndarray:
+    """(T, 17, 3) float64 joints of `H36M_17` [m], z up; there is no T-pose in .amc files.
+
+    Args:
+        asf: the skeleton, which says its unit; a person must come out.
+        values: of `read_amc`.
+        unit: given where `dataset.unit` said it.
+        where: the file, for errors.
+    """
+    names = _names(ACCLAIM, asf.bones, where)
+    positions, turns = bone_ends(asf, values, names)
+    if unit is None:
+        metres_per_unit(
+            _limbs(ACCLAIM, names, positions), H36M_17, None, where, {"its skeleton's length": 1.0}, fine=True
+        )
+    return _joints(ACCLAIM, names, positions, turns)
 
 
-def _names(figure: Figure, there: tuple[str, ...]) -> list[str]:
+def _names(figure: Figure, there: tuple[str, ...], where: str) -> list[str]:
     names = [name for points in figure.points.values() for name in points] + [figure.neck, figure.head]
+    if missing := [name for name in dict.fromkeys(names) if name not in there]:
+        raise ValueError(
+            f"{where} has no joint {', '.join(missing[:8])}; it has {', '.join(there[:20])}. dataset=cmu reads CMU's "
+            "own figures alone (cgspeed's Daz-friendly BVH, or ASF and AMC)."
+        )
     return list(dict.fromkeys(names + [toe for toe in figure.toes if toe in there]))
 
 
+def _limbs(figure: Figure, names: list[str], positions: np.ndarray) -> np.ndarray:
+    """(T, 17, 3) of the named points (T, N, 3), without neck and head."""
+    joints = np.zeros((len(positions), H36M_17.num_joints, 3))
+    for joint, points in figure.points.items():
+        joints[:, H36M_17.index(joint)] = positions[:, [names.index(name) for name in points]].mean(1)
+    return joints
+
+
 def _joints(figure: Figure, names: list[str], positions: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """From the named points (T, N, 3) and turns (T, N, 3, 3) of a figure in a world with y up.
+    """From the named points (T, N, 3) [m] and turns (T, N, 3, 3) of a figure in a world with y up.
 
     The floor, z = 0, is put where the lowest ankle or toe is in the lowest percent of the frames: volumes were
     calibrated differently, and some takes lie a metre below the floor.
     """
-    positions = positions * figure.metres
-    joints = np.empty((len(positions), H36M_17.num_joints, 3))
-    for joint, points in figure.points.items():
-        joints[:, H36M_17.index(joint)] = positions[:, [names.index(name) for name in points]].mean(1)
+    joints = _limbs(figure, names, positions)
     thorax, neck, head = (H36M_17.index(joint) for joint in ("thorax", "neck", "head"))
     joints[:, neck] = joints[:, thorax] + turns[:, names.index(figure.neck)] @ np.array(THORAX_TO_NECK)
     joints[:, head] = joints[:, neck] + turns[:, names.index(figure.head)] @ np.array(NECK_TO_HEAD)

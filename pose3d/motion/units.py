@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from anypose.skeleton import Skeleton
@@ -19,7 +21,8 @@ def metres_per_unit(
     skeleton: Skeleton,
     stated: str | None,
     where: str,
-    candidates: dict[str, float] = {"m": 1.0, "mm": 0.001},  # noqa: B006
+    candidates: Mapping[str, float] = {"m": 1.0, "mm": 0.001},
+    fine: bool | None = None,
 ) -> float:
     """The file's unit of length [m]: the one that is stated, or the only one that makes these joints a person.
 
@@ -29,6 +32,7 @@ def metres_per_unit(
         stated: `dataset.unit`, a key of `METRES`; None to judge by the body.
         where: the file, for errors.
         candidates: {unit: metres} that the file could be in.
+        fine: measure legs; None to do so where there are more than two candidates.
 
     Raises:
         ValueError: with what was measured and the key that settles it, where no unit fits or several do.
@@ -38,7 +42,7 @@ def metres_per_unit(
     if not np.isfinite(joints).all():
         frame = int(np.argwhere(~np.isfinite(joints))[0][0])
         raise ValueError(f"{where}: NaN or infinity in frame {frame} of {len(joints)}.")
-    what, size, (low, high) = _size(joints, skeleton, fine=len(candidates) > 2)
+    what, size, (low, high) = _size(joints, skeleton, len(candidates) > 2 if fine is None else fine)
     fits = {unit: metres for unit, metres in candidates.items() if low <= size * metres <= high}
     if len(fits) != 1:
         found = f"in {' or in '.join(fits)}" if fits else f"in none of {', '.join(candidates)}"

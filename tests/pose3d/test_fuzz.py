@@ -11,7 +11,8 @@ import scipy.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anypose.formats.amc import bone_ends, read_amc, read_asf
+from anypose.formats.amc import bone_ends, read_amc
+from anypose.formats.asf import read_asf
 from anypose.formats.bvh import forward_kinematics, read_bvh
 from anypose.formats.cdf import read_cdf
 from anypose.formats.h5 import open_h5, read_array

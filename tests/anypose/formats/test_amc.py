@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from anypose.formats.amc import bone_ends, euler_xyz, read_amc, read_asf
+from anypose.formats.amc import bone_ends, read_amc
+from anypose.formats.asf import euler_xyz, read_asf
 from tests.pose3d.motion.motion_files import ASF, write_amc
 
 
@@ -29,6 +30,47 @@ def test_the_skeleton_is_read_with_parents_first(skeleton):
 def test_a_motion_is_read_in_the_order_of_the_skeleton(skeleton, tmp_path):
     values = write_amc(tmp_path / "02_01.amc", skeleton, frames=5, seed=0)
     np.testing.assert_allclose(read_amc(tmp_path / "02_01.amc", skeleton), values, atol=1e-6)
+
+
+def test_the_root_turns_in_its_own_order_and_its_numbers_stand_in_any(tmp_path, skeleton):
+    (tmp_path / "zyx.asf").write_text(
+        ASF.replace("order TX TY TZ RX RY RZ\n   axis XYZ", "order RZ RY RX TX TY TZ\n   axis ZYX")
+    )
+    turned = read_asf(tmp_path / "zyx.asf")
+    values = np.zeros((1, sum(map(len, turned.dofs))))
+    values[0, :6] = [30, 40, 50, 1, 2, 3]  # rz, ry, rx, then the place
+    places, turns = bone_ends(turned, values, ["root"])
+    np.testing.assert_allclose(turns[0, 0], Rotation.from_euler("zyx", [30, 40, 50], degrees=True).as_matrix())
+    np.testing.assert_allclose(places[0, 0], np.array([1, 2, 3]) * turned.metres)
+
+
+def test_radians_are_told_by_the_motions_header_or_the_skeletons_units(skeleton, tmp_path):
+    values = write_amc(tmp_path / "02_01.amc", skeleton, frames=3, seed=0)
+    text = (tmp_path / "02_01.amc").read_text()
+    turns = np.array([dof[0] == "r" for dofs in skeleton.dofs for dof in dofs])
+    small = values * np.where(turns, 0.001, 1)
+    rewritten = read_amc(tmp_path / "02_01.amc", skeleton)
+    np.testing.assert_allclose(rewritten, values, atol=1e-6)
+
+    def scaled(factor: float) -> str:
+        return "\n".join(
+            " ".join([words[0], *(f"{float(word) * factor:.9f}" for word in words[1:])])
+            if len(words) > 1 and line[0] != "#"
+            else line
+            for line in text.replace(":DEGREES", ":RADIANS").splitlines()
+            for words in [line.split()]
+        )
+
+    (tmp_path / "rad.amc").write_text(scaled(10))
+    with pytest.raises(ValueError, match=r"rad\.amc: angles up to \d+ cannot be radians, which its header says"):
+        read_amc(tmp_path / "rad.amc", skeleton)
+    (tmp_path / "rad.amc").write_text(scaled(0.001))
+    read = read_amc(tmp_path / "rad.amc", skeleton)
+    np.testing.assert_allclose(read[:, turns], np.degrees(small[:, turns]), atol=1e-4)
+    (tmp_path / "rad.amc").write_text(scaled(0.001).replace(":RADIANS\n", ""))
+    (tmp_path / "rad.asf").write_text(ASF.replace("angle deg", "angle rad"))
+    by_skeleton = read_amc(tmp_path / "rad.amc", read_asf(tmp_path / "rad.asf"))
+    np.testing.assert_allclose(by_skeleton[:, turns], np.degrees(small[:, turns]), atol=1e-4)
 
 
 def test_bones_end_where_scipy_puts_them(skeleton, tmp_path):
@@ -68,7 +110,10 @@ def test_an_unknown_bone_is_refused_with_the_bones_there_are(skeleton, tmp_path)
     ("old", "new", "message"),
     [
         (":bonedata", ":bones", r"has no section :bonedata; the file is cut off or is not ASF"),
-        ("angle deg", "angle rad", r"angles must be in deg, found rad"),
+        ("angle deg", "angle grad", r"angle of its units must be degrees or radians, found 'grad'"),
+        ("  length 0.45\n", "", r"says no length of its units\. Say what they are with dataset\.unit="),
+        ("orientation 0 0 0", "orientation 0 90 0", r"root orientation must be 0 0 0, found 0 90 0"),
+        ("axis XYZ", "axis ZYX\n   order TX TY TZ RX RZ RY", r"turns about ZYX by its axis and about XZY by its order"),
         ("length 0.45", "length 0", r"units length 0 is absurd; CMU's is 0.45"),
         ("length 0.45", "length huge", r"1 finite numbers are wanted, found 'huge'"),
         ("order TX TY TZ RX RY RZ", "order TX WX", r"root order must be of TX TY TZ RX RY RZ, found tx wx"),

@@ -55,10 +55,31 @@ def test_a_file_is_read_as_written(path):
     assert bvh.fps == pytest.approx(120, rel=1e-5)
 
 
-def test_windows_line_ends_and_a_byte_order_mark_change_nothing(path, tmp_path):
-    other = tmp_path / "windows.bvh"
-    other.write_bytes(b"\xef\xbb\xbf" + FILE.replace("\n", "\r\n").encode())
-    np.testing.assert_array_equal(read_bvh(other).values, read_bvh(path).values)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
+def test_line_ends_and_encodings_change_nothing(path, tmp_path, end, encoding):
+    other = tmp_path / "other.bvh"
+    other.write_bytes(FILE.replace("knee", "Knöchel").replace("\n", end).encode(encoding))
+    bvh = read_bvh(other)
+    np.testing.assert_array_equal(bvh.values, read_bvh(path).values)
+    assert bvh.joints == ("hip", "Knöchel", "foot", "foot end")
+
+
+def test_names_with_blanks_and_other_capitals_are_those_of_the_file(path, tmp_path):
+    other = tmp_path / "other.bvh"
+    text = FILE.replace("JOINT knee\n  {", "Joint  left  knee {").replace("ROOT hip", "Root Bip01 Pelvis")
+    text = text.replace("Frame Time:", "Frame time :").replace("Frames:", "FRAMES:").replace("MOTION", "Motion")
+    text = text.replace("End Site", "END SITE").replace("Yrotation", "YROTATION").replace("OFFSET", "Offset")
+    other.write_text(text + "\n  \n")
+    bvh = read_bvh(other)
+    assert bvh.joints == ("Bip01 Pelvis", "left  knee", "foot", "foot end")
+    assert bvh.channels == read_bvh(path).channels
+    np.testing.assert_array_equal(bvh.values, read_bvh(path).values)
+
+
+def test_a_stated_rate_stands_in_for_a_frame_time_that_cannot_be(path):
+    path.write_text(FILE.replace("0.00833333", "8.33333"))
+    assert read_bvh(path, rate=120).fps == 120
 
 
 def test_forward_kinematics_agrees_with_scipy_joint_by_joint(path):
@@ -112,11 +133,16 @@ def test_an_unknown_joint_is_refused_with_the_joints_there_are(path):
         ("Frames: 3", "Frames: many", r"line 22: expected 'Frames: NUMBER', found 'Frames: many'"),
         ("Frames: 3", "Frames: 99999999999", r"line 22: 99999999999 frames; 1 to 2000000 are possible"),
         ("Frames: 3", "Frames: 0", r"line 22: 0 frames"),
-        ("Frames: 3", "Frames: 7", r"Frames: 7 are announced, at most 4 lines follow; the file is cut off"),
-        (FILE[FILE.index("1 90 2") :], "", r"Frames: 3 are announced, at most 0 lines follow; the file is cut off"),
-        ("Frames: 3", "Frames: 4", r"Frames: 4 and 12 channels are announced, found 3 frames of 12 numbers"),
-        ("Time: 0.00833333", "Time: 0", r"line 23: Frame Time is 0; expected seconds"),
-        ("Time: 0.00833333", "Time: nan", r"line 23: Frame Time is nan; expected seconds"),
+        ("Frames: 3", "Frames: 7", r"Frames: 7 are announced, 3 lines of numbers follow; the file is cut off"),
+        (FILE[FILE.index("1 90 2") :], "", r"Frames: 3 are announced, 0 lines of numbers follow; the file is cut off"),
+        ("Frames: 3", "Frames: 4", r"Frames: 4 are announced, 3 lines of numbers follow; the file is cut off"),
+        ("Frames: 3", "Frames: 2", r"Frames: 2 are announced, 3 lines of numbers follow; the header or the file is wr"),
+        ("Time: 0.00833333", "Time: 0", r"line 23: Frame Time is 0; seconds .*dataset\.rate="),
+        ("Time: 0.00833333", "Time: nan", r"line 23: Frame Time is nan; seconds"),
+        ("Time: 0.00833333", "Time: 8.33333", r"line 23: Frame Time is 8\.33333; seconds from one frame to the next"),
+        ("Time: 0.00833333", "Time: 120", r"line 23: Frame Time is 120; seconds from one frame to the next"),
+        ("}\nMOTION", "}\nROOT Second\n{\nMOTION", r"line 21: a second ROOT, 'Second', after 'hip'\. A file holds one"),
+        ("}\nMOTION", "}\n}\nMOTION", r"line 21: expected 'MOTION', found '}'"),
         ("Frame Time: 0.00833333", "Rate 120", r"line 23: expected 'Frame Time: NUMBER', found 'Rate 120'"),
         (" 7 8 9\n", " 7 8\n", r"frames from line 24: .*number of columns changed from 12 to 11"),
         ("-40 50", "-40 x50", r"frames from line 24: could not convert string 'x50' to float64 at row 1, column 8"),

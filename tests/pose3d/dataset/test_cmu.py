@@ -1,8 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 
 from anypose.camera import project, world_to_camera
-from anypose.formats.amc import bone_ends, read_asf
+from anypose.formats.amc import bone_ends
+from anypose.formats.asf import read_asf
 from anypose.formats.bvh import read_bvh
 from anypose.skeleton import H36M_17
 from pose3d.dataset.cmu import CMU
@@ -13,6 +16,8 @@ def read(root, train=None, validation=("02",), **changes):
     settings = {
         "form": "bvh",
         "actions": None,
+        "unit": None,
+        "rate": None,
         "fps": 50,
         "frame_step": 1,
         "num_cameras": 3,
@@ -23,7 +28,12 @@ def read(root, train=None, validation=("02",), **changes):
         "missing_joints": 0,
         "missing_in": "both",
     }
-    return CMU(str(root), train_subjects=train, validation_subjects=validation, **{**settings, **changes})
+    return CMU(
+        root if isinstance(root, list) else str(root),
+        train_subjects=train,
+        validation_subjects=validation,
+        **{**settings, **changes},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +109,7 @@ def test_numbers_are_taken_for_subjects(root):
 def test_without_an_index_every_take_is_other_and_the_notes_say_so(tmp_path):
     write_daz_bvh(tmp_path / "02_01.bvh", 130)
     dataset = read(tmp_path, train=[])
-    assert dataset.notes == ("no CMU-INDEX.md, every action is 'Other'",)
+    assert dataset.notes == (f"no CMU-INDEX.md in {tmp_path}, every action is 'Other'",)
     assert {s.action for s in dataset.sequences("validation")} == {"Other"}
 
 
@@ -124,12 +134,12 @@ def test_a_wrong_root_is_named(tmp_path):
         ({"actions": ["Swimming"]}, ValueError, r"dataset\.actions has Swimming; CMU's are Climbing, Dancing"),
         ({"frame_step": 0}, ValueError, r"dataset\.frame_step=0 and num_cameras=3 must be at least 1"),
         ({"num_cameras": 0}, ValueError, r"num_cameras=0 must be at least 1"),
-        ({"fps": 0}, ValueError, r"fps=0 in \(0, 1000\]"),
+        ({"fps": 0}, ValueError, r"fps=0.0 in \(0, 1000\]"),
     ],
 )
 def test_wrong_choices_are_named_by_their_key(root, changes, error, message):
     with pytest.raises(error, match=message):
-        read(root, **changes)
+        read(root, **changes).sequences("validation")
 
 
 def test_actions_that_leave_nothing_are_refused(root):
@@ -139,8 +149,87 @@ def test_actions_that_leave_nothing_are_refused(root):
 
 def test_a_missing_subject_can_be_gone_without(root):
     dataset = read(root, validation=("02", "77"), allow_missing=True)
-    assert dataset.notes == ("no takes of subject 77",)
     assert len(dataset.sequences("validation")) == 6
+    assert dataset.notes == ("no takes of subject 77",)
+
+
+def test_a_score_needs_nobody_to_train_on(root):
+    dataset = read(root, train=["77"])
+    assert len(dataset.sequences("validation")) == 6
+    with pytest.raises(FileNotFoundError, match="no takes of subjects 77"):
+        dataset.sequences("train")
+
+
+def test_several_folders_are_one_database_and_a_take_is_in_one_of_them(root, tmp_path):
+    write_daz_bvh(tmp_path / "13" / "13_01.bvh", 130)
+    (tmp_path / "CMU-INDEX.md").write_text("13_01  sit on stool\n")
+    dataset = read([str(root), str(tmp_path)])
+    assert {s.subject for s in dataset.sequences("train")} == {"01", "05", "13"}
+    assert {s.action for s in dataset.sequences("train")} == {"Climbing", "Dancing", "Everyday"}
+    write_daz_bvh(tmp_path / "02_01.bvh", 130)
+    with pytest.raises(ValueError, match=r"02_01\.bvh and .*02_01\.bvh are both the take 02_01\. Remove one"):
+        read([str(root), str(tmp_path)])
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("m", 0.01), ("mm", 10), ("inch", 1 / 2.54), ("cm", 1)])
+def test_a_bvh_saved_in_other_units_is_the_same_motion(tmp_path, unit, factor):
+    plain, other = tmp_path / "plain", tmp_path / "other"
+    write_daz_bvh(plain / "02_01.bvh", 130)
+    scaled(plain / "02_01.bvh", other / "02_01.bvh", factor)
+    want = read(plain, train=[]).sequences("validation")[0].joints
+    np.testing.assert_allclose(read(other, train=[]).sequences("validation")[0].joints, want, atol=1e-4)
+    np.testing.assert_allclose(read(other, train=[], unit=unit).sequences("validation")[0].joints, want, atol=1e-4)
+
+
+def scaled(source, target, factor: float) -> None:
+    """The file again with every length times `factor`."""
+    head, _, motion = source.read_text().partition("MOTION\n")
+    words = head.split()
+    for at in [i for i, word in enumerate(words) if word == "OFFSET"]:
+        words[at + 1 : at + 4] = [str(float(word) * factor) for word in words[at + 1 : at + 4]]
+    lines = motion.splitlines()
+    rows = [line.split() for line in lines[2:]]
+    rows = [[*(str(float(word) * factor) for word in row[:3]), *row[3:]] for row in rows]
+    target.parent.mkdir(exist_ok=True)
+    target.write_text("\n".join([" ".join(words), "MOTION", *lines[:2], *map(" ".join, rows)]))
+
+
+def test_a_size_no_person_has_is_refused_with_the_key_that_settles_it(tmp_path):
+    write_daz_bvh(tmp_path / "a/02_01.bvh", 130)
+    scaled(tmp_path / "a/02_01.bvh", tmp_path / "b/02_01.bvh", 0.18)
+    with pytest.raises(ValueError, match=r"02_01\.bvh: a leg measures .*in none of m, cm, mm, inch.*dataset\.unit=m\|"):
+        read(tmp_path / "b", train=[]).sequences("validation")
+    assert read(tmp_path / "b", train=[], unit="cm").sequences("validation")
+
+
+def test_takes_that_a_filter_cuts_away_whole_and_rates_beside_each_other_are_told(root, tmp_path, caplog):
+    for take in ("02_01", "02_02", "02_03"):
+        write_daz_bvh(tmp_path / f"{take}.bvh", 130)
+    text = (tmp_path / "02_02.bvh").read_text()
+    (tmp_path / "02_02.bvh").write_text(re.sub("Frame Time: .*", "Frame Time: 0.0333333", text))
+    values = write_daz_bvh(tmp_path / "02_03.bvh", 130)
+    values[::20, 0] += 300
+    lines = (tmp_path / "02_03.bvh").read_text().splitlines()
+    (tmp_path / "02_03.bvh").write_text("\n".join([*lines[:-130], *(" ".join(map(str, row)) for row in values)]))
+    (tmp_path / "CMU-INDEX.md").write_text("02_01 walk\n02_02 walk\n02_03 walk\n")
+    dataset = read(tmp_path, train=[])
+    with caplog.at_level("WARNING", logger="pose3d.motion.remarks"):
+        assert {s.take for s in dataset.sequences("validation")} == {"02_01", "02_02"}
+    assert dataset.notes == (
+        "without 02_03, cut away whole: a joint faster than dataset.max_speed=14 m/s in every half second",
+        "takes of different rates beside each other [frames/s]: 1 at 30, 1 at 50",
+    )
+    assert len(caplog.messages) == 2
+    assert {s.fps for s in read(tmp_path, train=[], rate=100).sequences("validation")} == {50}
+    (tmp_path / "02_01.bvh").unlink()
+    (tmp_path / "02_02.bvh").unlink()
+    with pytest.raises(ValueError, match=r"Nothing is left of 02_03: cut away whole"):
+        read(tmp_path, train=[]).sequences("validation")
+
+
+def test_frames_are_called_what_the_file_calls_them(root):
+    (s, *_) = read(root, frame_step=2).sequences("validation")
+    assert (s.first_frame, s.frame_stride) == (4, pytest.approx(2 * 120 / 50, rel=1e-4))
 
 
 def test_the_databases_own_files_are_read_with_their_subjects_skeleton(tmp_path):
@@ -148,7 +237,14 @@ def test_the_databases_own_files_are_read_with_their_subjects_skeleton(tmp_path)
     (tmp_path / "02/02.asf").write_text(ASF)
     asf = read_asf(tmp_path / "02/02.asf")
     values = write_amc(tmp_path / "02/02_01.amc", asf, frames=240, seed=0)
-    sequences = read(tmp_path, train=[], form="amc").sequences("validation")
+    sequences = read(tmp_path, train=[], form="amc", rate=120).sequences("validation")
+    with pytest.raises(ValueError, match=r"Acclaim files do not say how many frames .*dataset\.rate=120"):
+        read(tmp_path, train=[], form="amc")
+    (tmp_path / "02/02.asf").write_text(ASF.replace("length 0.45", "length 1.0"))
+    with pytest.raises(
+        ValueError, match=r"02_01\.amc: a leg measures .*in none of its skeleton's length.*dataset\.unit="
+    ):
+        read(tmp_path, train=[], form="amc", rate=120).sequences("validation")
     assert [(s.take, len(s), s.fps) for s in sequences] == [("02_01", 100, 50)] * 3
     ends, _ = bone_ends(asf, values, ["lfemur", "lradius", "lhipjoint", "rhipjoint"])
     shin = ends[::12, 0] - ends[::12, 2:].mean(1)
@@ -157,7 +253,7 @@ def test_the_databases_own_files_are_read_with_their_subjects_skeleton(tmp_path)
     np.testing.assert_allclose(sequences[0].joints[::5, knee] - sequences[0].joints[::5, hip], expected, atol=1e-5)
     (tmp_path / "02/02.asf").unlink()
     with pytest.raises(FileNotFoundError, match=r"02_01 of .* need their subjects' skeletons .*02/02\.asf"):
-        read(tmp_path, train=[], form="amc")
+        read(tmp_path, train=[], form="amc", rate=120)
     with pytest.raises(ValueError, match=r"dataset\.form=c3d must be bvh or amc"):
         read(tmp_path, form="c3d")
 
@@ -166,7 +262,7 @@ def test_a_damaged_take_is_named(root, tmp_path):
     write_daz_bvh(tmp_path / "02_01.bvh", 130)
     text = (tmp_path / "02_01.bvh").read_text()
     (tmp_path / "02_01.bvh").write_text(text[: len(text) // 2])
-    with pytest.raises(ValueError, match=r"02_01\.bvh: Frames: 130 are announced, at most \d+ lines follow"):
+    with pytest.raises(ValueError, match=r"02_01\.bvh: Frames: 130 are announced, \d+ lines of numbers follow"):
         read(tmp_path, train=[]).sequences("validation")
 
 
