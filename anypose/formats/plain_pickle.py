@@ -32,12 +32,13 @@ _REFUSED = frozenset((
 _DAMAGED = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, struct.error)
 
 
-def load_plain(stream: IO[bytes], where: str) -> Any:
+def load_plain(stream: IO[bytes], where: str, operations: int = MAX_OPERATIONS) -> Any:
     """The object pickled in `stream`: None, numbers, texts, bytes, lists, tuples, dicts and NumPy arrays of those.
 
     Args:
         stream: at the pickle's first byte.
         where: what the file is called in errors.
+        operations: at most so many; a text or a number takes one or two.
 
     Raises:
         ValueError: with `where` and the byte, for a damaged pickle and for one that holds or does anything else.
@@ -47,7 +48,7 @@ def load_plain(stream: IO[bytes], where: str) -> Any:
         with warnings.catch_warnings():
             # Python's reader of the oldest protocol warns of odd escapes in texts; here they are an error or nothing.
             warnings.simplefilter("ignore")
-            value = _Finished()(_PlainUnpickler(pieces).load(), 0)[0]
+            value = _Finished()(_PlainUnpickler(pieces, operations).load(), 0)[0]
     except EOFError:
         raise ValueError(f"{where}: the pickle ends without STOP; the file is cut off.") from None
     except (*_DAMAGED, pickle.UnpicklingError) as error:
@@ -84,12 +85,12 @@ class _Pieces:
 class _Operations(dict[int, Any]):
     """The Unpickler's operations by their byte, those that could make an object of another kind taken out."""
 
-    left = MAX_OPERATIONS
+    left = most = MAX_OPERATIONS
 
     def __getitem__(self, code: int) -> Any:
         self.left -= 1
         if self.left < 0:
-            raise ValueError(f"more than {MAX_OPERATIONS} operations")
+            raise ValueError(f"more than {self.most} operations")
         operation = pickletools.code2op.get(chr(code))  # pyright: ignore[reportAttributeAccessIssue]
         if operation is None or operation.name in _REFUSED or code not in self:
             name = operation.name if operation else f"of byte {code}"
@@ -100,10 +101,11 @@ class _Operations(dict[int, Any]):
 # The Python form of the Unpickler keeps its memo in a dictionary, whatever places a file names, and its operations can
 # be replaced one by one; the C form sets memory aside first.
 class _PlainUnpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
-    def __init__(self, pieces: _Pieces) -> None:
+    def __init__(self, pieces: _Pieces, operations: int) -> None:
         super().__init__(pieces, encoding="latin1")
         self.pieces, self.made = pieces, 0
         self.dispatch = _Operations(type(self).dispatch)
+        self.dispatch.left = self.dispatch.most = operations
 
     def find_class(self, module: str, name: str) -> Any:
         core = re.fullmatch(r"numpy\._?core\.(multiarray|numeric)", module)

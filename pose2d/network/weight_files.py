@@ -21,6 +21,13 @@ _UNREADABLE = (
     pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, OverflowError,
     OSError, MemoryError,
 )  # fmt: skip
+# A best score beside the weights is often one of NumPy's numbers, under the names that its versions pickle them by.
+_SCALAR = np.float64(0).__reduce__()[0]
+_SCALARS: list[Any] = [
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64")),
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
 _ELSEWHERE = {
     ".onnx": "An ONNX file is no checkpoint: give the weights that it was exported from.",
     ".om": "A compiled network is no checkpoint: give the weights that it was exported from.",
@@ -80,16 +87,17 @@ def _read_torch(path: Path, where: str) -> dict[str, Any]:
             if packed := [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]:
                 raise ValueError(f"{where} is no checkpoint: {packed[0]} is compressed, which torch's never are.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_SCALARS):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         reason = (str(error) or repr(error)).strip().splitlines()[0][:120]
         raise ValueError(
             f"{where} cannot be read without running code that it contains, or is damaged ({reason}). Save its "
             "state_dict alone, where you trust it, and load that."
         ) from error
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model", "model_pos"):
         if isinstance(state, dict) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{where} holds no named tensors, at the top or under 'state_dict' or 'model'.")
+        raise ValueError(f"{where} holds no named tensors, at the top or under 'state_dict', 'model' or 'model_pos'.")
     return {str(name): value for name, value in state.items()}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from anypose.drawing.charts import Curves, draw_bars, draw_curves
 from anypose.drawing.poses import Drawing, draw_panel, save_figure, side_colours
@@ -70,7 +71,7 @@ def draw_lifting(metrics: FrameErrors, folder: Path, frames: Sequence[str] = ())
         frames: "subject/take/camera/frame" each, e.g. "S9/Posing 1/55011271/120".
     """
     state = {name: value.numpy() for name, value in metrics.frames().items()}
-    truth = metrics.packed.joints.cpu().numpy()[state["index"]]
+    truth = metrics.truth(torch.from_numpy(state["index"])).numpy()
     distance = np.linalg.norm(state["joints"] - truth, axis=-1) * 1000  # (n, J)
     error = distance.mean(-1)
     panels = {"chosen": _find_frames(metrics, frames)} if frames else _select_frames(metrics, state["index"], error)
@@ -177,7 +178,7 @@ def _drawings(metrics: FrameErrors, state: dict[str, np.ndarray], rows: np.ndarr
     sequence = packed.sequence.cpu().numpy()[index]
     frame = index - packed.start.cpu().numpy()[sequence]
     keypoints = packed.keypoints.cpu().numpy()[index, :, :2]
-    truth, predicted = packed.joints.cpu().numpy()[index], state["joints"][rows]
+    truth, predicted = metrics.truth(torch.from_numpy(index)).numpy(), state["joints"][rows]
     hypotheses = state["means"][rows] if "means" in state else predicted[:, None][:, :0]
     if packed.joint_frame == "world":  # z up; drawings have the camera's y down
         truth, predicted, hypotheses = (p[..., [0, 2, 1]] * [1, -1, 1] for p in (truth, predicted, hypotheses))

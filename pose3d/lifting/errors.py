@@ -109,7 +109,14 @@ class FrameErrors:
                     f"{', '.join(self.actions)} has so many. Set parity=null, or score more frames."
                 )
             state = {name: value[order] for name, value in state.items()}
+        if self.packed.scale is not None and "joints" in state:
+            state["joints"] = state["joints"] * self.packed.scale.cpu()[state["index"], None, None]
         return state
+
+    def truth(self, index: Tensor) -> Tensor:
+        """(n, J, 3) true joints of rows of `packed` [m], on the host."""
+        joints = self.packed.joints[index.to(self.packed.device)].cpu()
+        return joints if self.packed.scale is None else joints * self.packed.scale.cpu()[index, None, None]
 
     def group(self, index: Tensor, field: int, names: Sequence[str]) -> Tensor:
         """Which of `names` each row belongs to, by field 0 (subject) or 1 (action) of its sequence's name."""
@@ -122,7 +129,7 @@ class FrameErrors:
         if self.scored is None:
             state = self.frames()
             index = state.pop("index")
-            truth = self.packed.joints[index.to(self.packed.device)].cpu()
+            truth = self.truth(index)
             if broken := int((~_finite(truth)).sum()):
                 raise ValueError(
                     f"The true joints of {broken} of {len(index)} frames are not finite: nothing to score."
@@ -191,6 +198,7 @@ class FrameErrors:
             "frames": len(index),
             "joints": f"{skeleton.num_joints} ({skeleton.name}), relative to the {root}, "
             f"{self.packed.joint_frame} frame",
+            **({} if self.packed.scale is None else {"scale": "the true one of each frame"}),
             "dropped": f"the last frames % {SEED_BATCH} of each action" if self.drop_last else "nothing",
             "average": f"over the frames of an action, then over {num_actions} actions, unweighted",
             "non_finite": self._non_finite(len(index)),
@@ -213,8 +221,8 @@ class FrameErrors:
         names = np.array(self.packed.names)[sequence.numpy()]
         keys = {name: names[:, i] for i, name in enumerate(("subject", "action", "take", "camera"))}
         frame = self.packed.source_frames(index.to(self.packed.device)).cpu()
-        truth = self.packed.joints[index.to(self.packed.device)]
-        arrays = {name: value.numpy() for name, value in {**state, "truth": truth.cpu(), "frame": frame}.items()}
+        truth = self.truth(index)
+        arrays = {name: value.numpy() for name, value in {**state, "truth": truth, "frame": frame}.items()}
         return {**keys, **arrays}
 
 

@@ -30,6 +30,7 @@ class Packed:
         keypoints: (N, K, C) in the model's keypoint frame.
         joints: (N, J, 3) relative to the root [m].
         root: (N, 3) the root itself [m].
+        scale: (N,) metres that 1 of `joints` is, None where it is one: errors are told in metres.
         start, end: (S,) first row of each sequence, and one past its last.
         sequence: (N,) which sequence a row belongs to.
         rotation: (S, 3, 3) world to camera.
@@ -55,6 +56,7 @@ class Packed:
     output_skeleton: Skeleton
     joint_frame: JointFrame
     names: tuple[tuple[str, str, str, str], ...]
+    scale: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -129,8 +131,16 @@ def pack(
         output_skeleton=output_skeleton,
         joint_frame=joint_frame,
         names=tuple((s.subject, s.action, s.take, s.camera.name) for s in sequences),
+        scale=_scale(sequences),
     )
     return packed.to(torch.device(device))
+
+
+def _scale(sequences: Sequence[PoseSequence]) -> Tensor | None:
+    if all(sequence.scale is None for sequence in sequences):
+        return None
+    ones = (np.ones(len(s), np.float32) if s.scale is None else s.scale.astype(np.float32) for s in sequences)
+    return torch.from_numpy(np.concatenate(list(ones)))
 
 
 def _keypoints(sequence: PoseSequence, skeleton: Skeleton, frame: KeypointFrame, channels: int) -> np.ndarray:
@@ -210,6 +220,7 @@ def pad(packed: Packed, before: int, after: int) -> tuple[Packed, Tensor]:
         keypoints=packed.keypoints[inside],
         joints=packed.joints[inside],
         root=packed.root[inside],
+        scale=None if packed.scale is None else packed.scale[inside],
         start=start,
         end=end,
         sequence=sequence,
@@ -257,6 +268,7 @@ def with_mirror_image(packed: Packed) -> Packed:
         keypoints=_doubled(packed.keypoints, keypoints),
         joints=_doubled(packed.joints, lambda rows: mirror(packed.joints[rows], packed.output_skeleton)),
         root=torch.cat([packed.root, root]),
+        scale=None if packed.scale is None else packed.scale.repeat(2),
         start=torch.cat([packed.start, packed.start + len(packed)]),
         end=torch.cat([packed.end, packed.end + len(packed)]),
         sequence=torch.cat([packed.sequence, packed.sequence + len(packed.names)]),

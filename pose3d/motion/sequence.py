@@ -30,6 +30,7 @@ class PoseSequence:
         skeleton: what the J joints are.
         fps: frames per second.
         scores: (T, K) float32 in 0..1, or None where the source has no confidence.
+        scale: (T,) float32, metres that 1 of `joints` is, where they are in another unit; None where they are metres.
         first_frame: what the source calls the first of the T frames.
         frame_stride: frames of the source from one of the T to the next; broken where it was resampled.
     """
@@ -44,6 +45,7 @@ class PoseSequence:
     skeleton: Skeleton
     fps: float
     scores: np.ndarray | None = None
+    scale: np.ndarray | None = None
     first_frame: float = 0
     frame_stride: float = 1
 
@@ -57,6 +59,8 @@ class PoseSequence:
         check_shape(self.keypoints, ("T", "K", 2), f"keypoints of {self.name}", T=frames, K=num_keypoints)
         if self.scores is not None:
             check_shape(self.scores, ("T", "K"), f"scores of {self.name}", T=frames, K=num_keypoints)
+        if self.scale is not None:
+            check_shape(self.scale, ("T",), f"scale of {self.name}", T=frames)
         if not frames:
             raise ValueError(f"{self.name} has no frames.")
         if not self.fps > 0:

@@ -5,6 +5,7 @@ The loss is that of MotionAGFormer (Mehraban et al., WACV 2024, section 3.4) and
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from anypose.metrics import mpjpe, n_mpjpe
 from anypose.skeleton import mirror
+from pose2d.network.weight_files import read_weights
 from pose3d.lifter import Lifter
 from pose3d.lifting.errors import PoseErrors
+from pose3d.lifting.published_agformer import from_published_agformer
 from pose3d.motion.clips import ClipBatches
 from pose3d.motion.missing_joints import Hide
 from pose3d.motion.packed import Packed, mirror_keypoints
@@ -120,6 +123,29 @@ class Window3D:
         if root is not None:  # joints are relative to the root by definition; the network gives it, too, about zero
             joints = joints.index_fill(-2, torch.tensor(root, device=joints.device), 0.0)
         return {"joints": joints}
+
+    def take_weights(self, path: Path, setting: str) -> str:
+        """Load a network that the authors' code trained, wholly; say whose it is.
+
+        Raises:
+            ValueError: naming what is missing or has another shape: a checkpoint of another size.
+        """
+        state = from_published_agformer(read_weights(path, setting))
+        wanted = self.model.state_dict()
+        wrong = [
+            f"{name} {tuple(state[name].shape) if name in state else 'missing'} for {tuple(tensor.shape)}"
+            for name, tensor in wanted.items()
+            if name not in state or state[name].shape != tensor.shape
+        ]
+        if more := sorted(state.keys() - wanted.keys()):
+            wrong.append(f"{len(more)} more, first {more[0]}")
+        if wrong:
+            raise ValueError(
+                f"{setting}={path} does not fit this MotionAGFormer: {len(wrong)} differences, "
+                f"{'; '.join(wrong[:3])}. Choose model.size and model.num_frames as it was trained."
+            )
+        self.model.load_state_dict(state)
+        return "MotionAGFormer, authors' code"
 
     def metrics(self) -> PoseErrors:
         if self.evaluated is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -68,6 +69,34 @@ def test_every_frame_is_scored_and_the_protocol_says_how(options):
     assert metrics.rows()[-1]["frames"] == 67
     windows = {1: "9 frames, the middle 1 taken of each", 4: "9 frames, the last 4 taken of each", None: "9 frames"}
     assert metrics.protocol()["windows"] == windows[options.get("step")]
+
+
+def published(model):
+    """The weights of `model` under the authors' names, as their code saves them."""
+    renamed = [
+        ("blocks.", "layers."), ("attention_", "att_"), ("scale1", "layer_scale_1"), ("scale2", "layer_scale_2"),
+        ("mixer.projection", "mixer.proj"), ("mixer.own", "mixer.U"), ("mixer.neighbours", "mixer.V"),
+        ("mixer.norm", "mixer.batch_norm"), ("mlp.0", "mlp.fc1"), ("mlp.2", "mlp.fc2"),
+        ("embedding", "joints_embed"), ("position", "pos_embed"), ("representation", "rep_logit.fc"),
+    ]  # fmt: skip
+    theirs = {}
+    for name, tensor in model.state_dict().items():
+        for ours, their in renamed:
+            name = name.replace(ours, their)
+        theirs[f"module.{name}"] = tensor
+    return {name: tensor for name, tensor in theirs.items() if "adjacency" not in name}
+
+
+def test_official_checkpoints_load_and_others_are_told_apart(tmp_path):
+    source, file = network(num_frames=9, num_blocks=2), tmp_path / "motionagformer-xs.pth.tr"
+    torch.save({"epoch": 3, "min_mpjpe": np.float64(45.1), "wandb_id": None, "model": published(source)}, file)
+    lifting = Window3D(network(num_frames=9, num_blocks=2, neighbours=3), **OPTIONS)
+    torch.nn.init.zeros_(lifting.model.head.weight)
+    assert lifting.take_weights(file, "init") == "MotionAGFormer, authors' code"
+    torch.testing.assert_close(lifting.model.head.weight, source.head.weight)
+    other = Window3D(network(num_frames=10, num_blocks=2), **OPTIONS)
+    with pytest.raises(ValueError, match=r"init=.* does not fit .* \d+ differences, .*\(9,\) for \(10,\)"):
+        other.take_weights(file, "init")
 
 
 def test_what_does_not_fit_is_refused():

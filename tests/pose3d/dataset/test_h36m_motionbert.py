@@ -1,0 +1,120 @@
+"""MotionBERT's build of Human3.6M: a small file in its form, scored as that family scores."""
+
+from __future__ import annotations
+
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pose3d.dataset.h36m_motionbert import H36MMotionBERT
+from pose3d.motion.splits import pack_split
+from pose3d.task.window3d import Window3D
+from tests.pose3d.model.test_motionagformer import network
+from tests.pose3d.task.test_window3d import OPTIONS
+
+SETTINGS = {
+    "train_subjects": ["S1"],
+    "validation_subjects": ["S9"],
+    "actions": ["Greeting", "SittingDown"],
+    "frame_step": 1,
+    "allow_missing": True,
+    "leave_out": [],
+    "missing_joints": 0,
+    "missing_in": "both",
+}
+SOURCES = {
+    "train": {"s_01_act_05_subact_01_ca_01": 11, "s_01_act_10_subact_02_ca_03": 9},
+    "test": {
+        "s_09_act_05_subact_02_ca_01": 10,
+        "s_09_act_10_subact_01_ca_02": 12,
+        "s_09_act_10_subact_02_ca_02": 5,
+    },
+}
+CAMERAS = ("54138969", "55011271", "58860488", "60457274")
+
+
+def write(path, protocol=4, **changes):
+    rng = np.random.default_rng(0)
+    held = {}
+    for part, sources in SOURCES.items():
+        names = [source for source, frames in sources.items() for _ in range(frames)]
+        count = len(names)
+        held[part] = {
+            "joint_2d": rng.uniform(200, 800, (count, 17, 2)),
+            "confidence": rng.uniform(0, 1, (count, 17, 1)),
+            "joint3d_image": rng.uniform(-200, 800, (count, 17, 3)),
+            "camera_name": np.array([CAMERAS[int(name[-2:]) - 1] for name in names]),
+            "source": names,
+            "2.5d_factor": rng.uniform(3, 5, count),
+        }
+    for key, value in changes.items():
+        held["test"][key] = value
+    path.write_bytes(pickle.dumps(held, protocol))
+    return held
+
+
+def test_takes_scores_and_units_are_the_file_s(tmp_path):
+    held = write(tmp_path / "h36m_sh_conf_cam_source_final.pkl")
+    dataset = H36MMotionBERT(str(tmp_path), **SETTINGS)
+    first, second, third = dataset.sequences("validation")
+    assert [s.take for s in (first, second, third)] == ["Greeting", "SittingDown", "SittingDown 1"]
+    assert [len(s) for s in (first, second, third)] == [10, 12, 5]
+    test = held["test"]
+    np.testing.assert_allclose(first.keypoints, test["joint_2d"][:10], rtol=1e-6)
+    np.testing.assert_allclose(second.scores, test["confidence"][10:22, :, 0], rtol=1e-6)
+    assert (first.camera.width, first.camera.height, second.camera.height) == (1000, 1002, 1000)
+    # The family's own millimetres: the joints of the picture times the frame's factor, against the hip.
+    millimetres = test["joint3d_image"][:10] * test["2.5d_factor"][:10, None, None]
+    ours = first.joints * first.scale[:, None, None] * 1000
+    np.testing.assert_allclose(ours - ours[:, :1], millimetres - millimetres[:, :1], rtol=1e-4, atol=1e-2)
+    assert dataset.sequences("train")[0].scale is None
+
+
+def test_takes_with_bad_ground_truth_are_left_out_by_name(tmp_path):
+    write(tmp_path / "file.pkl")
+    chosen = {**SETTINGS, "leave_out": ["S9 Greeting", "S9 SittingDown 1", "S9 Waiting 1"]}
+    dataset = H36MMotionBERT(str(tmp_path / "file.pkl"), **chosen)
+    assert [s.take for s in dataset.sequences("validation")] == ["SittingDown"]
+    assert any("S9 Greeting, S9 SittingDown 1, S9 Waiting 1 left out by choice" in note for note in dataset.notes)
+
+
+def test_errors_are_in_millimetres_by_the_true_scale(tmp_path):
+    write(tmp_path / "file.pkl", protocol=2)
+    dataset = H36MMotionBERT(str(tmp_path / "file.pkl"), **SETTINGS)
+    task = Window3D(network(num_frames=9, num_blocks=1), **OPTIONS)
+    loading = SimpleNamespace(batch_size=4, seed=0, rank=0, world_size=1, drop_last=False)
+    packed = pack_split(dataset, "validation", task.model, torch.device("cpu"))
+    list(task.batches(dataset, False, loading, torch.device("cpu")).epoch())
+    metrics = task.metrics()
+    predicted = packed.joints + torch.randn(packed.joints.shape, generator=torch.Generator().manual_seed(0)) * 0.01
+    metrics.update({"joints": predicted[None]}, {"index": torch.arange(len(packed))[None]})
+    error = torch.linalg.vector_norm(predicted - packed.joints, dim=-1).mean(-1) * packed.scale * 1000
+    assert metrics.compute()["framewise_mpjpe_mm"] == pytest.approx(float(error.mean()), rel=1e-5)
+    assert metrics.protocol()["scale"] == "the true one of each frame"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"source": ["s_09_act_01_subact_02_ca_01"] * 27},
+            "_act_01_subact_02_ca_01' must be named like s_09",
+        ),
+        ({"camera_name": np.array(["1"] * 27)}, "camera_name '1' must be one of 54138969"),
+        ({"confidence": None}, "has no 'confidence'. The file must be h36m_sh_conf"),
+        ({"joint_2d": np.zeros((26, 17, 2))}, r"joint_2d must have shape \(27, 17, 2\)"),
+        ({"source": []}, "source: must be a list of names, one a frame"),
+    ],
+)
+def test_what_the_file_cannot_be_is_named(tmp_path, changes, message):
+    write(tmp_path / "file.pkl", **changes)
+    with pytest.raises(ValueError, match=message):
+        H36MMotionBERT(str(tmp_path / "file.pkl"), **SETTINGS).sequences("validation")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"h36m_sh_conf_cam_source_final\.pkl"):
+        H36MMotionBERT(str(tmp_path), **SETTINGS)
