@@ -81,7 +81,8 @@ def read_choices(folder: Path) -> dict[str, str]:
 def find_checkpoint(
     model: str, run: str | None = None, file: str | None = None, parity: str | None = None, key: str = "checkpoint"
 ) -> Path:
-    """The checkpoint that `checkpoint=`, `run=` or else `model=` names; checkpoint=released is the project's own.
+    """The checkpoint that `checkpoint=`, `run=` or else `model=` names; checkpoint=released is the project's own,
+    and so is the name of one of its released files, e.g. released_video.
 
     Of a run it is the last: the best was chosen on the subjects that get scored, which flatters. The seeds quote the
     best all the same, so parity="seed" takes that.
@@ -104,6 +105,9 @@ def find_checkpoint(
             )
         return found[0]
     if file is not None:
+        named = PACKAGE / RELEASED / f"{file}.safetensors"
+        if Path(file).name == file and named.is_file():
+            return named
         path = Path(file).expanduser()
         if path.is_dir():
             raise ValueError(f"{key}={file} is a folder, and must be a file. Of a run: {key}={path / LAST}.")

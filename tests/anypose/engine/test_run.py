@@ -84,6 +84,7 @@ def test_released_weights_are_found_in_the_packages_and_their_products_go_elsewh
     for name in ("a", "b"):
         (folder / f"{name}.safetensors").touch()
     assert find_checkpoint("a", file="released") == folder / "a.safetensors"
+    assert find_checkpoint("a", file="b") == folder / "b.safetensors"
     with pytest.raises(FileNotFoundError, match=r"no released weights of c, only of a, b\. `python train\.py model=c`"):
         find_checkpoint("c", file="released")
     assert finding.products_folder(folder / "a.safetensors", "a") == Path("runs/a/released")
