@@ -13,6 +13,7 @@ from anypose.engine.limits import check_loading
 from anypose.engine.restore import build_task, choose_model, restore, results_folder
 from anypose.engine.results import describe_weights, finite, report, write_predictions
 from anypose.engine.task import Loading, make_batches
+from anypose.kernels.swap import Kernels
 
 
 @command("evaluate", choose_model)
@@ -28,6 +29,7 @@ def main(cfg: DictConfig) -> float:
         loading = Loading(size, config.seed, world.rank, world.size, config.trainer.workers, drop_last=False)
         batches = make_batches(task, instantiate(config.dataset), False, loading, device.torch)
         instantiate(config.precision).resolve(device).prepare(task.model)
+        Kernels(cfg.kernels, task.model)
         where = str(device)
         if cfg.runtime != "torch":
             from anypose.export.runtime import compute_with

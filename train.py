@@ -1,5 +1,7 @@
 """Train a model.    python train.py model=baseline3d device=npu"""
 
+from functools import partial
+
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -9,6 +11,7 @@ from anypose.engine.distributed import World
 from anypose.engine.finding import find_checkpoint
 from anypose.engine.run import Run
 from anypose.engine.trainer import Trainer
+from anypose.kernels.swap import Kernels
 
 
 @command("train")
@@ -26,6 +29,7 @@ def main(cfg: DictConfig) -> float:
             device=device,
             world=world,
             run=run,
+            kernels=partial(Kernels, cfg.kernels),
             seed=cfg.seed,
             **cfg.trainer,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from anypose.engine.command import CONF
 from anypose.engine.distributed import World
 from anypose.engine.run import Run
 from anypose.engine.trainer import Trainer
+from anypose.kernels.swap import Kernels
 from benchmarks.harness import Settings
 
 
@@ -37,6 +39,7 @@ def build_trainer(overrides: list[str], dataset: Any, settings: Settings) -> Tra
         device=settings.device,
         world=World(settings.device),
         run=Run(Path(), {}, {}, [], writes=False),
+        kernels=partial(Kernels, cfg.kernels),
         seed=cfg.seed,
         **cfg.trainer,
     )

@@ -40,6 +40,11 @@ DEVICE_WORDS = re.compile(r"(?<![a-z])(cuda|npu|hccl|nccl|torch_npu|apex)(?![a-z
 KNOW_DEVICES = re.compile(
     r"anypose/(engine/(device|precision|distributed|capture)|export/\w+|doctor)\.py|benchmarks/.*|conf/device/.*"
 )
+# What a paper does not say: quicker ways stand in anypose/kernels and are put in from outside.
+MODELS = re.compile(
+    r"pose[23]d/(model|task)/|pose2d/network/resnet|pose3d/lifting/(residual_mlp|temporal|streaming_form|mixture\.|traj)"
+)
+MACHINE_WORDS = re.compile(r"onednn|mkldnn|winograd|(?<![a-z])avx|(?<![a-z._])cpus?(?![a-z(])", re.IGNORECASE)
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "misc"}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError")
 MACHINE_PATHS = re.compile(r"(?<![\w.~*/-])/(work|root|home|tmp|Users)/\w")
@@ -139,6 +144,15 @@ def models_know_nothing_of_training(source: Source) -> Iterator[str]:
                 yield f"line {line} imports {module}"
 
 
+def models_name_no_machine(source: Source) -> Iterator[str]:
+    if MODELS.match(source.path):
+        for number, line in enumerate(source.text.splitlines(), start=1):
+            yield from (f"line {number} says {word}" for word in MACHINE_WORDS.findall(line))
+        for line, module in imported_modules(source):
+            if module.startswith("anypose.kernels"):
+                yield f"line {line} imports {module}"
+
+
 def only_the_border_reads_configuration(source: Source) -> Iterator[str]:
     if not (BORDER.fullmatch(source.path) or COMMANDS.fullmatch(source.path)):
         for line, module in imported_modules(source):
@@ -205,6 +219,7 @@ PACKAGE_RULES: list[Rule] = [
     only_commands_of_pose_know_the_engine,
     choices_import_parts_and_nothing_imports_a_choice,
     models_know_nothing_of_training,
+    models_name_no_machine,
     only_the_border_reads_configuration,
     device_words_stay_where_devices_are_known,
     files_are_one_idea_long,
@@ -308,6 +323,14 @@ BAD_EXAMPLES = [
         "pose3d.task.b",
     ),
     (models_know_nothing_of_training, "pose3d/model/a.py", "from torch.optim import Adam", "torch.optim"),
+    (models_name_no_machine, "pose3d/model/a.py", "# quick on a CPU", "line 1 says CPU"),
+    (models_name_no_machine, "pose2d/network/resnet.py", "torch.ops.mkldnn.x()", "says mkldnn"),
+    (
+        models_name_no_machine,
+        "pose3d/lifting/temporal.py",
+        "from anypose.kernels import winograd",
+        "imports anypose.kernels",
+    ),
     (only_the_border_reads_configuration, "anypose/a.py", "import omegaconf", "omegaconf"),
     (device_words_stay_where_devices_are_known, "anypose/a.py", "x = y.is_cuda", "says cuda"),
     (device_words_stay_where_devices_are_known, "train.py", '"""device=npu"""\nx = "hccl"', "says hccl"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from anypose.engine.restore import build_task
 from anypose.engine.run import Run
 from anypose.engine.task import Batch, Loading
 from anypose.engine.trainer import Trainer
+from anypose.kernels.swap import Kernels
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
@@ -62,6 +64,7 @@ def make_trainer(cfg: DictConfig, folder: Path) -> Trainer:
         device=device,
         world=world,
         run=Run(folder, config, {"model": "x"}, [], writes=world.rank == 0),  # pyright: ignore[reportArgumentType]
+        kernels=partial(Kernels, cfg.kernels),
         seed=cfg.seed,
         **cfg.trainer,
     )

@@ -18,8 +18,8 @@ AUTO = "auto"
 CONFIG = "config.yaml"
 # How far, where and how often written: a run with other values of these is the same run.
 FREE = (
-    "resume", "init", "pictures", "device", "precision", "dataset.root", "dataset.cache", "task.cache", "task.results",
-    "task.keep_images", "task.weights",
+    "resume", "init", "pictures", "kernels", "device", "precision", "dataset.root", "dataset.cache", "task.cache",
+    "task.results", "task.keep_images", "task.weights",
     *(
         f"trainer.{name}"
         for name in (

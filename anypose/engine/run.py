@@ -169,6 +169,12 @@ class Run:
             checkpoint.save(self.folder / BEST, {name: state[name] for name in WEIGHTS if name in state})
         checkpoint.save(self.folder / LAST, state)
 
+    def note(self, name: str, value: Any) -> None:
+        """Add to environment.json what was only known once the run was under way."""
+        file = self.folder / ENVIRONMENT
+        if self.writes and file.is_file() and (facts := json.loads(file.read_text())).get(name) != value:
+            write_json(file, facts | {name: value})
+
     def finish(self, scores: dict[str, float]) -> None:
         """Write what a sweep's table reads."""
         if self.writes:

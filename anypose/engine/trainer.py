@@ -50,6 +50,7 @@ class Trainer:
         device: where to compute.
         world: the processes that share this run.
         run: the folder.
+        kernels: called with the model, whose layers it may replace by quicker equal ones: `anypose.kernels.swap`.
         seed: for order, augmentation and dropout; the weights are already drawn.
         epochs: how often the training set is walked; 0 scores what `start_from` brought.
         max_steps: stop after so many steps although epochs are left; null never does.
@@ -79,6 +80,7 @@ class Trainer:
         device: Device,
         world: World,
         run: Run,
+        kernels: Callable[..., Any],
         seed: int,
         *,
         epochs: int,
@@ -127,6 +129,7 @@ class Trainer:
 
         self.arithmetic = precision.resolve(device)
         self.arithmetic.prepare(self.model)
+        self.kernels = kernels(self.model, agree=world.broadcast)
         with refused_by("optimizer"):
             self.optimizer = optimizer(self.arithmetic.parameters(self.model), fused=device.fused_optimizer)
         if linear_scaling:
@@ -264,7 +267,8 @@ class Trainer:
         """Write last.pt, and best.pt where this is the best; never weights that are not finite."""
         state = self.learned.state(self.step, self.run.folder / LAST)
         state |= {"rng": self.world.collect(self.rng), "batch_size": self.batch_size, "batches": len(self.batches)}
-        self.run.save(state | self.done.state(), best)
+        self.run.note("kernels", self.kernels.choice)
+        self.run.save(state | self.done.state() | {"kernels": self.kernels.choice}, best)
 
     def start_from(self, path: Path) -> None:
         """Begin with trained weights, and with what they standardise by; everything else begins anew."""
@@ -278,6 +282,7 @@ class Trainer:
         done = Progress.of(state, str(path))
         done.check_within(state, self.batch_size, len(self.batches), str(path))
         self.learned.load(state, str(path))
+        self.kernels.take(state.get("kernels"), f"as in {path}")
         self.done, self.begun = done, True
         self.count_steps()
         if len(state["rng"]) == self.world.size:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from anypose.export.onnx_graph import check_opset
+from anypose.kernels.swap import swap
 from anypose.shapes import IO, PIXELS
 
 DType = Literal["float32", "float16", "int8"]
@@ -124,17 +125,15 @@ def streamed(model: nn.Module) -> nn.Module:
 def baked(model: nn.Module, options: Options) -> nn.Module:
     """A copy on the CPU with everything that only training needs folded into the weights, in the form for `options`."""
     bake = cast("Callable[..., nn.Module] | None", getattr(model, "baked", None))
-    quantisable = cast("Callable[[], nn.Module] | None", getattr(model, "quantisable", None))
     if options.conv2d and not (bake and "two_dimensional" in inspect.signature(bake).parameters):
         raise ValueError(f"conv2d=true has no effect on {type(model).__name__}: it has no Conv1d. Leave it false.")
     if options.conv2d and options.dtype == "int8":
         raise ValueError("conv2d=true has no effect with dtype=int8, which writes products. Leave it false.")
-    if options.dtype == "int8" and quantisable:
-        network = quantisable()
-    elif bake:
-        network = bake(two_dimensional=True) if options.conv2d else bake()
-    else:
-        network = copy.deepcopy(model)
+    forms = {"two_dimensional": True} if options.conv2d else {}
+    network = bake(**forms) if bake else copy.deepcopy(model)
+    if options.dtype == "int8" or options.streaming:
+        # Runtimes have int8 kernels for products, not for dilated convolutions; and one frame is a product.
+        swap(network, {"temporal": "products"})
     return network.cpu().float().eval()
 
 

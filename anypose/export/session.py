@@ -22,6 +22,8 @@ from torch import nn
 from anypose.engine import checkpoint
 from anypose.engine.restore import build_task
 from anypose.export.metadata import beside, describe_model
+from anypose.kernels.blockwise import Blockwise
+from anypose.kernels.swap import Kernels
 from anypose.shapes import IO, PIXELS
 
 Arrays = dict[str, np.ndarray]
@@ -172,11 +174,16 @@ def load_model(path: Path) -> nn.Module:
     return build_task(cast("DictConfig", config), state, path).model
 
 
-def open_checkpoint(path: Path, device: str = "cpu") -> TorchSession:
-    """The model of a checkpoint, in the form that is fastest on whole sequences."""
-    model = load_model(path)
-    whole = getattr(model, "whole_sequences", None)
-    return TorchSession(whole(fast=torch.device(device).type == "cpu") if whole else model, device)
+def open_checkpoint(path: Path, device: str = "cpu", kernels: str = "auto") -> TorchSession:
+    """The model of a checkpoint; on a CPU with quicker equal layers, and whole sequences in blocks of frames."""
+    model = load_model(path).eval()
+    if kernels == "plain" or torch.device(device).type != "cpu":
+        return TorchSession(model, device)
+    streaming = getattr(model, "streaming", None)
+    network = Blockwise(streaming()) if streaming else model
+    session = TorchSession(network, device)
+    Kernels(kernels, network)
+    return session
 
 
 OPENERS: dict[str, Callable[[Path, str], Session]] = {

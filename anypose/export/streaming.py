@@ -17,10 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from anypose.export.session import Session, load_model, open_session
+from anypose.kernels.frame_by_frame import FrameByFrame
 
 
 class Frames(Protocol):
-    """A network that keeps its own activations: `pose3d.lifting.frame_by_frame.FrameByFrame`, or `SessionFrames`."""
+    """A network that keeps its own activations: `anypose.kernels.frame_by_frame.FrameByFrame`, or `SessionFrames`."""
 
     receptive_field: int
     causal: bool
@@ -41,14 +42,14 @@ def open_stream(path: str | Path, device: str = "cpu") -> Stream:
     if path.suffix != ".pt":
         return Stream(SessionFrames(open_session(path, device)))
     model = load_model(path)
-    make = getattr(model, "frame_by_frame", None)
-    if make is None or device != "cpu":
+    streaming = getattr(model, "streaming", None)
+    if streaming is None or device != "cpu":
         raise ValueError(
             f"{path} holds {type(model).__name__}, and device={device} was asked for. A checkpoint is streamed on the "
             "CPU alone, and it must be of a network over time, such as VideoPose3D. For other devices export it with "
             "streaming=true."
         )
-    return Stream(make())
+    return Stream(FrameByFrame(streaming()))
 
 
 class SessionFrames:

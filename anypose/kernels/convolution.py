@@ -1,9 +1,7 @@
-"""The convolutions of a ResNet and its head as torch's, with quicker ways to the same results on a CPU.
+"""Convolutions of images by products of matrices, where a CPU is quicker at those.
 
-Parameters, names and results (but for rounding) are torch's, and so is the code on other devices, in tracing and in
-compiling. In bf16 on a CPU, products of matrices do the work where oneDNN's convolutions are slow at it: all of 1x1
-convolutions, the gradients of those with more channels than pixels, and those of weights that halve or double the size.
-Weights are cast, and their gradients arrive, in channels_last order, in which the trainer keeps weights, too.
+In bf16 they do the work where oneDNN's convolutions are slow at it: all of 1x1 convolutions, the gradients of those
+with more channels than pixels, and those of weights that halve or double the size.
 """
 
 from __future__ import annotations
@@ -19,63 +17,75 @@ from torch.autograd.function import once_differentiable
 AT_ONCE = 1 << 22  # numbers under a kernel on all pixels: 8 MiB, which still stay in a cache
 
 
-class Pointwise(nn.Conv2d):
+class PointwiseByProducts(nn.Conv2d):
     """A 1x1 convolution.
 
     In fp32 torch hands those of fewer than 16 images to a plain matrix product on one thread, which takes almost twice
     as long as oneDNN. A row of pixels is an image of its own to such a convolution, and of those a batch has enough.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, bias: bool, stride: int = 1) -> None:
-        super().__init__(in_channels, out_channels, 1, stride, bias=bias)
+    @classmethod
+    def suits(cls, module: nn.Module) -> bool:
+        """1x1 convolutions of all channels."""
+        return type(module) is nn.Conv2d and _geometry(module, 1, (1, 2), 0)
+
+    def takes(self, input: Tensor) -> bool:
+        """Whether such pixels go this way."""
+        return (self.bias is None and _in_bf16(input)) or (self.stride == (1, 1) and _left_to_a_plain_product(input))
 
     def forward(self, input: Tensor) -> Tensor:
-        if self.bias is None and _in_bf16(input):
+        if not self.takes(input):
+            return super().forward(input)
+        if _in_bf16(input):
             rows, weight = input.permute(0, 2, 3, 1).bfloat16(), self.weight.flatten(1).bfloat16()
             return _Product.apply(rows, weight, self.stride[0]).permute(0, 3, 1, 2)  # pyright: ignore
-        if self.stride != (1, 1) or not _left_to_a_plain_product(input):
-            return super().forward(input)
         B, C, H, W = input.shape
         rows = input.permute(0, 2, 3, 1).reshape(B * H, 1, W, C).permute(0, 3, 1, 2)
         return super().forward(rows).permute(0, 2, 3, 1).reshape(B, H, W, -1).permute(0, 3, 1, 2)
 
 
-class Convolution(nn.Conv2d):
+class PlainConvByProducts(nn.Conv2d):
     """A 3x3 convolution without bias that keeps the size, or halves it with a stride of 2."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
-        super().__init__(in_channels, out_channels, 3, stride, padding=1, bias=False)
+    @classmethod
+    def suits(cls, module: nn.Module) -> bool:
+        """Those without a bias."""
+        return type(module) is nn.Conv2d and module.bias is None and _geometry(module, 3, (1, 2), 1)
+
+    def takes(self, input: Tensor) -> bool:
+        """In bf16, where it halves the size or there are few pixels."""
+        return _in_bf16(input) and (self.stride != (1, 1) or _few(input, self.weight))
 
     def forward(self, input: Tensor) -> Tensor:
-        if not _in_bf16(input) or (self.stride == (1, 1) and not _few(input, self.weight)):
+        if not self.takes(input):
             return super().forward(input)
         return _Convolved.apply(input.bfloat16(), self.weight, self.stride[0])  # pyright: ignore
 
 
-class Upsampling(nn.ConvTranspose2d):
+class UpsamplingByProducts(nn.ConvTranspose2d):
     """A 4x4 transposed convolution without bias that doubles the size."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+    @classmethod
+    def suits(cls, module: nn.Module) -> bool:
+        """Those without a bias."""
+        plain = type(module) is nn.ConvTranspose2d and module.bias is None and module.output_padding == (0, 0)
+        return plain and _geometry(module, 4, (2,), 1)
+
+    def takes(self, input: Tensor) -> bool:
+        """In bf16."""
+        return _in_bf16(input)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if output_size is not None or not _in_bf16(input):
+        if output_size is not None or not self.takes(input):
             return super().forward(input, output_size)
         return _Upsampled.apply(input.bfloat16(), self.weight)  # pyright: ignore
 
 
-def forked(x: Tensor, first: Pointwise, second: Pointwise | None) -> tuple[Tensor, Tensor]:
-    """`x` (B, C, H, W) through one convolution, and through another or as it is; a product adds up their gradients.
-
-    The first has no stride.
-    """
-    biased = any(conv is not None and conv.bias is not None for conv in (first, second))
-    if biased or x.dtype != torch.bfloat16 or not _in_bf16(x):
-        return first(x), x if second is None else second(x)
-    weight, other = (None if conv is None else conv.weight.flatten(1).bfloat16() for conv in (first, second))
-    stride = 1 if second is None else second.stride[0]
-    y, z = _Fork.apply(x.permute(0, 2, 3, 1), weight, other, stride)  # pyright: ignore
-    return y.permute(0, 3, 1, 2), z.permute(0, 3, 1, 2)
+def _geometry(module: nn.Conv2d | nn.ConvTranspose2d, kernel: int, strides: tuple[int, ...], padding: int) -> bool:
+    """Whether this is the convolution that a class here is for."""
+    square = (module.kernel_size, module.padding, module.dilation) == ((kernel,) * 2, (padding,) * 2, (1, 1))
+    in_steps = module.stride in [(stride, stride) for stride in strides]
+    return square and in_steps and module.groups == 1 and module.padding_mode == "zeros"
 
 
 class _Product(Function):
@@ -103,37 +113,6 @@ class _Product(Function):
         if ctx.needs_input_grad[1]:
             of_weight = _turned_product(flat, rows)
         return of_pixels, of_weight, None
-
-
-class _Fork(Function):
-    """(B, H, W, C) pixels times (O, C) weights; and themselves, or every `stride`-th of them times other weights."""
-
-    @staticmethod
-    def forward(ctx: Any, pixels: Tensor, weight: Tensor, other: Tensor | None, stride: int) -> tuple[Tensor, Tensor]:
-        ctx.stride = stride
-        ctx.save_for_backward(pixels, weight, other)
-        y = (_flat(pixels) @ weight.t()).view(*pixels.shape[:3], -1)
-        if other is None:
-            return y, pixels
-        picked = pixels[:, ::stride, ::stride]
-        return y, (_flat(picked) @ other.t()).view(*picked.shape[:3], -1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor, second: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        pixels, weight, other = ctx.saved_tensors
-        stride, flat, beside = ctx.stride, _flat(grad), _flat(second)
-        of_pixels = of_weight = of_other = None
-        if ctx.needs_input_grad[0] and stride == 1:
-            of_pixels = torch.addmm(beside if other is None else beside @ other, flat, weight).view(pixels.shape)
-        elif ctx.needs_input_grad[0]:
-            of_pixels = (flat @ weight).view(pixels.shape)
-            of_pixels[:, ::stride, ::stride] += (beside @ other).view(*second.shape[:3], -1)
-        if ctx.needs_input_grad[1]:
-            of_weight = _turned_product(flat, _flat(pixels))
-        if ctx.needs_input_grad[2]:
-            of_other = _turned_product(beside, _flat(pixels[:, ::stride, ::stride]))
-        return of_pixels, of_weight, of_other, None
 
 
 class _Convolved(Function):

@@ -2,56 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 PLACES = 8  # binary digits of the probability that are worth one random bit each
 
 
-class Dropout(nn.Dropout):
+class PackedDropout(nn.Dropout):
     """Zero a share `p` of the values in training and scale the others by 1 / (1 - p).
 
-    On a CPU the mask is made of random bits, 64 to a word, where `p` is a multiple of 1/256; elsewhere this is
-    `nn.Dropout`. Both draw from torch's generator alone, but not the same numbers.
+    The mask is made of random bits, 64 to a word; `p` must be a multiple of 1/256. It comes from torch's generator
+    alone, as that of `nn.Dropout` does, but not with the same numbers.
     """
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        if not (self.training and _packs(inputs, self.p)):
-            return super().forward(inputs)
-        return inputs * scaled_mask(inputs, self.p)
+    @classmethod
+    def suits(cls, module: nn.Module) -> bool:
+        """Whether packed bits can make this module's mask."""
+        return type(module) is nn.Dropout and 0 < module.p < 1 and (module.p * 2**PLACES).is_integer()
 
+    def takes(self, inputs: Tensor) -> bool:
+        """Whether these values are dropped this way."""
+        return self.training and inputs.device.type == "cpu" and not torch.compiler.is_compiling()
 
-class ReLUDropout(nn.Dropout):
-    """ReLU, then `Dropout`, in one: the gradient needs no mask, an output is above 0 where both let it pass."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        if not (self.training and _packs(inputs, self.p)):
-            return super().forward(inputs.relu())
-        return _ReLUDropout.apply(inputs, self.p)
-
-
-class _ReLUDropout(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, p: float) -> Tensor:
-        outputs = inputs.relu().mul_(scaled_mask(inputs, p))
-        ctx.save_for_backward(outputs)
-        ctx.scale = 1 / (1 - p)
-        return outputs
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (outputs,) = ctx.saved_tensors
-        return torch.ops.aten.threshold_backward(gradient, outputs, 0).mul_(ctx.scale), None
+    def forward(self, input: Tensor) -> Tensor:
+        return input * scaled_mask(input, self.p) if self.takes(input) else super().forward(input)
 
 
 def scaled_mask(values: Tensor, p: float) -> Tensor:
-    """Of the shape and type of `values`: 0 with probability `p`, else 1 / (1 - p)."""
-    return (keep_mask(values.shape, p) * (1 / (1 - p))).to(values.dtype)
+    """Of the shape, type and order in memory of `values`: 0 with probability `p`, else 1 / (1 - p)."""
+    mask = (keep_mask(values.shape, p) * (1 / (1 - p))).to(values.dtype)
+    dense = torch.empty_like(values, device="meta").stride()  # those of `values`, where no memory lies between them
+    return mask if values.is_contiguous() else mask.flatten().as_strided(values.shape, dense)
 
 
 def keep_mask(shape: torch.Size, p: float) -> Tensor:
@@ -71,9 +53,3 @@ def keep_mask(shape: torch.Size, p: float) -> Tensor:
 
 def _random_words(count: int) -> Tensor:
     return torch.empty(count, dtype=torch.int64).random_(-(2**63), None)
-
-
-def _packs(inputs: Tensor, p: float) -> bool:
-    """Whether packed bits can make this mask."""
-    binary = 0 < p < 1 and (p * 2**PLACES).is_integer()
-    return binary and inputs.device.type == "cpu" and not torch.compiler.is_compiling()

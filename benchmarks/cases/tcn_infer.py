@@ -18,11 +18,13 @@ from anypose.export.network import DType, Network, Options, trace
 from anypose.export.onnx_graph import import_onnx, tidy
 from anypose.export.onnx_types import quantise
 from anypose.export.session import OnnxSession
+from anypose.kernels.blockwise import Blockwise
+from anypose.kernels.frame_by_frame import FrameByFrame
+from anypose.kernels.swap import Kernels
 from benchmarks import naive_tcn, peers
 from benchmarks.ceilings import ceilings
 from benchmarks.harness import Comparison, Row, Settings, compare
 from pose3d.lifting.published import from_published
-from pose3d.lifting.streaming_form import BlockwiseForm
 from pose3d.model.videopose3d import VideoPose3D
 
 LONG = [3, 3, 3, 3, 3]
@@ -74,11 +76,12 @@ def _model(kernel_sizes: list[int], weights: dict[str, Tensor] | None, causal: b
 
 def _whole(model: VideoPose3D, reference: nn.Module, keypoints: Tensor, name: str, settings: Settings) -> Comparison:
     bf16 = settings.precision == "bf16"
-    form = BlockwiseForm(model.streaming(fast=settings.device.type == "cpu" and not bf16)).to(keypoints.device)
+    form = Blockwise(model.streaming()).to(keypoints.device).eval()
     if bf16:
         form, lowered = form.bfloat16(), keypoints.bfloat16()
     else:
         lowered = keypoints
+    Kernels("auto", form)  # as a session does; decided by the first call, which is not timed
 
     def ours() -> Tensor:
         with torch.inference_mode():
@@ -135,7 +138,7 @@ def _onnx(
 def _stream(settings: Settings) -> Comparison:
     """One frame of a causal network of 27 frames, fp32: with what it remembers, or with the whole window again."""
     model = _model(SHORT, None, causal=True)
-    stream = model.frame_by_frame()
+    stream = FrameByFrame(model.streaming())
     video = torch.randn(60, 1, 17, 2)
     frames = cycle(list(video.numpy()))
     window = video[-27:].transpose(0, 1).contiguous()

@@ -18,7 +18,6 @@ from benchmarks.ceilings import ceilings
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.motion import RandomMotion
 from benchmarks.training import adam_bytes, build_trainer
-from pose3d.lifting.published import from_published, to_published
 from pose3d.motion.windows import WindowBatches
 
 KERNELS = {27: [3, 3, 3], 243: [3, 3, 3, 3, 3]}
@@ -129,13 +128,13 @@ def _gradient_difference(field: int, settings: Settings) -> float:
     """How far all gradients together are apart, as a share of their length; no dropout, the same weights."""
     trainer = _trainer(field, 16, settings, dropout=0.0)
     reference = naive_tcn.TemporalNetwork(KERNELS[field], strided=True, dropout=0.0).to(settings.device.torch)
-    reference.load_state_dict(to_published(trainer.model.state_dict()))
+    reference.load_state_dict(trainer.model.state_dict())
     batch = next(trainer.batches.epoch(0))
     trainer.model.train()
     trainer.loss(batch)[0].backward()
     step = naive_tcn.TemporalStep(reference, settings.precision == "bf16")
     step.loss(batch["keypoints"], batch["joints"]).backward()
-    theirs = from_published({name: p.grad for name, p in reference.named_parameters() if p.grad is not None})
+    theirs = {name: p.grad for name, p in reference.named_parameters() if p.grad is not None}
     ours = {name: p.grad for name, p in trainer.model.named_parameters() if p.grad is not None}
     apart = torch.cat([(gradient - theirs[name]).flatten() for name, gradient in ours.items()])
     return float(apart.norm() / torch.cat([gradient.flatten() for gradient in theirs.values()]).norm())

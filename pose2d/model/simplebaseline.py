@@ -9,7 +9,6 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from anypose.kernels.convolution import Pointwise, Upsampling
 from anypose.shapes import IO, check_shape
 from pose2d.network.resnet import ResNet
 
@@ -60,13 +59,13 @@ class SimpleBaseline(ResNet):
         channels = self.out_channels
         for _ in range(3):
             layers += [
-                Upsampling(channels, deconv_channels),
+                nn.ConvTranspose2d(channels, deconv_channels, 4, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(deconv_channels, eps=bn_eps, momentum=bn_momentum),
                 nn.ReLU(inplace=True),
             ]
             channels = deconv_channels
         self.deconv_layers = nn.Sequential(*layers)
-        self.final_layer = Pointwise(deconv_channels, num_keypoints, bias=True)
+        self.final_layer = nn.Conv2d(deconv_channels, num_keypoints, 1)
         self._init_head(head_init)
         self.num_keypoints = num_keypoints
         self.input_size = (height, width)
@@ -78,7 +77,7 @@ class SimpleBaseline(ResNet):
 
     def _init_head(self, head_init: str) -> None:
         for layer in self.deconv_layers:
-            if isinstance(layer, Upsampling):
+            if isinstance(layer, nn.ConvTranspose2d):
                 if head_init == "tf":
                     nn.init.trunc_normal_(layer.weight, std=0.01, a=-0.02, b=0.02)
                 else:

@@ -10,8 +10,6 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from anypose.kernels.convolution import Convolution, Pointwise, forked
-
 # depth: (block, number of blocks in each of the four stages)
 STAGES = {
     18: ("basic", (2, 2, 2, 2)),
@@ -29,9 +27,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, in_channels: int, width: int, stride: int, norm: partial[nn.BatchNorm2d]) -> None:
         super().__init__()
-        self.conv1 = Convolution(in_channels, width, stride)
+        self.conv1 = _conv3x3(in_channels, width, stride)
         self.bn1 = norm(width)
-        self.conv2 = Convolution(width, width)
+        self.conv2 = _conv3x3(width, width)
         self.bn2 = norm(width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(in_channels, width, stride, norm)
@@ -50,27 +48,31 @@ class Bottleneck(nn.Module):
     def __init__(self, in_channels: int, width: int, stride: int, norm: partial[nn.BatchNorm2d]) -> None:
         super().__init__()
         out_channels = width * self.expansion
-        self.conv1 = Pointwise(in_channels, width, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = norm(width)
-        self.conv2 = Convolution(width, width, stride)
+        self.conv2 = _conv3x3(width, width, stride)
         self.bn2 = norm(width)
-        self.conv3 = Pointwise(width, out_channels, bias=False)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
         self.bn3 = norm(out_channels)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(in_channels, out_channels, stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        conv, norm = (None, None) if self.downsample is None else self.downsample
-        y, shortcut = forked(x, self.conv1, conv)  # pyright: ignore[reportArgumentType]
-        y = self.relu(self.bn2(self.conv2(self.relu(self.bn1(y)))))
-        return self.relu(self.bn3(self.conv3(y)) + (shortcut if norm is None else norm(shortcut)))
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def _conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int, norm: partial[nn.BatchNorm2d]) -> nn.Sequential | None:
     """A 1x1 convolution where the block changes the shape of its input, else nothing."""
     if stride == 1 and in_channels == out_channels:
         return None
-    return nn.Sequential(Pointwise(in_channels, out_channels, bias=False, stride=stride), norm(out_channels))
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), norm(out_channels))
 
 
 class ResNet(nn.Module):

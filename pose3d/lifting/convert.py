@@ -97,9 +97,9 @@ def shape_of(state: Mapping[str, Tensor], source: str) -> dict[str, Any]:
         raise ValueError(f"{source} holds no temporal network: found {', '.join(list(state)[:5])}, ...")
     kernels = [state[name] for name in sorted(wide, key=lambda name: (name != "expand_conv.weight", _number(name)))]
     return {
-        "kernel_sizes": [kernel.shape[1] for kernel in kernels],
+        "kernel_sizes": [kernel.shape[2] for kernel in kernels],
         "channels": kernels[0].shape[0],
-        "inputs": kernels[0].shape[2],
+        "inputs": kernels[0].shape[1],
         "outputs": state["shrink.weight"].shape[0],
     }
 

@@ -11,9 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anypose.kernels.dropout import ReLUDropout
-from anypose.kernels.linear import clipped_linear, frobenius_norm
-
 
 class Standardise(nn.Module):
     """Subtract the mean and divide by the standard deviation, both buffers: they ship with the weights.
@@ -66,13 +63,23 @@ class ClippedLinear(nn.Linear):
             nn.init.trunc_normal_(parameter, std=sigma, a=-2 * sigma, b=2 * sigma)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return clipped_linear(inputs.to(self.weight.dtype), self.weight, self.bias, self.max_weight_norm)
+        inputs = inputs.to(self.weight.dtype)
+        if self.max_weight_norm is None:
+            return super().forward(inputs)
+        # s (x W^T) + b for x (s W)^T + b. The gradient runs through the norm, as in the source (tf.clip_by_norm).
+        scale = self.max_weight_norm / self.norm().clamp(min=self.max_weight_norm)
+        product = F.linear(inputs, self.weight)
+        return torch.addcmul(self.bias.to(product.dtype), product, scale.to(product.dtype))
+
+    def norm(self) -> Tensor:
+        """() the norm of the entire matrix, in fp32 for a matrix in half precision."""
+        return torch.linalg.vector_norm(self.weight, dtype=torch.promote_types(self.weight.dtype, torch.float32))
 
     @torch.no_grad()
     def bake(self) -> None:
         """Write the clipped matrix into the stored one and stop clipping: the same outputs, one product less."""
         if self.max_weight_norm is not None:
-            self.weight.mul_(self.max_weight_norm / frobenius_norm(self.weight).clamp(min=self.max_weight_norm))
+            self.weight.mul_(self.max_weight_norm / self.norm().clamp(min=self.max_weight_norm))
             self.max_weight_norm = None
 
 
@@ -119,7 +126,8 @@ class Layer(nn.Sequential):
         self.linear = ClippedLinear(in_features, out_features, max_weight_norm)
         if batch_norm:
             self.norm = BatchNorm(out_features, eps=batch_norm_eps, momentum=0.01)
-        self.activation = ReLUDropout(dropout)
+        self.activation = nn.ReLU(inplace=True)
+        self.dropout = nn.Dropout(dropout)
 
 
 class ResidualMLP(nn.Module):

@@ -1,145 +1,81 @@
-"""Temporal convolutions: as matrix products for training, folded with their batch norm for use."""
+"""Convolutions over time: over a whole sequence, and over the one window that a sample of training is."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from anypose.kernels.linear import linear
 
+class TemporalConv(nn.Conv1d):
+    """A convolution of W taps, `spacing` frames apart, without padding.
 
-class TapConv(nn.Module):
-    """A temporal convolution without padding, as one matrix product over rows of frames.
-
-    `weight` is (C_out, W, C_in), the last two exchanged against torch's Conv1d: the matrix of the product is a view of
-    it. (A permuted view of Conv1d's shape will not do: fused optimisers pair memory, not indices.)
+    Over a sequence it is dilated. In a window that gives one output, the frames between the taps are never needed: once
+    the layers before have left them out the taps are neighbours, and the convolution has a stride of W.
     """
 
     def __init__(self, in_channels: int, out_channels: int, width: int, spacing: int = 1, bias: bool = False) -> None:
-        super().__init__()
+        super().__init__(in_channels, out_channels, width, dilation=spacing, bias=bias)
         self.width, self.spacing = width, spacing
-        bound = 1 / math.sqrt(width * in_channels)  # torch's own start of a Conv1d
-        self.weight = nn.Parameter(torch.empty(out_channels, width, in_channels).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
+        self.reach = (width - 1) * spacing  # frames by which an output over a sequence is shorter than the input
+
+    def reset_parameters(self) -> None:
+        """torch's own start of a Conv1d, drawn tap by tap: a run is a function of its seed, and so it was before."""
+        bound = 1 / math.sqrt(self.weight[0].numel())
+        drawn = torch.empty_like(self.weight.transpose(1, 2), memory_format=torch.contiguous_format)
+        with torch.no_grad():
+            self.weight.copy_(drawn.uniform_(-bound, bound).transpose(1, 2))
+            if self.bias is not None:
+                self.bias.uniform_(-bound, bound)
 
     def forward(self, features: Tensor, strided: bool) -> Tensor:
-        """(B, T, C_in) -> (B, T / W, C_out) in strided form, (B, T - (W - 1) * spacing, C_out) in dilated form."""
-        rows = stack_taps(features, self.width, None if strided else self.spacing)
-        return linear(rows, self.weight.flatten(1), self.bias)
+        """(B, C_in, T) -> (B, C_out, T / W) strided, (B, C_out, T - reach) dilated."""
+        return self.convolve(features, self.width, 1) if strided else self.convolve(features, 1, self.spacing)
+
+    def convolve(self, features: Tensor, stride: int, dilation: int) -> Tensor:
+        """Also of (B, C_in, T, 1), as a convolution of images with (W, 1) kernels: see `Dilated`."""
+        if features.dim() == 4:
+            kernel = self.weight.unsqueeze(-1)
+            return F.conv2d(features, kernel, self.bias, (stride, 1), dilation=(dilation, 1))
+        return F.conv1d(features, self.weight, self.bias, stride, dilation=dilation)
 
     def shortcut(self, features: Tensor, strided: bool, causal: bool) -> Tensor:
         """The input frames that the outputs are at: those under the middle tap, or under the last one if causal."""
         tap = self.width - 1 if causal else self.width // 2
         if strided:
-            return features[:, tap :: self.width]
-        behind = (self.width - 1 - tap) * self.spacing
-        return features[:, tap * self.spacing : features.shape[1] - behind]
+            return self.pick(features, slice(tap, None, self.width))
+        first, behind = tap * self.spacing, self.reach - tap * self.spacing
+        return self.pick(features, slice(first, -behind if behind else None))
+
+    def pick(self, features: Tensor, frames: slice) -> Tensor:
+        """Some frames of (B, C, T)."""
+        return features[:, :, frames]
 
 
-def stack_taps(features: Tensor, width: int, spacing: int | None) -> Tensor:
-    """The rows a convolution of `width` taps multiplies with its matrix.
+class Network(Protocol):
+    """A temporal network whose form can be told."""
 
-    Args:
-        features: (B, T, C).
-        width: W, the number of taps.
-        spacing: frames between two taps of the dilated form; None for the strided form, whose windows do not overlap.
-
-    Returns:
-        (B, T / W, W * C) in strided form, (B, T - (W - 1) * spacing, W * C) in dilated form.
-    """
-    if width == 1:
-        return features
-    B, T, C = features.shape
-    if spacing is None:
-        return features.reshape(B, T // width, width * C)
-    length = T - (width - 1) * spacing
-    return torch.cat([features[:, tap * spacing : tap * spacing + length] for tap in range(width)], dim=-1)
+    def lift(self, keypoints: Tensor, strided: bool, two_dimensional: bool) -> Tensor:
+        """(B, T, K, C) -> (B, T', J, 3)."""
+        ...
 
 
-@dataclass(frozen=True, eq=False)
-class FoldedConv:
-    """A convolution in use: its batch norm is part of it.
-
-    Attributes:
-        kernel: (C_out, W, C_in).
-        bias: (C_out,).
-        spacing: frames between two taps.
-    """
-
-    kernel: Tensor
-    bias: Tensor
-    spacing: int
-
-    @property
-    def width(self) -> int:
-        return self.kernel.shape[1]
-
-    @property
-    def reach(self) -> int:
-        """How many frames shorter the output is than the input."""
-        return (self.width - 1) * self.spacing
-
-
-@torch.no_grad()
-def fold(conv: TapConv, norm: nn.BatchNorm1d | None = None) -> FoldedConv:
-    """Make one convolution of a convolution and the batch norm behind it, computed in float64."""
-    kernel = conv.weight.double().cpu()
-    bias = kernel.new_zeros(len(kernel)) if conv.bias is None else conv.bias.double().cpu()
-    if norm is not None:
-        state = {name: tensor.double().cpu() for name, tensor in norm.state_dict().items()}
-        scale = state["weight"] / torch.sqrt(state["running_var"] + norm.eps)
-        kernel = kernel * scale[:, None, None]
-        bias = (bias - state["running_mean"]) * scale + state["bias"]
-    return FoldedConv(kernel.float(), bias.float(), conv.spacing)
-
-
-class ConvolutionForm(nn.Module):
-    """The network as the layers that graph compilers know: Conv, Relu, Slice and Add. For export.
+class Dilated(nn.Module):
+    """A network over sequences of any length, a window's included: what is exported.
 
     Args:
-        layers: the first convolution, then two for each residual block, then the one that gives the joints.
-        causal: where each block's shortcut lies.
-        two_dimensional: (k, 1) kernels on (B, C, T, 1) in place of Conv1d, the form Ascend's compiler prefers.
-            The same products in the same order.
+        network: with its batch norms folded in.
+        two_dimensional: (W, 1) kernels on (B, C, T, 1) in place of Conv1d, the form Ascend's compiler prefers. The same
+            products in the same order.
     """
 
-    def __init__(self, layers: Sequence[FoldedConv], causal: bool, two_dimensional: bool) -> None:
+    def __init__(self, network: Network, two_dimensional: bool) -> None:
         super().__init__()
-        self.causal, self.two_dimensional = causal, two_dimensional
-        self.convolutions = nn.ModuleList(self._convolution(layer) for layer in layers)
-        self.reaches = [layer.reach for layer in layers]
-
-    def _convolution(self, layer: FoldedConv) -> nn.Module:
-        C_out, width, C_in = layer.kernel.shape
-        kernel = layer.kernel.permute(0, 2, 1)
-        if self.two_dimensional:
-            conv = nn.Conv2d(C_in, C_out, (width, 1), dilation=(layer.spacing, 1))
-            kernel = kernel.unsqueeze(-1)
-        else:
-            conv = nn.Conv1d(C_in, C_out, width, dilation=layer.spacing)
-        assert conv.bias is not None
-        conv.weight.data.copy_(kernel)
-        conv.bias.data.copy_(layer.bias)
-        return conv
+        self.network, self.two_dimensional = network, two_dimensional
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """(B, T, K, C) screen coordinates -> (B, T - R + 1, J, 3) joints [m]."""
-        features = keypoints.reshape(*keypoints.shape[:2], -1).permute(0, 2, 1)
-        if self.two_dimensional:
-            features = features.unsqueeze(-1)
-        features = torch.relu(self.convolutions[0](features))
-        for i in range(1, len(self.convolutions) - 1, 2):
-            reach = self.reaches[i]
-            first = reach if self.causal else reach // 2
-            shortcut = features[:, :, first:] if first == reach else features[:, :, first : first - reach]
-            inner = torch.relu(self.convolutions[i](features))
-            features = shortcut + torch.relu(self.convolutions[i + 1](inner))
-        joints = self.convolutions[-1](features)
-        if self.two_dimensional:
-            joints = joints.squeeze(-1)
-        joints = joints.permute(0, 2, 1)
-        return joints.reshape(*joints.shape[:2], -1, 3)
+        return self.network.lift(keypoints, strided=False, two_dimensional=self.two_dimensional)

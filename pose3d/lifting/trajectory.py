@@ -44,11 +44,6 @@ class PoseAndTrajectory(nn.ModuleDict):
         pose, trajectory = (cast("Any", network).baked(two_dimensional) for network in self.values())
         return _Both(pose, trajectory)
 
-    def quantisable(self) -> nn.Module:
-        """Both networks in their form for int8."""
-        pose, trajectory = (cast("Any", network).quantisable() for network in self.values())
-        return _Both(pose, trajectory)
-
 
 class _Both(nn.Module):
     def __init__(self, pose: nn.Module, trajectory: nn.Module) -> None:

@@ -6,22 +6,22 @@ figures 1, 2 and 4.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import cast
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from anypose.kernels.dropout import Dropout
-from anypose.kernels.rectified import norm_relu_dropout
 from anypose.shapes import IO
 from anypose.skeleton import Skeleton
 from anypose.skeleton_text import skeleton_of
 from pose3d.lifter import Lifter
-from pose3d.lifting.frame_by_frame import FrameByFrame
-from pose3d.lifting.streaming_form import BlockwiseForm, ProductForm, StreamingForm
-from pose3d.lifting.temporal import ConvolutionForm, FoldedConv, TapConv, fold
+from pose3d.lifting.streaming_form import StreamingForm
+from pose3d.lifting.temporal import Dilated, TemporalConv
 
 LONGEST_TEST_SEQUENCE = 5873  # frames of Human3.6M's S9 "Discussion 1"
 
@@ -33,8 +33,7 @@ class VideoPose3D(Lifter):
     computed in dilated form, every product shared by all the frames that need it. Both are the same function of the
     same weights. The authors' code has a network for each and copies weights between them.
 
-    Features are (B, T, C) throughout, so that a convolution of W taps is one product with a (W * C, C) matrix. Weights
-    are named as in the published checkpoints; `from_published` and `to_published` exchange the axes of the kernels.
+    Weights are named and laid out as in the published checkpoints.
 
     Args:
         kernel_sizes: W of each convolution, odd; R is their product. [1, 1, 1] is the paper's single-frame baseline.
@@ -81,44 +80,52 @@ class VideoPose3D(Lifter):
         self.export_names = {"keypoints": "2d_poses", "joints": "3d_preds"}
         self.export_sizes = {"B": 2, "T": LONGEST_TEST_SEQUENCE + self.receptive_field - 1}
 
-        def temporal(in_channels: int, width: int, spacing: int) -> TapConv:
+        def temporal(in_channels: int, width: int, spacing: int) -> TemporalConv:
             if dense:
-                return TapConv(in_channels, channels, (width - 1) * spacing + 1)
-            return TapConv(in_channels, channels, width, spacing)
+                return TemporalConv(in_channels, channels, (width - 1) * spacing + 1)
+            return TemporalConv(in_channels, channels, width, spacing)
 
         # Frames between the taps of a convolution: as many as the convolutions before it have seen together.
         spacings = [1, *accumulate(self.kernel_sizes[:-1], lambda seen, width: seen * width)]
         first, *others = zip(self.kernel_sizes, spacings, strict=True)
         self.expand_conv = temporal(num_keypoints * keypoint_channels, *first)
-        self.expand_bn = nn.BatchNorm1d(channels)
-        blocks = [(temporal(channels, *other), TapConv(channels, channels, 1)) for other in others]
+        self.expand_bn: nn.Module = nn.BatchNorm1d(channels)
+        blocks = [(temporal(channels, *other), TemporalConv(channels, channels, 1)) for other in others]
         self.layers_conv = nn.ModuleList(conv for block in blocks for conv in block)
         self.layers_bn = nn.ModuleList(nn.BatchNorm1d(channels) for _ in self.layers_conv)
-        self.shrink = TapConv(channels, num_joints * 3, 1, bias=True)
-        self.dropout = Dropout(dropout)
+        self.shrink = TemporalConv(channels, num_joints * 3, 1, bias=True)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """(B, T, K, C) screen coordinates -> (B, T - R + 1, J, 3) joints [m]."""
         self._check(keypoints)
-        strided = keypoints.shape[1] == self.receptive_field and not self.dense
+        return self.lift(keypoints, strided=keypoints.shape[1] == self.receptive_field and not self.dense)
+
+    def lift(self, keypoints: Tensor, strided: bool, two_dimensional: bool = False) -> Tensor:
+        """As `forward`, in a form that is told: strided for single windows, dilated for sequences."""
+        features = keypoints.reshape(*keypoints.shape[:2], -1).transpose(1, 2)
+        if two_dimensional:
+            features = features.unsqueeze(-1)
         (conv, norm), *layers = self._layers()
-        features = self._layer(keypoints.flatten(2), conv, norm, strided)
+        features = self._layer(features, conv, norm, strided)
         for (wide, wide_norm), (narrow, narrow_norm) in zip(layers[::2], layers[1::2], strict=True):
             inner = self._layer(features, wide, wide_norm, strided)
             inner = self._layer(inner, narrow, narrow_norm, strided)
             features = wide.shortcut(features, strided, self.causal) + inner
-        return self.shrink(features, strided).unflatten(2, (-1, 3))
+        joints = self.shrink(features, strided)
+        if two_dimensional:
+            joints = joints.squeeze(-1)
+        joints = joints.transpose(1, 2)
+        return joints.reshape(*joints.shape[:2], -1, 3)
 
-    def _layers(self) -> list[tuple[TapConv, nn.BatchNorm1d]]:
+    def _layers(self) -> list[tuple[TemporalConv, nn.Module]]:
         """The convolutions in order, each with the batch norm behind it."""
-        convolutions = cast("Sequence[TapConv]", [self.expand_conv, *self.layers_conv])
-        norms = cast("Sequence[nn.BatchNorm1d]", [self.expand_bn, *self.layers_bn])
-        return list(zip(convolutions, norms, strict=True))
+        convolutions = cast("Sequence[TemporalConv]", [self.expand_conv, *self.layers_conv])
+        return list(zip(convolutions, [self.expand_bn, *self.layers_bn], strict=True))
 
-    def _layer(self, features: Tensor, conv: TapConv, norm: nn.BatchNorm1d, strided: bool) -> Tensor:
+    def _layer(self, features: Tensor, conv: TemporalConv, norm: nn.Module, strided: bool) -> Tensor:
         """Convolution, batch norm over all frames of all windows, ReLU, dropout."""
-        features = conv(features, strided)
-        return norm_relu_dropout(features.flatten(0, 1), norm, self.dropout).view_as(features)
+        return self.dropout(torch.relu(norm(conv(features, strided))))
 
     def _check(self, keypoints: Tensor) -> None:
         wanted = self.input_skeleton.num_joints, self.keypoint_channels
@@ -139,7 +146,7 @@ class VideoPose3D(Lifter):
         """A new network of the same shape for the same keypoints that gives other joints."""
         return VideoPose3D(
             kernel_sizes=self.kernel_sizes,
-            channels=self.shrink.weight.shape[2],
+            channels=self.shrink.in_channels,
             dropout=self.dropout.p,
             causal=self.causal,
             dense=self.dense,
@@ -148,28 +155,22 @@ class VideoPose3D(Lifter):
             keypoint_channels=self.keypoint_channels,
         )
 
-    def folded(self) -> list[FoldedConv]:
-        """Every convolution in order with its batch norm folded in: the weights in use."""
-        return [*(fold(conv, norm) for conv, norm in self._layers()), fold(self.shrink)]
+    def folded(self) -> VideoPose3D:
+        """A copy whose convolutions have their batch norms folded in, computed in float64: the same function in use."""
+        network = copy.deepcopy(self).cpu().double().eval()
+        convolutions = [fuse_conv_bn_eval(conv, cast("nn.BatchNorm1d", norm)) for conv, norm in network._layers()]
+        network.expand_conv, network.layers_conv = convolutions[0], nn.ModuleList(convolutions[1:])
+        network.expand_bn = nn.Identity()
+        network.layers_bn = nn.ModuleList(nn.Identity() for _ in network.layers_conv)
+        return network.float()
 
-    def baked(self, two_dimensional: bool = False) -> ConvolutionForm:
-        """The same function as plain convolutions with batch norm folded in, ready to export."""
-        return ConvolutionForm(self.folded(), self.causal, two_dimensional)
+    def baked(self, two_dimensional: bool = False) -> Dilated:
+        """The same function as plain convolutions over sequences, ready to export."""
+        return Dilated(self.folded(), two_dimensional)
 
-    def quantisable(self) -> ProductForm:
-        """The same function as matrix products: runtimes have int8 kernels for those, not for dilated convolutions."""
-        return ProductForm(self.streaming())
-
-    def streaming(self, fast: bool = False) -> StreamingForm:
+    def streaming(self) -> StreamingForm:
         """The same function with its states in the open, for frames that come one by one or in blocks."""
-        form = StreamingForm(self.folded(), self.io, self.causal, fast)
+        network = self.folded()
+        form = StreamingForm([*(conv for conv, _ in network._layers()), network.shrink], self.io, self.causal)
         form.export_names, form.export_sizes = self.export_names, {"B": 1, "T": 1}
         return form
-
-    def whole_sequences(self, fast: bool = False) -> BlockwiseForm:
-        """The same function for whole sequences, some hundred frames at a time."""
-        return BlockwiseForm(self.streaming(fast))
-
-    def frame_by_frame(self) -> FrameByFrame:
-        """The same function for frames that come one by one, on the CPU."""
-        return FrameByFrame(self.folded(), self.causal, (self.input_skeleton.num_joints, self.keypoint_channels))

@@ -18,6 +18,7 @@ from anypose.engine.run import Run
 from anypose.engine.schedule import Schedule
 from anypose.engine.task import Loading
 from anypose.engine.trainer import Trainer
+from anypose.kernels.swap import Kernels
 
 SETTINGS: dict[str, Any] = {
     "epochs": 3,
@@ -182,6 +183,7 @@ def make_trainer(
     schedule: Schedule | None = None,
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     net: dict[str, Any] | None = None,
+    kernels: Callable[..., Any] = partial(Kernels, "plain"),  # noqa: B008
     **settings: Any,
 ) -> Trainer:
     device = device or cpu()
@@ -197,6 +199,7 @@ def make_trainer(
         device,
         world,
         run,
+        kernels,
         seed,
         **SETTINGS | settings,
     )

@@ -10,6 +10,7 @@ from anypose.export.om import Atc
 from anypose.export.session import TorchSession, open_session
 from anypose.export.streaming import SessionFrames, Stream, open_stream
 from anypose.export.write import export_network, export_onnx
+from anypose.kernels.frame_by_frame import FrameByFrame
 from tests.anypose.export.small_tasks import baseline3d, lifting_task, videopose3d
 
 OPTIONS = Options(opset=11, dtype="float32", sizes={}, dynamic=[], conv2d=False, streaming=True)
@@ -32,12 +33,15 @@ def streams(model, tmp_path):
     task = lifting_task(model)
     export_onnx(task, tmp_path / "stream.onnx", OPTIONS, {}, None)
     sessions = TorchSession(task.model.streaming()), open_session(tmp_path / "stream.onnx")
-    return task.model, [*(Stream(SessionFrames(each)) for each in sessions), Stream(task.model.frame_by_frame())]
+    return task.model, [
+        *(Stream(SessionFrames(each)) for each in sessions),
+        Stream(FrameByFrame(task.model.streaming())),
+    ]
 
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("frames", [1, 5, 13, 14, 60])
-def test_frame_by_frame_is_the_whole_sequence_at_once_in_torch_onnx_and_numpy(tmp_path, causal, frames):
+def test_frame_by_frame_is_the_whole_sequence_at_once_in_torch_and_onnx(tmp_path, causal, frames):
     model, all_three = streams(videopose3d(causal=causal), tmp_path)
     keypoints = sequence(frames)
     for stream in all_three:
@@ -128,7 +132,7 @@ def test_a_checkpoint_streams_without_an_export(tmp_path, monkeypatch):
 
 
 def test_a_frame_of_another_shape_is_refused_with_its_number(tmp_path):
-    stream = Stream(lifting_task(videopose3d(causal=True)).model.frame_by_frame())
+    stream = Stream(FrameByFrame(lifting_task(videopose3d(causal=True)).model.streaming()))
     stream.push(np.zeros((2, 17, 2), np.float32))
     with pytest.raises(ValueError, match=r"Frame 1 must be \(2, 17, 2\).* got an array of shape \(3, 17, 2\)"):
         stream.push(np.zeros((3, 17, 2), np.float32))

@@ -152,7 +152,7 @@ def test_a_file_that_differs_from_torch_is_not_kept(tmp_path):
 
     def wrong(two_dimensional=False):
         network = baked(two_dimensional)
-        network.convolutions[1].weight.data += 0.05
+        network.network.layers_conv[0].weight.data += 0.05
         return network
 
     task.model.baked = wrong

@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from anypose.kernels.convolution import Convolution, Pointwise, Upsampling, forked
+from anypose.kernels.swap import swap
+
+
+def swapped(layer):
+    """A copy that computes by products."""
+    layer = copy.deepcopy(layer)
+    swap(layer, {"image": "products"})
+    assert "ByProducts" in type(layer).__name__
+    return layer
 
 
 @pytest.fixture
@@ -20,9 +28,8 @@ def one_thread():
 @pytest.mark.parametrize("bias", [True, False])
 def test_rows_as_images_give_the_same_convolution_and_gradients(one_thread, bias, monkeypatch):
     torch.manual_seed(0)
-    layer = Pointwise(24, 40, bias)
     plain = nn.Conv2d(24, 40, 1, bias=bias)
-    plain.load_state_dict(layer.state_dict())
+    layer = swapped(plain)
     seen = []
     convolve = nn.Conv2d.forward
     monkeypatch.setattr(nn.Conv2d, "forward", lambda self, x: seen.append(len(x)) or convolve(self, x))
@@ -42,7 +49,7 @@ def test_rows_as_images_give_the_same_convolution_and_gradients(one_thread, bias
 
 @pytest.mark.filterwarnings("ignore")  # of tracing, which the export still uses
 def test_rows_stay_together_where_torch_is_fast_or_traces(one_thread, monkeypatch):
-    layer = Pointwise(24, 40, False)
+    layer = swapped(nn.Conv2d(24, 40, 1, bias=False))
     seen = []
     convolve = nn.Conv2d.forward
     monkeypatch.setattr(nn.Conv2d, "forward", lambda self, x: seen.append(len(x)) or convolve(self, x))
@@ -55,16 +62,16 @@ def test_rows_stay_together_where_torch_is_fast_or_traces(one_thread, monkeypatc
     assert seen == [3, 3, 18, 3]
 
 
-# ours, torch's, and an input: few pixels beside channels, but for the large ones
+# torch's layer and an input: few pixels beside channels, but for the large ones
 IN_BF16 = {
-    "1x1": (Pointwise(24, 40, False), nn.Conv2d(24, 40, 1, bias=False), (3, 24, 8, 6)),
-    "1x1, narrow": (Pointwise(8, 40, False), nn.Conv2d(8, 40, 1, bias=False), (8, 8, 8, 6)),
-    "1x1, stride 2": (Pointwise(24, 40, False, stride=2), nn.Conv2d(24, 40, 1, 2, bias=False), (3, 24, 7, 6)),
-    "3x3": (Convolution(40, 48), nn.Conv2d(40, 48, 3, padding=1, bias=False), (3, 40, 5, 6)),
-    "3x3, stride 2": (Convolution(40, 48, 2), nn.Conv2d(40, 48, 3, 2, padding=1, bias=False), (3, 40, 7, 6)),
-    "3x3, stride 2, large": (Convolution(40, 8, 2), nn.Conv2d(40, 8, 3, 2, padding=1, bias=False), (13, 40, 61, 64)),
-    "transposed": (Upsampling(56, 24), nn.ConvTranspose2d(56, 24, 4, 2, 1, bias=False), (3, 56, 5, 6)),
-    "transposed, large": (Upsampling(56, 24), nn.ConvTranspose2d(56, 24, 4, 2, 1, bias=False), (12, 56, 32, 30)),
+    "1x1": (nn.Conv2d(24, 40, 1, bias=False), (3, 24, 8, 6)),
+    "1x1, narrow": (nn.Conv2d(8, 40, 1, bias=False), (8, 8, 8, 6)),
+    "1x1, stride 2": (nn.Conv2d(24, 40, 1, 2, bias=False), (3, 24, 7, 6)),
+    "3x3": (nn.Conv2d(40, 48, 3, padding=1, bias=False), (3, 40, 5, 6)),
+    "3x3, stride 2": (nn.Conv2d(40, 48, 3, 2, padding=1, bias=False), (3, 40, 7, 6)),
+    "3x3, stride 2, large": (nn.Conv2d(40, 8, 3, 2, padding=1, bias=False), (13, 40, 61, 64)),
+    "transposed": (nn.ConvTranspose2d(56, 24, 4, 2, 1, bias=False), (3, 56, 5, 6)),
+    "transposed, large": (nn.ConvTranspose2d(56, 24, 4, 2, 1, bias=False), (12, 56, 32, 30)),
 }
 
 
@@ -81,10 +88,9 @@ def _run(layer, x, lowered):
 @pytest.mark.parametrize("what", IN_BF16)
 def test_in_bf16_products_are_as_near_to_the_exact_result_as_torchs_convolution_is(what, monkeypatch):
     torch.manual_seed(0)
-    ours, plain, shape = IN_BF16[what]
-    plain.load_state_dict(ours.state_dict())
+    plain, shape = IN_BF16[what]
     x = torch.randn(shape).bfloat16().float().to(memory_format=torch.channels_last)
-    ours = copy.deepcopy(ours).to(memory_format=torch.channels_last)
+    ours = swapped(plain).to(memory_format=torch.channels_last)
     theirs = _run(plain, x, lowered=True)
     exact = _run(copy.deepcopy(plain).double(), x.double(), lowered=False)
     monkeypatch.setattr(type(plain), "forward", None)  # torch's own layer is not called
@@ -95,68 +101,11 @@ def test_in_bf16_products_are_as_near_to_the_exact_result_as_torchs_convolution_
     assert mine.is_contiguous(memory_format=torch.channels_last)  # as the weight: autograd keeps it as it is
 
 
-FORKS = {
-    "as it is": None,
-    "narrow": Pointwise(24, 8, False),
-    "wide, stride 2": Pointwise(24, 96, False, stride=2),
-    "with a bias": Pointwise(24, 96, True),
-}
-
-
-def _run_fork(x, first, second, fork, lowered):
-    """Both outputs and the gradients of the input and of the weights."""
-    x = x.clone().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
-        outs = fork(x.bfloat16() if lowered else x, first, second)
-    generator = torch.Generator().manual_seed(1)
-    loss = sum((out * torch.randn(out.shape, generator=generator).to(out.dtype)).sum() for out in outs)
-    weights = [conv.weight for conv in (first, second) if conv is not None]
-    return [out.detach() for out in outs] + list(torch.autograd.grad(loss, [x, *weights]))
-
-
-@pytest.mark.parametrize("kind", FORKS)
-def test_a_fork_is_as_near_to_the_exact_result_as_one_after_the_other_is(kind, monkeypatch):
-    def apart(x, first, second):
-        return first(x), x if second is None else second(x)
-
-    torch.manual_seed(0)
-    first, second = Pointwise(24, 40, False), copy.deepcopy(FORKS[kind])
-    x = torch.randn(8, 24, 7, 6).bfloat16().float().to(memory_format=torch.channels_last)
-    theirs = _run_fork(x, first, second, apart, lowered=True)
-    doubles = [copy.deepcopy(conv).double() if conv is not None else None for conv in (first, second)]
-    exact = _run_fork(x.double(), *doubles, forked, lowered=False)
-    monkeypatch.setattr(Pointwise, "forward", None if kind != "with a bias" else Pointwise.forward)
-    ours = _run_fork(x, first, second, forked, lowered=True)
-    for mine, other, true in zip(ours, theirs, exact, strict=True):
-        assert mine.shape == other.shape
-        error, other_error = (float((y.double() - true).norm() / true.norm()) for y in (mine, other))
-        assert error <= 1.1 * other_error
-
-
-@pytest.mark.parametrize("kind", FORKS)
-def test_a_frozen_fork_gets_no_gradient(kind):
-    first, second = Pointwise(24, 40, False), copy.deepcopy(FORKS[kind])
-    x = torch.randn(2, 24, 7, 6).to(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
-        first.requires_grad_(False)
-        trained = [] if second is None else [second.weight]
-        y, z = forked(x.bfloat16(), first, second)
-        assert not z.requires_grad or trained
-        if trained:
-            (y.sum() + z.sum()).backward()
-            assert first.weight.grad is None
-            assert trained[0].grad is not None
-            second.requires_grad_(False)
-        y, z = forked(x.requires_grad_().bfloat16(), first, second)
-        (y.sum() + z.sum()).backward()
-    assert x.grad.shape == x.shape
-
-
 @pytest.mark.parametrize("what", IN_BF16)
 def test_what_is_frozen_gets_no_gradient(what):
-    layer, _, shape = IN_BF16[what]
+    plain, shape = IN_BF16[what]
     x = torch.randn(shape).to(memory_format=torch.channels_last)
-    layer = copy.deepcopy(layer)
+    layer = swapped(plain)
     with torch.autocast("cpu", torch.bfloat16):
         layer(x).sum().backward()
         assert layer.weight.grad is not None
@@ -169,7 +118,8 @@ def test_what_is_frozen_gets_no_gradient(what):
 @pytest.mark.filterwarnings("ignore")  # of tracing, which the export still uses
 @pytest.mark.parametrize("what", ["1x1", "3x3", "transposed"])
 def test_torchs_own_code_runs_in_fp32_and_in_tracing(what, monkeypatch):
-    layer, plain, shape = IN_BF16[what]
+    plain, shape = IN_BF16[what]
+    layer = swapped(plain)
     seen, forward = [], type(plain).forward
     monkeypatch.setattr(type(plain), "forward", lambda self, *x: seen.append(len(seen)) or forward(self, *x))
     x = torch.randn(shape).to(memory_format=torch.channels_last)
@@ -182,7 +132,8 @@ def test_torchs_own_code_runs_in_fp32_and_in_tracing(what, monkeypatch):
 
 
 def test_torchs_own_code_runs_where_there_are_many_pixels(monkeypatch):
-    layer, plain, (_, C, H, W) = IN_BF16["3x3"]
+    plain, (_, C, H, W) = IN_BF16["3x3"]
+    layer = swapped(plain)
     seen, forward = [], type(plain).forward
     monkeypatch.setattr(type(plain), "forward", lambda self, *x: seen.append(len(x[0])) or forward(self, *x))
     with torch.autocast("cpu", torch.bfloat16):
@@ -194,7 +145,8 @@ def test_torchs_own_code_runs_where_there_are_many_pixels(monkeypatch):
 @pytest.mark.parametrize("what", IN_BF16)
 @pytest.mark.parametrize("lowered", [False, True])
 def test_a_compiler_gets_one_graph(what, lowered, one_thread):
-    layer, _, shape = IN_BF16[what]
+    plain, shape = IN_BF16[what]
+    layer = swapped(plain)
     x = torch.randn(shape).to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
         assert torch._dynamo.explain(layer)(x).graph_break_count == 0

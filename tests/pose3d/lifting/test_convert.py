@@ -9,7 +9,6 @@ from torch import nn
 from anypose.engine import checkpoint
 from anypose.export.session import open_session
 from pose3d.lifting.convert import convert, main, read_bin
-from pose3d.lifting.published import to_published
 from tests.anypose.export.small_tasks import lifting_task, videopose3d
 
 
@@ -23,7 +22,7 @@ def published(model, **extra):
         "lr": np.float64(1.7e-5),
         "random_state": np.random.RandomState(1234),
         "optimizer": optimizer.state_dict(),
-        "model_pos": to_published(model.state_dict()),
+        "model_pos": model.state_dict(),
         "model_traj": None,
         "random_state_semi": None,
     }
@@ -48,7 +47,7 @@ def test_the_ascend_port_s_file_loads_too(tmp_path):
     model = lifting_task(videopose3d()).model
     ported = {
         f"module.{name}": tensor.unsqueeze(-1) if tensor.dim() == 3 else tensor
-        for name, tensor in to_published(model.state_dict()).items()
+        for name, tensor in model.state_dict().items()
     }
     torch.save({"model_pos": ported}, tmp_path / "model_best.bin")
     convert(tmp_path / "model_best.bin", tmp_path / "run", "h36m_17", "h36m_17", causal=False)

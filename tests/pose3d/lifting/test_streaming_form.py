@@ -1,20 +1,29 @@
 import pytest
 import torch
 
-from pose3d.lifting.streaming_form import BlockwiseForm
+from anypose.kernels.blockwise import Blockwise
+from anypose.kernels.swap import swap
+from pose3d.lifting.temporal import TemporalConv
 from tests.anypose.export.small_tasks import lifting_task, videopose3d
 
 
 def trained(**changes):
-    return lifting_task(videopose3d(**changes)).model
+    return lifting_task(videopose3d(**changes)).model.eval()
 
 
-@pytest.mark.parametrize("fast", [False, True])
+def streaming(model, way):
+    form = model.streaming()
+    swap(form, {"temporal": way} if way else {})
+    return form
+
+
+@pytest.mark.parametrize("way", [None, "products", "winograd"])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("blocks", [[27, 1, 1, 5, 18, 8], [60], [45, 15], [29, 31]])
-def test_blocks_of_any_length_give_what_the_whole_sequence_gives(fast, causal, blocks):
+@torch.no_grad()
+def test_blocks_of_any_length_give_what_the_whole_sequence_gives(way, causal, blocks):
     model = trained(causal=causal)
-    stream = model.streaming(fast)
+    stream = streaming(model, way)
     keypoints = torch.randn(2, 60, 17, 2)
     joints, states = [], []
     for block in keypoints.split(blocks, dim=1):
@@ -25,10 +34,11 @@ def test_blocks_of_any_length_give_what_the_whole_sequence_gives(fast, causal, b
 
 
 @pytest.mark.parametrize("kernel_sizes", [[3, 5, 3], [1, 1, 1], [7], [3, 1, 3]])
+@torch.no_grad()
 def test_kernels_of_other_widths_stream_too(kernel_sizes):
     model = trained(kernel_sizes=kernel_sizes)
     field = model.receptive_field
-    stream, keypoints = model.streaming(True), torch.randn(1, field + 7, 17, 2)
+    stream, keypoints = streaming(model, "winograd"), torch.randn(1, field + 7, 17, 2)
     joints, *states = stream(keypoints[:, :field])
     parts = [joints]
     for frame in keypoints[:, field:].split(1, dim=1):
@@ -37,25 +47,29 @@ def test_kernels_of_other_widths_stream_too(kernel_sizes):
     torch.testing.assert_close(torch.cat(parts, 1), model(keypoints), atol=1e-6, rtol=1e-5)
 
 
-def test_a_step_costs_one_product_for_each_layer_whatever_the_window(monkeypatch):
-    rows = []
-    from pose3d.lifting import streaming_form
+def test_a_step_makes_one_output_in_each_layer_whatever_the_window(monkeypatch):
+    frames = []
+    original = TemporalConv.forward
 
-    original = streaming_form.linear
-    monkeypatch.setattr(streaming_form, "linear", lambda x, *rest: rows.append(x.shape[1]) or original(x, *rest))
-    model = trained(causal=True)
-    stream = model.streaming()
+    def watched(self, features, strided):
+        outputs = original(self, features, strided)
+        frames.append(outputs.shape[2])
+        return outputs
+
+    monkeypatch.setattr(TemporalConv, "forward", watched)
+    stream = trained(causal=True).streaming()
     _, *states = stream(torch.randn(1, 27, 17, 2))
-    rows.clear()
+    frames.clear()
     stream(torch.randn(1, 1, 17, 2), *states)
-    assert rows == [1] * 6
+    assert frames == [1] * 6
 
 
 @pytest.mark.parametrize("frames", [27, 500, 512, 513, 1100])
 @pytest.mark.parametrize("causal", [False, True])
+@torch.no_grad()
 def test_blockwise_is_the_whole_sequence_at_once(frames, causal):
     model = trained(causal=causal)
-    blockwise = BlockwiseForm(model.streaming(fast=True))
+    blockwise = Blockwise(streaming(model, "winograd"))
     assert blockwise.block == 486
     keypoints = torch.randn(2, frames, 17, 2)
     torch.testing.assert_close(blockwise(keypoints), model(keypoints), atol=2e-6, rtol=1e-5)
@@ -63,4 +77,4 @@ def test_blockwise_is_the_whole_sequence_at_once(frames, causal):
 
 def test_a_block_is_made_of_pairs_for_every_layer_s_spacing():
     for kernel_sizes, block in (([3] * 5, 486), ([3] * 6, 486), ([3] * 7, 1458), ([1, 1, 1], 486), ([5, 5], 480)):
-        assert BlockwiseForm(trained(kernel_sizes=kernel_sizes, channels=2).streaming(True)).block == block
+        assert Blockwise(trained(kernel_sizes=kernel_sizes, channels=2).streaming()).block == block
