@@ -98,7 +98,7 @@ class Trainer:
         sync_batchnorm: bool,
         capture: Literal["auto", "never"],
         tensorboard: bool,
-        evaluation_batches: int | None = None,
+        evaluation_batches: int | None,
     ) -> None:
         null = {"max_steps": max_steps, "save_every": save_every}
         check_loop(seed, grad_clip_norm, capture, epochs, null, evaluate_every=evaluate_every, log_every=log_every)

@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "epochs": 3,
     "max_steps": None,
     "batch_size": 8,
+    "evaluation_batches": None,
     "evaluation_batch_size": None,
     "drop_last": True,
     "workers": 0,
