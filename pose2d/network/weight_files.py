@@ -82,10 +82,15 @@ def _is_numeric(value: Any) -> bool:
 
 
 def _read_torch(path: Path, where: str) -> dict[str, Any]:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if packed := [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]:
-                raise ValueError(f"{where} is no checkpoint: {packed[0]} is compressed, which torch's never are.")
+    packed: list[str] = []
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ValueError(f"{where} is a damaged archive: {error}. Fetch it again.") from error
+    if packed:
+        raise ValueError(f"{where} is no checkpoint: {packed[0]} is compressed, which torch's never are.")
     try:
         with torch.serialization.safe_globals(_SCALARS):
             state = torch.load(path, map_location="cpu", weights_only=True)

@@ -21,7 +21,6 @@ from pose2d.images.crops import CropRules, Crops
 from pose2d.images.image import Normalization
 from pose2d.images.kept_images import KeptImages
 from pose2d.network.heatmap import Coding
-from pose2d.network.lineages import check_lineage
 from pose2d.network.weights import load_weights
 from pose2d.people import People, PeopleDataset, require_people
 from pose2d.scores.oks import KeypointScores
@@ -157,17 +156,6 @@ class TopDown2D:
             "decoding": self.coding.decoder,
             "notes": "; ".join(dataset.notes),
         }
-
-    def take_weights(self, path: Path, setting: str) -> str:
-        """Load a network that another project trained, wholly, to be scored; say whose it is.
-
-        Raises:
-            ValueError: where it is not whole, of another size, or was trained on pixels and heatmaps of other settings
-                than this task's; the message says which settings fit.
-        """
-        source = load_weights(self.model, path, setting, whole=True).source
-        check_lineage(source, self.normalization, self.coding, f"{setting}={path}")
-        return source
 
     def _check_half_bodies(self, people: People) -> None:
         if self.augmentation and self.augmentation.half_body_probability > 0 and not people.upper:

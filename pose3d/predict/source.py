@@ -46,12 +46,14 @@ class Images:
         files: of the images.
         name: for reports.
         rate: pictures a second.
+        megapixels: larger ones are not decoded.
     """
 
     live, stills = False, True
 
-    def __init__(self, files: Sequence[Path], name: str, rate: float | None) -> None:
+    def __init__(self, files: Sequence[Path], name: str, rate: float | None, megapixels: float = 120.0) -> None:
         self.files, self.name, self.rate, self.count = files, name, rate or STILLS, len(files)
+        self.megapixels = megapixels
         self.size: tuple[int, int] | None = None
         self.warnings: list[str] = []
 
@@ -61,7 +63,8 @@ class Images:
 
         guard = SameSize(str(self.files[0].parent))
         for index, file in enumerate(self.files):
-            image = decode(file.read_bytes(), str(file), upright=True)
+            limit = {"megapixels": self.megapixels, "setting": "max_megapixels"}
+            image = decode(file.read_bytes(), str(file), upright=True, **limit)
             self.size = guard(image, index)
             yield Frame(index, index / self.rate, image)
 
@@ -96,16 +99,16 @@ def open_source(source: str, settings: Any) -> Pictures | Motion:
         source = str(PACKAGE / RELEASED / "example.npz")
     if holds_keypoints(source):
         return read_keypoints(source, settings.skeleton, settings.size, settings.fps)
-    return open_pictures(source, settings.decoder, settings.fps)
+    return open_pictures(source, settings.decoder, settings.fps, settings.max_megapixels)
 
 
 def open_companion(source: str, settings: Any) -> Pictures | None:
     """The video that a file of keypoints was made from, where `video=` names it."""
     path = str(PACKAGE / RELEASED / "example.mp4") if source == EXAMPLE else settings.video
-    return None if path is None else open_pictures(str(path), settings.decoder, settings.fps)
+    return None if path is None else open_pictures(str(path), settings.decoder, settings.fps, settings.max_megapixels)
 
 
-def open_pictures(source: str, decoder: str, rate: float | None) -> Pictures:
+def open_pictures(source: str, decoder: str, rate: float | None, megapixels: float = 120.0) -> Pictures:
     """The frames of one source.
 
     Raises:
@@ -118,7 +121,7 @@ def open_pictures(source: str, decoder: str, rate: float | None) -> Pictures:
         return open_video(source, decoder, live=True)
     if is_pattern(source):
         files = [Path(file) for file in sorted(glob.glob(source, recursive=True), key=natural)]
-        return Images(files, source_name(str(files[0].parent.resolve())), rate)
+        return Images(files, source_name(str(files[0].parent.resolve())), rate, megapixels)
     path = Path(source).expanduser()
     if path.is_dir():
         files = sorted(
@@ -127,7 +130,7 @@ def open_pictures(source: str, decoder: str, rate: float | None) -> Pictures:
         if not files:
             found = sorted(file.name for file in path.iterdir())[:3]
             raise ValueError(f"source={source} must hold images, found {', '.join(found) or 'nothing'}.")
-        return Images(files, source_name(str(path.resolve())), rate)
+        return Images(files, source_name(str(path.resolve())), rate, megapixels)
     if not path.exists():
         raise FileNotFoundError(f"source={source} does not exist. Looked for {path.absolute()}.")
     if path.stat().st_size == 0:
@@ -138,7 +141,7 @@ def open_pictures(source: str, decoder: str, rate: float | None) -> Pictures:
             f"keypoints.weights={source} or lifter={source}."
         )
     if path.suffix.lower() in IMAGES:
-        return Images([path], path.stem, rate)
+        return Images([path], path.stem, rate, megapixels)
     return open_video(str(path), decoder)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,14 +186,6 @@ class OrientationFields:
             }
             self.evaluated = everyone, targets, protocol, batches.crops
         return batches
-
-    def take_weights(self, path: Path, setting: str) -> str:
-        """Load a network that another project trained, wholly, to be scored; say whose it is.
-
-        Raises:
-            ValueError: where it is not whole or of another size; the message says which settings fit.
-        """
-        return load_capture_weights(self.model, path, setting, whole=True).source
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """What a batch teaches: "heatmaps", "fields", "mask", valid "joints" (B, J) and "limbs" (B, L), "spatial"."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose2d.network.lineages import LINEAGES, check_lineage
+from pose2d.network.lineages import lineage_settings
 from pose2d.network.weights import architecture, convert, load_weights
 
 
@@ -227,57 +227,22 @@ def test_the_settings_of_weights_show_in_their_shapes(small_model):
         }  # fmt: skip
 
 
-MKS = {"channels": "bgr", "mean": [123.68, 116.78, 103.94], "std": [1.0, 1.0, 1.0], "aligned": False, "peak": 255.0}
-MSRA = {"channels": "bgr", "aligned": False}
-
-
-@pytest.mark.parametrize(
-    ("form", "settings", "experiment", "words"),
-    [
-        ("microsoft", MSRA, "msra", r"task.channels=bgr \(not rgb\), task.aligned=False \(not True\)"),
-        ("tf", MKS, "mks", r"task.channels=bgr .*task.mean=\[123.68, 116.78, 103.94\] .*task.peak=255.0 \(not 1.0\)"),
-        ("mmpose", {}, "modern", r"task.channels=rgb \(not bgr\)"),
-    ],
-)
-def test_foreign_networks_are_scored_with_their_own_settings_or_not_at_all(
-    small_model, make_task, tmp_path, form, settings, experiment, words
-):
-    depth = 50 if form == "tf" else 18  # mks0601's have bottlenecks
-    donor = small_model(depth=depth)
-    state = donor.state_dict()
-    if form == "tf":
-        np.savez(tmp_path / "w.npz", **slim(donor))
-        path = tmp_path / "w.npz"
-    else:
-        prefix = {
-            "microsoft": lambda k: k,
-            "mmpose": lambda k: f"{'head' if 'layer.' in k or 'deconv' in k else 'backbone'}.{k}",
-        }
-        path = tmp_path / "w.pth"
-        torch.save({"state_dict": {prefix[form](key): value for key, value in state.items()}}, path)
-    task = make_task(small_model(depth=depth), **settings)
-    assert form in task.take_weights(path, "init") or form == "tf"
-    assert same_output(donor, task.model)
-    wrong = make_task(small_model(depth=depth), **({} if settings else {"channels": "bgr"}))
-    with pytest.raises(ValueError, match=rf"init=.*whose networks need {words}.*simplebaseline_coco_{experiment}"):
-        wrong.take_weights(path, "init")
-
-
-def test_what_the_experiments_set_is_what_the_lineages_ask_for(repository):
+def test_what_the_experiments_set_is_what_their_networks_are_scored_with(repository):
     from omegaconf import OmegaConf
 
-    for lineage in LINEAGES.values():
-        task = OmegaConf.load(repository / "conf" / "task" / "topdown2d.yaml")
-        own = OmegaConf.load(repository / "conf" / "experiment" / f"{lineage.experiment}.yaml").task
-        merged = OmegaConf.merge(task, own)
-        assert merged.channels == lineage.normalization.channels
-        assert tuple(merged.mean) == lineage.normalization.mean
-        assert tuple(merged.std) == lineage.normalization.std
-        assert merged.peak == lineage.peak
-        assert lineage.aligned in (None, merged.aligned)
+    lineages = {"msra": "microsoft or this project", "mks": "TF-slim or mks0601", "modern": "mmpose"}
+    for name, source in lineages.items():
+        own = OmegaConf.load(repository / "conf" / "experiment" / f"simplebaseline_coco_{name}.yaml")
+        merged = OmegaConf.create(
+            {
+                group: OmegaConf.merge(OmegaConf.load(repository / "conf" / f"{group}/{choice}.yaml"), own[group])
+                for group, choice in (("task", "topdown2d"), ("model", "simplebaseline"))
+            }
+        )
+        for key, value in lineage_settings(source).items():
+            assert OmegaConf.select(merged, key) == value, (name, key)
 
 
-def test_a_classifier_is_nothing_to_score(make_task):
-    task = make_task()
-    with pytest.raises(ValueError, match=r"init=r.pth is from torchvision or timm: weights to start a training from"):
-        check_lineage("torchvision or timm", task.normalization, task.coding, "init=r.pth")
+def test_a_classifier_is_nothing_to_score():
+    with pytest.raises(ValueError, match=r"Weights of torchvision or timm are to start a training from"):
+        lineage_settings("torchvision or timm")
