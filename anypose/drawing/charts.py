@@ -41,8 +41,9 @@ def draw_bars(
     colours: Sequence[str] | None = None,
     unit: str = "mm",
     mean: bool = True,
+    sides: bool = False,
 ) -> Figure:
-    """Horizontal bars: the first series broad with its numbers, a second slim inside it, the mean as a line.
+    """Horizontal bars: the first series broad with its numbers, a second slim inside it, the mean marked on the axis.
 
     Args:
         names: a label for each bar, top to bottom.
@@ -52,6 +53,7 @@ def draw_bars(
         colours: one for each bar of the first series; without them the bars are pale and named in a legend.
         unit: of the values.
         mean: whether the mean of the first series says anything.
+        sides: the colours are those of the left and the right, and a key says so.
     """
     lines = _wrap(note, 9.6)
     above = 0.85 + 0.19 * len(lines)
@@ -63,7 +65,10 @@ def draw_bars(
     places = list(range(len(names)))
     if mean:
         middle = float(np.mean(broad))
-        axes.axvline(middle, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label=f"mean {middle:.1f} {unit}")
+        foot = len(names) - 0.4  # on the axis: a line all the way up would run through the numbers
+        axes.plot(
+            middle, foot, "^", color=INK, markersize=7, clip_on=False, zorder=9, label=f"mean {middle:.1f} {unit}"
+        )
     axes.barh(places, broad, height=0.7, color=colours or PALE, label="_" if colours else first)
     for second, slim in others:
         axes.barh(places, slim, height=0.26, color=LEFT, label=second)
@@ -78,12 +83,15 @@ def draw_bars(
     _quieten(axes)
     axes.set_xlabel(unit, color=QUIET, loc="right")
     _headline(figure, heading, lines)
+    if sides:
+        for name, colour in (("left", LEFT), ("right", RIGHT), ("trunk", TRUNK)):
+            axes.barh(0, 0, color=colour, label=name)
     figure.legend(
         loc="center right",
         bbox_to_anchor=(0.97, 1 - 0.3 / height),
         frameon=False,
         fontsize=9.5,
-        ncols=3,
+        ncols=4,
         labelcolor=INK,
     )
     return figure

@@ -190,19 +190,24 @@ def draw_panel(
     keypoint_skeleton: Skeleton,
     skeleton: Skeleton,
     heading: str,
+    note: str = "",
     columns: int = 3,
 ) -> Figure:
     """What the model saw, what was true and what it said, `columns` samples a row.
 
-    Behind the prediction stand the truth in grey and, thin, the model's other hypotheses.
+    Behind the prediction stand the truth in grey and, thin, the model's other hypotheses. Under the heading stands
+    `note`, what the numbers are: dataset and alignment.
 
     Departs from 3d-pose-baseline's panel, whose samples all came from one sequence, the first one skipped. Its
     figures stood in the world frame; ours stay as the camera sees them, so they match the 2D beside them.
     """
     rows = -(-len(drawings) // columns)
-    figure = new_figure(6.4 * columns, 2.35 * rows + 1.0)
-    top = 1 - 0.92 / (2.35 * rows + 1.0)
-    figure.text(0.012, 1 - 0.3 / (2.35 * rows + 1.0), heading, fontsize=15, color=INK, va="center", weight="bold")
+    height = 2.35 * rows + 1.3
+    figure = new_figure(6.4 * columns, height)
+    top = 1 - 1.22 / height
+    figure.text(0.012, 1 - 0.3 / height, heading, fontsize=15, color=INK, va="center", weight="bold")
+    figure.text(0.012, 1 - 0.6 / height, note, fontsize=10, color=QUIET, va="center")
+    draw_key(figure, 1 - 0.3 / height, hypotheses=any(len(drawing.hypotheses) for drawing in drawings))
     grid = figure.add_gridspec(rows, columns, left=0.012, right=0.988, top=top, bottom=0.015, wspace=0.06, hspace=0.16)
     for place, drawing in enumerate(drawings):
         cell = grid[place // columns, place % columns].subgridspec(1, 3, wspace=0.03)
@@ -225,6 +230,27 @@ def draw_panel(
                     fontsize=11,
                 )
     return figure
+
+
+def draw_key(figure: Figure, y: float, truth: bool = True, hypotheses: bool = False) -> None:
+    """Which colour is which side, at the right edge, `y` of the figure's height up."""
+    from matplotlib.lines import Line2D
+
+    named = [("left", LEFT), ("right", RIGHT), ("trunk", TRUNK)]
+    named += [("truth", GHOST)] * truth + [("other hypotheses", MAYBE)] * hypotheses
+    lines = [Line2D([], [], color=colour, linewidth=2.8, solid_capstyle="round") for _, colour in named]
+    figure.legend(
+        lines,
+        [name for name, _ in named],
+        loc="center right",
+        bbox_to_anchor=(0.992, y),
+        ncols=len(named),
+        frameon=False,
+        fontsize=10,
+        labelcolor=INK,
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
 
 
 def _bare(axes: Axes, colour: str) -> None:

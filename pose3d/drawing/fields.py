@@ -37,7 +37,7 @@ def draw_evaluation(metrics: CaptureScores, folder: Path) -> list[Path]:
     names = [re.sub(r"(left|right)(.*) \1", r"\1\2", row["limb"].replace("_", " ")) for row in rows]
     colours = [_colour(limb) for limb in range(BODY.num_limbs) if np.isfinite(metrics.angles()[limb])]
     bars = {"mean angle": [row["angle_deg"] for row in rows]}
-    figure = draw_bars(names, bars, "Angle between field and limb", note, colours=colours, unit="degrees")
+    figure = draw_bars(names, bars, "Angle between field and limb", note, colours=colours, unit="degrees", sides=True)
     return [*paths, save_figure(figure, folder / "angle_by_limb.png")]
 
 
@@ -137,12 +137,24 @@ def _draw_scene(axes: list[Axes], prediction: Tensors, batch: Tensors, truth: np
 
 
 def _draw_wheel(axes: Axes) -> None:
-    """The key to the colours, in a corner: right is right, down is down."""
-    key = axes.inset_axes((0.84, 0.01, 0.15, 0.15))
-    x, y = np.meshgrid(np.linspace(-1, 1, 64), np.linspace(-1, 1, 64))
-    disc = np.stack([x, y, np.zeros_like(x)], axis=-1) * (np.hypot(x, y) < 1)[..., None]
-    key.imshow(colour_wheel(disc))
+    """The key to the colours, in a corner: where a limb points in the picture, and from towards us to away."""
+    ground = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0}
+    words = {"fontsize": 7.5, "color": INK, "ha": "center", "va": "center", "bbox": ground}
+    key = axes.inset_axes((0.78, 0.16, 0.16, 0.16))
+    x, y = np.meshgrid(np.linspace(-1, 1, 96), np.linspace(-1, 1, 96))
+    disc = np.stack([x, y, np.zeros_like(x)], axis=-1) / np.maximum(np.hypot(x, y), 1e-6)[..., None]
+    disc *= ((np.hypot(x, y) < 1) & (np.hypot(x, y) > 0.45))[..., None]
+    key.imshow(colour_wheel(disc), extent=(-1, 1, 1, -1))
+    for word, place in (("right", (1.0, 0)), ("left", (-1.0, 0)), ("up", (0, -1.0)), ("down", (0, 1.0))):
+        key.text(*place, word, **words)
     key.axis("off")
+    scale = axes.inset_axes((0.69, 0.02, 0.3, 0.03))
+    z = np.linspace(-1, 1, 96)[None]
+    depth = np.stack([np.sqrt(1 - z**2), np.zeros_like(z), z], axis=-1)
+    scale.imshow(colour_wheel(depth), extent=(-1, 1, 0, 1), aspect="auto")
+    for word, place, side in (("towards us", -1, "left"), ("away", 1, "right")):
+        scale.text(place, 1.35, word, fontsize=7.5, color=INK, ha=side, va="bottom", bbox=ground)
+    scale.axis("off")
 
 
 def _draw_joints(axes: Axes, people: np.ndarray, truth: np.ndarray) -> None:

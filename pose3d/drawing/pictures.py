@@ -86,11 +86,15 @@ def draw_lifting(metrics: FrameErrors, folder: Path, frames: Sequence[str] = ())
     average = np.mean([row[series[judged]] for row in table.values()])
     protocol = metrics.protocol()
     summary = f"{judged} {average:.1f} mm over {protocol['frames']:,} frames"
+    told = " · ".join(
+        f"{key}: {protocol[key]}" for key in ("dataset", "subjects", "keypoints", "alignment") if protocol.get(key)
+    )
     skeleton = metrics.packed.output_skeleton
     paths = []
     for name, rows in panels.items():
         heading = f"{headings[name]}   ·   {summary}"
-        figure = draw_panel(_drawings(metrics, state, rows, error), metrics.packed.input_skeleton, skeleton, heading)
+        drawings = _drawings(metrics, state, rows, error)
+        figure = draw_panel(drawings, metrics.packed.input_skeleton, skeleton, heading, told)
         paths.append(save_figure(figure, folder / f"poses_{name}.png"))
     note = " · ".join(
         f"{name.replace('_', ' ')}: {value if not isinstance(value, bool) else 'yes' if value else 'no'}"
@@ -104,7 +108,7 @@ def draw_lifting(metrics: FrameErrors, folder: Path, frames: Sequence[str] = ())
     paths.append(save_figure(draw_bars(list(table), bars, "Error by action", note), folder / "error_by_action.png"))
     names = [joint.replace("_", " ") for joint in skeleton.joints]
     bars = {"mean distance": distance.mean(0).tolist()}
-    figure = draw_bars(names, bars, "Error by joint", note, colours=side_colours(skeleton))
+    figure = draw_bars(names, bars, "Error by joint", note, colours=side_colours(skeleton), sides=True)
     return [*paths, save_figure(figure, folder / "error_by_joint.png")]
 
 

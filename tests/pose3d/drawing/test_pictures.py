@@ -44,7 +44,9 @@ def panels(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Drawing]]:
     draw = pictures.draw_panel
 
     def watch(drawings: list[Drawing], *others: Any) -> Any:
-        seen[others[-1].split(":")[0].split(" ")[0]] = drawings
+        heading, note = others[-2:]
+        assert "subjects: V1" in note
+        seen[heading.split(":")[0].split(" ")[0]] = drawings
         return draw(drawings, *others)
 
     monkeypatch.setattr(pictures, "draw_panel", watch)
