@@ -113,9 +113,9 @@ def datasets(folder: Path = CONF / "dataset") -> Rows:
 
 
 def roots_of(path: Path, key: str = "dataset") -> list[tuple[str, str]]:
-    """(key, folder) of every root that a dataset's YAML and the datasets it consists of name."""
+    """(key, path) of every root or file that a dataset's YAML and the datasets it consists of name."""
     content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    found = [(f"{key}.root", str(content["root"] or "FOLDER"))] if "root" in content else []
+    found = [(f"{key}.{name}", str(content[name] or name.upper())) for name in ("root", "file") if name in content]
     for entry in content.get("defaults", []):
         part, option = next(iter(entry.items())) if isinstance(entry, dict) else (entry, None)
         name, _, place = str(part).partition("@")

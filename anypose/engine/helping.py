@@ -20,7 +20,7 @@ PAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         (
             "model=baseline3d                                  minutes on a CPU, nothing to download",
             "model=videopose3d debug=smoke                     a few steps of anything, to see that it runs",
-            "model=baseline3d dataset=custom dataset.root=mine.npz    your own keypoints and joints",
+            "model=baseline3d dataset=custom dataset.file=mine.npz dataset.skeleton=mine.yaml    yours: docs/data.md",
             "model=baseline3d experiment=baseline3d_cmu dataset.root=data/cmu    a protocol; its number is in the file",
             "model=baseline3d resume=auto                      go on where the latest run stopped",
             "-m model=baseline3d seed=0,1,2                    a sweep; ends in a table",

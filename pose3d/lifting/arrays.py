@@ -86,7 +86,11 @@ class ArrayLifter:
         frames = read.reshape(-1, leading[-1] if len(leading) else 1, *read.shape[-2:])  # (N, T, K, C)
         lost = missing(frames)
         enough = (~lost).sum(-1) >= FEWEST
-        seen = self._as_trained(complete(frames, lost, self.model), image_size, focal)
+        filled = complete(frames, lost, self.model)
+        if self.model.keypoint_channels == 3:  # a score of 0 tells a network that reads scores what is missing
+            scores = filled[..., 2:] if filled.shape[-1] == 3 else torch.ones_like(filled[..., :1])
+            filled = torch.cat([filled[..., :2], scores.masked_fill(lost[..., None], 0.0)], -1)
+        seen = self._as_trained(filled, image_size, focal)
         outputs = [self._predict(person) for person in seen]
         parts = [torch.stack(part) if part[0] is not None else None for part in zip(*outputs, strict=True)]
         joints, means, weights = parts
@@ -114,14 +118,13 @@ class ArrayLifter:
             xy = (xy - (low + high) / 2) * (TALL / tall) + PICTURE / 2
         if self.model.keypoint_frame == "screen":
             xy = xy * (2 / PICTURE) - 1
-        channels = self.model.keypoint_channels
-        if channels == 3 and not rest.shape[-1]:
-            rest = torch.ones_like(xy[..., :1])
-        return torch.cat([xy, rest], -1)[..., :channels].float()
+        return torch.cat([xy, rest], -1)[..., : self.model.keypoint_channels].float()
 
     @torch.no_grad()
     def _predict(self, frames: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """(T, K, C) to (T, J, 3), and of a mixture (T, M, J, 3) and (T, M) too; the ends of a sequence are repeated."""
+        if self.model.whole_window:
+            return self._whole_windows(frames), None, None
         before = self.receptive_field - 1 if self.model.causal else (self.receptive_field - 1) // 2
         after = self.receptive_field - 1 - before
         padded = torch.cat([frames[:1].expand(before, -1, -1), frames, frames[-1:].expand(after, -1, -1)])
@@ -135,6 +138,16 @@ class ArrayLifter:
             found.append(tuple(part[0].float().cpu() for part in parts))
         joined = [torch.cat(part) for part in zip(*found, strict=True)]
         return (joined[0], joined[1], joined[2]) if len(joined) > 1 else (joined[0], None, None)
+
+    def _whole_windows(self, frames: Tensor) -> Tensor:
+        """The same of a network that gives a pose for each frame of a window: one window behind the other."""
+        T, R = len(frames), self.receptive_field
+        padded = torch.cat([frames, frames[-1:].expand(max(R - T, 0), -1, -1)])
+        starts = [min(start, len(padded) - R) for start in range(0, len(padded), R)]
+        joints = padded.new_empty(len(padded), self.output_skeleton.num_joints, 3)
+        for start in starts:
+            joints[start : start + R] = self.model(padded[None, start : start + R].to(self.device))[0].float().cpu()
+        return joints[:T]
 
     def _unknown(self, lost: Tensor, source: Skeleton) -> Tensor:
         """(N, T, J) joints whose own keypoint, by name, is among the `lost` (N, T, K) of `source`; never the root."""

@@ -20,8 +20,6 @@ def missing(points: Tensor) -> Tensor:
 def complete(frames: Tensor, lost: Tensor, model: Lifter) -> Tensor:
     """Fill in: over time where the keypoint is seen before and after, else where an average person has it.
 
-    A network that reads scores and knows missing keypoints is told so with a score of 0.
-
     Args:
         frames: (N, T, K, C) [px], anything where `lost`.
         lost: (N, T, K).
@@ -36,8 +34,6 @@ def complete(frames: Tensor, lost: Tensor, model: Lifter) -> Tensor:
     for person, frame in still.any(-1).nonzero().tolist():
         points, gaps = filled[person, frame, :, :2], still[person, frame]
         points[gaps] = _placed(points, gaps, model.input_skeleton, None if mean is None else mean[:, :2].detach())
-    if frames.shape[-1] == 3:
-        filled[..., 2] = torch.where(lost, 0.0, frames[..., 2])
     return filled
 
 

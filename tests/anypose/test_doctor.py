@@ -48,7 +48,7 @@ def test_datasets_are_looked_for_where_their_configuration_says(tmp_path: Path) 
         ("a", f"needs files; dataset.root={tmp_path}/here: found"),
         ("b", "needs files; dataset.root=data/nowhere: not there"),
         ("c", "embedded, nothing to download"),
-        ("mine", "needs files; dataset.root=FOLDER: not there"),
+        ("mine", "needs files; dataset.root=ROOT: not there"),
         (
             "mixed",
             f"needs files; dataset.recorded.root={tmp_path}/here: found, dataset.flat.root=data/nowhere: not there",
@@ -59,7 +59,7 @@ def test_datasets_are_looked_for_where_their_configuration_says(tmp_path: Path) 
 def test_the_embedded_datasets_are_those_that_need_no_files():
     embedded = {name for name, told in doctor.datasets() if "embedded" in told}
     assert embedded >= {"synthetic", "synthetic_people"}
-    assert not embedded & {"mixed_motion", "mixed_people", "rendered_motion", "cmu", "coco"}
+    assert not embedded & {"mixed_motion", "mixed_people", "rendered_motion", "cmu", "coco", "custom"}
 
 
 def test_the_report_has_every_section_and_this_torch(capsys: pytest.CaptureFixture[str]) -> None:

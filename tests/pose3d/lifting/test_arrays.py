@@ -135,6 +135,33 @@ def test_a_window_sees_its_frames_and_the_ends_are_repeated(repository):
     assert changed[-1] > 0  # its end is another's middle
 
 
+@pytest.mark.parametrize("frames", [1, 27, 40])
+def test_a_network_of_whole_windows_gives_a_pose_for_every_frame(repository, frames):
+    lifter = built(repository, "motionagformer", num_blocks=1)
+    clip = STANDING + np.random.default_rng(0).normal(0, 5, (frames, 17, 2))
+    joints = lifter(clip, **COCO)
+    assert joints.shape == (frames, 17, 3)
+    assert np.isfinite(joints).all()
+    if frames == 27:
+        read = torch.tensor(convert(clip, COCO_17, lifter.input_skeleton))
+        with torch.no_grad():
+            seen = lifter._as_trained(torch.cat([read, torch.ones(27, 17, 1)], -1)[None], (1920, 1080), None)
+            np.testing.assert_allclose(joints, lifter.model(seen)[0], atol=1e-6)
+
+
+def test_a_network_that_reads_scores_is_told_what_is_missing(repository):
+    lifter = built(repository, "window_mlp")
+    given = np.tile(STANDING, (5, 1, 1))
+    whole = lifter(given, **COCO)
+    assert np.isfinite(whole).all()
+    given[:, COCO_17.index("left_knee")] = np.nan
+    holed = lifter(given, **COCO)
+    knee = lifter.output_skeleton.index("left_knee")
+    assert np.isnan(holed[:, knee]).all()
+    assert np.isfinite(np.delete(holed, knee, axis=1)).all()
+    assert not np.allclose(np.delete(holed, knee, axis=1), np.delete(whole, knee, axis=1))
+
+
 def test_a_mixture_gives_its_likeliest_pose_and_all_of_them(repository):
     lifter = built(repository, "gmh_mdn", linear_size=32)
     given = np.tile(STANDING, (4, 1, 1))
