@@ -20,6 +20,13 @@ SMALL = [
     "debug=smoke", "device=cpu", "trainer.batch_size=32", "model.linear_size=32", "dataset.train_subjects=1",
     "dataset.validation_subjects=1", "dataset.frames=400", "dataset.frame_step=20", "dataset.actions=[Walking]",
 ]  # fmt: skip
+FOUR_LINES = """
+import numpy as np
+from pose3d import load_lifter
+keypoints = np.random.default_rng(0).uniform(100, 900, (2, 7, 17, 2))
+joints = load_lifter("released")(keypoints, skeleton="coco_17", image_size=(1920, 1080))
+print(joints.shape, np.isfinite(joints).all())
+"""
 INSIDE = {"anypose", "pose2d", "pose3d"}
 NOT_BUILT_FROM = (".*", "runs", "data", "build", "dist", "*.egg-info", "__pycache__")
 
@@ -95,6 +102,8 @@ def test_it_trains_evaluates_exports_and_lifts_in_an_empty_folder(anypose, here)
     assert json.loads(results.read_text())["environment"]["command"] == "anypose evaluate model=baseline3d device=cpu"
     assert json.loads(results.read_text())["environment"]["commit"].startswith("anypose 0.")
     anypose("anypose", "export", "model=baseline3d", "format=safetensors")
+    (here / "lift.py").write_text(FOUR_LINES)
+    assert "(2, 7, 17, 3) True" in anypose("python", "lift.py")
     anypose("anypose", "check", "dataset=synthetic", *[word for word in SMALL if word.startswith("dataset")])
     assert "There is no command trian. Did you mean train?" in anypose("anypose", "trian", code=2)
     assert "trainer.epohcs does not exist" in anypose("anypose", "train", "trainer.epohcs=3", code=1)
