@@ -23,6 +23,7 @@ RUN = {
 COMMANDS = {
     "doctor": ("anypose.doctor", "what is installed, which devices work and why the others do not"),
     "check": ("pose3d.motion.check", "what a motion dataset holds, against what it should hold"),
+    "cache": ("pose3d.motion.cache", "what is kept of parsed motion; --empty removes it"),
     "fetch": ("pose3d.predict.fetch", "weights of others: BlazePose, out of the wheel of mediapipe"),
     "convert": ("pose3d.lifting.convert", "weights of VideoPose3D's own code as a checkpoint"),
     "offline": ("pose3d.lifting.offline", "the road of files from a test set to a number"),

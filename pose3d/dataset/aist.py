@@ -14,10 +14,12 @@ from anypose.camera import Camera
 from anypose.formats.files import read_bytes, require_file, require_folder
 from anypose.formats.npz import motion_array
 from anypose.formats.plain_pickle import load_plain
+from anypose.settings import judged
 from anypose.skeleton import COCO_17
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.pinhole import rodrigues, straightened
+from pose3d.motion.remarks import remarks
 from pose3d.motion.sequence import PoseSequence, Split
 
 FPS = 60.0
@@ -31,6 +33,7 @@ MAX_BYTES = 1 << 28
 _UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
 
+@judged("dataset")
 class AIST:
     """The annotations as published: keypoints2d, keypoints3d, cameras, splits, ignore_list.txt.
 
@@ -107,9 +110,12 @@ class AIST:
         names = self.names[split]
         settings = {"names": names, "views": self.views, "frame_step": self.frame_step}
         files = [path for name in names for path in self._files(name)]
-        return cached_sequences(
+        sequences = cached_sequences(
             self.cache, self.name, settings, files, lambda: [s for name in names for s in self._read(name)]
         )
+        found = remarks(sequences, names, "in which no half second is whole in 2D and 3D")
+        self.notes = tuple(dict.fromkeys((*self.notes, *found)))
+        return sequences
 
     def _read(self, name: str) -> Iterator[PoseSequence]:
         path_2d, path_3d, path_cameras = self._files(name)
@@ -137,6 +143,8 @@ class AIST:
                     joints=world[part],
                     skeleton=COCO_17,
                     fps=FPS / self.frame_step,
+                    first_frame=start,
+                    frame_stride=self.frame_step,
                     scores=detected[part, :, 2].clip(0, 1).astype(np.float32),
                 )
 

@@ -104,7 +104,7 @@ class CMU:
             raise ValueError(f"Subjects {', '.join(both)} are both in dataset.train_subjects and validation_subjects.")
         self.allow_missing = allow_missing
         self.notes = tuple(
-            f"no CMU-INDEX.md in {folder}, every action is 'Other'"
+            f"no {INDEX}{f' in {folder}' if len(self.roots) > 1 else ''}, every action is 'Other'"
             for folder in self.roots
             if not (folder / INDEX).exists()
         )

@@ -13,10 +13,12 @@ from anypose.formats.files import require_folder
 from anypose.formats.h5 import open_h5, read_array
 from anypose.formats.mat import read_mat
 from anypose.formats.npz import motion_array, read_npz
+from anypose.settings import judged
 from anypose.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.pinhole import fit_pinhole
+from pose3d.motion.remarks import remarks
 from pose3d.motion.sequence import PoseSequence, Split
 
 # Annotated frames and frames per second of the training sequences.
@@ -31,6 +33,7 @@ TEST_FPS = 25
 NPZ = {"train": "data_train_3dhp.npz", "validation": "data_test_3dhp.npz"}
 
 
+@judged("dataset")
 class MPIINF3DHP:
     """Fourteen cameras around eight people, and six test sequences; each view stands in a world of its own.
 
@@ -83,12 +86,6 @@ class MPIINF3DHP:
             "train": tuple(train_subjects),
             "validation": tuple(validation_subjects),
         }
-        for split in self.subjects:
-            if missing := [path for path in self._files(split) if not path.is_file()]:
-                raise FileNotFoundError(
-                    f"dataset.root={root} has no {', '.join(str(path.relative_to(self.root)) for path in missing)}, "
-                    f"nor {NPZ[split]}."
-                )
         self.notes = (f"{annotation}, lenses fitted to 2D and 3D, each view in a world of its own",)
 
     def _files(self, split: Split) -> list[Path]:
@@ -101,6 +98,12 @@ class MPIINF3DHP:
 
     def sequences(self, split: Split) -> list[PoseSequence]:
         """Every chosen view of every sequence; test sequences in the stretches whose frames are valid."""
+        splits: tuple[Split, ...] = ("train", "validation") if split == "train" else ("validation",)
+        lacking = {part: [path for path in self._files(part) if not path.is_file()] for part in splits}
+        if missing := [path for paths in lacking.values() for path in paths]:
+            names = ", ".join(str(path.relative_to(self.root)) for path in missing)
+            instead = ", ".join(NPZ[part] for part, paths in lacking.items() if paths)
+            raise FileNotFoundError(f"dataset.root={self.root} has no {names}, nor {instead}.")
         files = self._files(split)
         settings = {
             "subjects": self.subjects[split],
@@ -112,9 +115,13 @@ class MPIINF3DHP:
             (False, "train"): self._train_mat,
             (False, "validation"): self._test_mat,
         }[files[0].suffix == ".npz", split]
-        return cached_sequences(
+        sequences = cached_sequences(
             self.cache, self.name, settings, files, lambda: [s for view in read(files) for s in self._sequences(view)]
         )
+        wanted = ("Seq1", "Seq2") if split == "train" else self.subjects[split]
+        found = remarks(sequences, wanted, "in which no frame is valid")
+        self.notes = tuple(dict.fromkeys((*self.notes, *found)))
+        return sequences
 
     def _train_mat(self, files: list[Path]) -> Iterator[_View]:
         for path in files:
@@ -196,6 +203,8 @@ class MPIINF3DHP:
                 joints=camera_to_world(joints[part], camera).astype(np.float32),
                 skeleton=MPI_INF_3DHP_17,
                 fps=view.fps / self.frame_step,
+                first_frame=start,
+                frame_stride=self.frame_step,
             )
 
 

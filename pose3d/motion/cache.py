@@ -1,12 +1,21 @@
-"""Parsed motion kept on disk, memory-mapped when it is wanted again; keyed by what was read and by what read it."""
+"""Parsed motion kept on disk, memory-mapped when it is wanted again; keyed by what was read and by what read it.
+
+    python -m anypose cache            what is kept, and since when it was not used
+    python -m anypose cache --empty    remove it
+
+What was not used for longest goes when there is more than `limit()`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +28,13 @@ from pose3d.motion.sequence import PoseSequence
 
 # Raise when what is stored, or what any reader makes of the same bytes, changes.
 VERSION = 2
+FOLDER = "~/.cache/anypose"  # where conf/dataset/*.yaml keep it
+LIMIT_VARIABLE = "ANYPOSE_CACHE_GIGABYTES"
+DEFAULT_GIGABYTES = 10.0
+_WRITING = ".writing-"  # begins the name of what is not whole yet
+_DAY = 86400.0  # seconds; what a killed process left half written is older
+
+log = logging.getLogger(__name__)
 
 
 def cached_sequences(
@@ -41,8 +57,60 @@ def cached_sequences(
         return build()
     place = Path(folder).expanduser() / f"{name}-{_key(name, settings, files)}"
     if not place.is_dir():
-        _write(place, build())
+        sequences = build()
+        _write(place, sequences)
+        trim(place.parent, limit(), keep=place)
+        if not place.is_dir():  # larger than the limit by itself
+            return sequences
+    os.utime(place)
     return _read(place)
+
+
+def limit() -> int:
+    """The most bytes kept: 10 GB, or what the environment variable ANYPOSE_CACHE_GIGABYTES says."""
+    text = os.environ.get(LIMIT_VARIABLE, "")
+    try:
+        size = float(text) if text else DEFAULT_GIGABYTES
+    except ValueError:
+        size = -1.0
+    if not 0 <= size < 1e6:
+        raise ValueError(f"{LIMIT_VARIABLE}={text!r} must be a number of gigabytes, e.g. 20; 0 keeps nothing.")
+    return int(size * 1e9)
+
+
+def kept(folder: Path) -> list[tuple[Path, int, float]]:
+    """(what, bytes, when it was last used [s]) of everything in a folder of caches, what was not used longest first."""
+    found = []
+    for place in folder.iterdir() if folder.is_dir() else ():
+        if place.is_dir() and ((place / "index.json").is_file() or place.name.startswith(_WRITING)):
+            size = sum(file.stat().st_size for file in place.iterdir() if file.is_file())
+            found.append((place, size, place.stat().st_mtime))
+    return sorted(found, key=lambda item: item[2])
+
+
+def trim(folder: Path, most: int, keep: Path | None = None) -> int:
+    """Remove what was not used for longest until no more than `most` bytes are left; returns the bytes removed.
+
+    Args:
+        folder: of caches. Nothing else in it is touched.
+        most: bytes.
+        keep: goes last.
+    """
+    places = [item for item in kept(folder) if not item[0].name.startswith(_WRITING)]
+    abandoned = [item for item in kept(folder) if item not in places and time.time() - item[2] > _DAY]
+    for place, _, _ in abandoned:
+        shutil.rmtree(place, ignore_errors=True)
+    removed, total = 0, sum(size for _, size, _ in places)
+    for place, size, _ in sorted(places, key=lambda item: item[0] == keep):
+        if total - removed <= most:
+            break
+        # Away at once, so that nobody finds half of it; whoever has it open keeps it until they are done.
+        away = folder / f"{_WRITING}removed-{os.getpid()}-{place.name}"
+        place.rename(away)
+        shutil.rmtree(away, ignore_errors=True)
+        log.info("Removed %s (%.2f GB) from the cache, which keeps %.3g GB.", place.name, size / 1e9, most / 1e9)
+        removed += size
+    return removed
 
 
 def _key(name: str, settings: dict[str, Any], files: Iterable[Path]) -> str:
@@ -59,7 +127,7 @@ def _key(name: str, settings: dict[str, Any], files: Iterable[Path]) -> str:
 def _write(place: Path, sequences: list[PoseSequence]) -> None:
     """Everything into a temporary folder, which then takes its name: a cache is whole or not there."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=place.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=_WRITING, dir=place.parent))
     try:
         arrays: dict[str, list[np.ndarray]] = {}
         rows: dict[str, int] = {}
@@ -158,3 +226,24 @@ def _read(place: Path) -> list[PoseSequence]:
 
 def _camera_record(camera: Camera) -> dict[str, Any]:
     return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(camera).items()}
+
+
+def main() -> None:
+    """Show what is kept, or empty it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path(FOLDER), help=f"of caches, dataset.cache; {FOLDER}")
+    parser.add_argument("--empty", action="store_true", help="remove everything in it")
+    options = parser.parse_args()
+    folder = options.folder.expanduser()
+    if options.empty:
+        print(f"{folder}: removed {trim(folder, 0) / 1e9:.2f} GB")
+        return
+    places = kept(folder)
+    for place, size, used in places:
+        print(f"{size / 1e9:8.2f} GB  {time.strftime('%Y-%m-%d %H:%M', time.localtime(used))}  {place.name}")
+    total = sum(size for _, size, _ in places)
+    print(f"{total / 1e9:8.2f} GB of at most {limit() / 1e9:.3g} ({LIMIT_VARIABLE}) in {folder}")
+
+
+if __name__ == "__main__":
+    main()

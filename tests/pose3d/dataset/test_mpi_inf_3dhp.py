@@ -136,7 +136,8 @@ def test_wrong_choices_are_named_by_their_key(root, changes, message):
 def test_missing_files_are_named(root):
     (root / "S1/Seq2/annot.mat").unlink()
     with pytest.raises(FileNotFoundError, match=r"has no S1/Seq2/annot\.mat, nor data_train_3dhp\.npz"):
-        read(root)
+        read(root).sequences("train")
+    assert read(root).sequences("validation"), "a score needs nothing to train on"
 
 
 @pytest.mark.parametrize(

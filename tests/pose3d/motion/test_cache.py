@@ -140,6 +140,47 @@ def test_a_damaged_cache_says_what_to_delete(tmp_path):
         reader()
 
 
+def fill(folder, count: int) -> list[str]:
+    """So many caches of a kilobyte and more each, the first one not used for longest; their names."""
+    for number in range(count):
+        cached_sequences(str(folder), f"take{number}", {}, [], lambda n=number: [sequence(9, seed=n)])
+        place = next(folder.glob(f"take{number}-*"))
+        os.utime(place, (1000 + number, 1000 + number))
+    return sorted(place.name for place in folder.iterdir())
+
+
+def test_what_was_not_used_for_longest_goes_when_there_is_more_than_the_limit(tmp_path, monkeypatch):
+    (tmp_path / "notes").mkdir()
+    names = [name for name in fill(tmp_path, 3) if name != "notes"]
+    (_, size, _), *_ = cache.kept(tmp_path)
+    monkeypatch.setenv("ANYPOSE_CACHE_GIGABYTES", str(3.5 * size / 1e9))
+    cached_sequences(str(tmp_path), "take0", {}, [], lambda: pytest.fail("it is there"))
+    cached_sequences(str(tmp_path), "new", {}, [], lambda: [sequence(9, seed=7)])
+    left = {place.name.partition("-")[0] for place in tmp_path.iterdir()}
+    assert left == {"notes", "take0", "take2", "new"}, "take1 was not used for longest"
+    assert len(names) == 3
+    monkeypatch.setenv("ANYPOSE_CACHE_GIGABYTES", "0")
+    assert len(cached_sequences(str(tmp_path), "huge", {}, [], lambda: [sequence(9, seed=8)])) == 1
+    assert [place.name for place in tmp_path.iterdir()] == ["notes"]
+    monkeypatch.setenv("ANYPOSE_CACHE_GIGABYTES", "all")
+    with pytest.raises(ValueError, match=r"ANYPOSE_CACHE_GIGABYTES='all' must be a number of gigabytes"):
+        cache.limit()
+
+
+def test_a_command_tells_what_is_kept_and_empties_it(tmp_path, monkeypatch, capsys):
+    fill(tmp_path, 2)
+    (tmp_path / "mine.txt").write_text("stays")
+    monkeypatch.setattr("sys.argv", ["anypose cache", "--folder", str(tmp_path)])
+    cache.main()
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1].partition("-")[0] for line in told[:2]] == ["take0", "take1"]
+    assert "GB of at most 10 (ANYPOSE_CACHE_GIGABYTES)" in told[2]
+    monkeypatch.setattr("sys.argv", ["anypose cache", "--folder", str(tmp_path), "--empty"])
+    cache.main()
+    assert "removed 0.00 GB" in capsys.readouterr().out
+    assert [place.name for place in tmp_path.iterdir()] == ["mine.txt"]
+
+
 # What the readers make of fixed files, by version: mean and deviation of joints [m] and keypoints [px].
 READ = {
     2: {
