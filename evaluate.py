@@ -36,7 +36,7 @@ def main(cfg: DictConfig) -> float:
 
             name = state["choices"]["model"]
             where = compute_with(task, cfg.runtime, cfg.network, path, name, str(device.torch))
-        part = config.trainer.get("evaluation_batches")
+        part = cfg.trainer.evaluation_batches  # never the run's own: a smoke run may be scored whole
         metrics, scores = evaluate(task, batches, device, world, part)
         if world.rank == 0:
             folder = Path(cfg.output or results_folder(path, state))

@@ -46,8 +46,7 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
         def job(cfg: DictConfig) -> float:
             started.append(True)
             adopt_submitit()
-            name_the_job()
-            with empty_folder_removed():
+            with job_named(), empty_folder_removed():
                 check_extras(cfg)
                 check_settings(cfg, name)
                 return function(cfg)
@@ -89,12 +88,21 @@ def _help(name: str, about: str, wanted: str, overrides: list[str]) -> str:
         sys.exit(MISUSED)
 
 
-def name_the_job() -> None:
+@contextmanager
+def job_named() -> Iterator[None]:
     """In a sweep every line says whose it is: jobs may run side by side."""
     hydra_cfg = HydraConfig.get()
-    if hydra_cfg.mode == RunMode.MULTIRUN:
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(logging.Formatter(f"[job {hydra_cfg.job.num}] %(message)s"))
+    if hydra_cfg.mode != RunMode.MULTIRUN:
+        yield
+        return
+    before = [(handler, handler.formatter) for handler in logging.getLogger().handlers]
+    for handler, _ in before:
+        handler.setFormatter(logging.Formatter(f"[job {hydra_cfg.job.num}] %(message)s"))
+    try:
+        yield
+    finally:
+        for handler, formatter in before:
+            handler.setFormatter(formatter)
 
 
 @contextmanager

@@ -109,8 +109,13 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, A
         for name in old:
             if name in new:
                 yield from differences(old[name], new[name], f"{key}.{name}" if key else str(name))
-    elif old != new:
+    elif old != new and _words(old) != _words(new):
         yield key, old, new
+
+
+def _words(value: Any) -> list[str]:
+    """A single word stands for a list of one, and a number for its name, before settings are judged as after."""
+    return [str(item) for item in (value if isinstance(value, list) else [value])]
 
 
 def _among(key: str, names: tuple[str, ...]) -> bool:

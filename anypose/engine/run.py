@@ -131,7 +131,7 @@ class Run:
         """Make metrics.jsonl what it was when the checkpoint was written: the run writes the rest again.
 
         Args:
-            folder: of the checkpoint; where it is another than this run's, its metrics and best.pt come along.
+            folder: of the checkpoint; where it is another than this run's, its metrics and checkpoints come along.
             step: steps done by then.
             scored: the step of the last evaluation that the checkpoint knows.
         """
@@ -142,8 +142,10 @@ class Run:
         kept = [line for line in lines if _belongs(line, step, scored)]
         if kept or lines:
             write_text(self.folder / METRICS, "".join(line + "\n" for line in kept))
-        if not os.path.samefile(folder, self.folder) and (folder / BEST).is_file():
-            shutil.copyfile(folder / BEST, self.folder / BEST)
+        if not os.path.samefile(folder, self.folder):
+            for name in (BEST, LAST):
+                if (folder / name).is_file():
+                    shutil.copyfile(folder / name, self.folder / name)
 
     def open_board(self) -> None:
         """Also write TensorBoard event files (extra `log`)."""

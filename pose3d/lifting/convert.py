@@ -29,7 +29,7 @@ from anypose.engine.finding import LAST, RUNS
 from anypose.engine.place import CONF
 from anypose.engine.run import write_json
 from anypose.export.metadata import sha256
-from pose3d.lifting.published import from_published
+from pose3d.lifting.published import dense_kernels, from_published
 
 # (keypoints, joints) of the files that are handed around.
 KNOWN = {
@@ -82,23 +82,40 @@ def read_bin(path: Path) -> dict[str, Any]:
     return content
 
 
-def shape_of(state: Mapping[str, Tensor], source: str) -> dict[str, Any]:
+def shape_of(state: Mapping[str, Tensor], source: str, dense: bool | None = None) -> dict[str, Any]:
     """The settings of a network that its weights tell.
 
     Args:
         state: from `from_published`.
         source: the file, for messages.
+        dense: whether it was trained with --dense; None tells it from the widths of the kernels, where these do.
 
     Returns:
-        kernel_sizes, channels, and the numbers of input and output values.
+        kernel_sizes, channels, dense, and the numbers of input and output values.
+
+    Raises:
+        ValueError: where the weights are of no such network, or of one that `dense` would have to tell.
     """
     wide = [name for name in state if name == "expand_conv.weight" or _is_wide(name)]
     if "expand_conv.weight" not in state or "shrink.weight" not in state:
         raise ValueError(f"{source} holds no temporal network: found {', '.join(list(state)[:5])}, ...")
     kernels = [state[name] for name in sorted(wide, key=lambda name: (name != "expand_conv.weight", _number(name)))]
+    widths = [kernel.shape[2] for kernel in kernels]
+    undilated = dense_kernels(widths)
+    if dense is None:
+        # As wide as dilated kernels of one size reach: nobody dilates kernels of 3, 7 and 19.
+        dense = undilated is not None and len(set(widths)) > 1 and len(set(undilated)) == 1
+        if not dense and undilated is not None and len(set(widths)) > 1:
+            raise ValueError(
+                f"{source}: kernels {', '.join(map(str, widths))} wide are those of a dense network of "
+                f"{', '.join(map(str, undilated))}, or dilated ones of these sizes. Say which: --dense or --dilated."
+            )
+    if dense and undilated is None:
+        raise ValueError(f"{source} was not trained with --dense: its kernels are {', '.join(map(str, widths))} wide.")
     return {
-        "kernel_sizes": [kernel.shape[2] for kernel in kernels],
+        "kernel_sizes": undilated if dense else widths,
         "channels": kernels[0].shape[0],
+        "dense": dense,
         "inputs": kernels[0].shape[1],
         "outputs": state["shrink.weight"].shape[0],
     }
@@ -112,14 +129,17 @@ def _number(name: str) -> int:
     return int(name.split(".")[1]) if name.startswith("layers_conv.") else -1
 
 
-def convert(file: Path, output: Path, keypoints: str, joints: str, causal: bool) -> dict[str, Any]:
-    """Write `output`/last.pt.
+def convert(
+    file: Path, output: Path, keypoints: str, joints: str, causal: bool, dense: bool | None = None
+) -> dict[str, Any]:
+    """Write `output`/last.pt; with its trajectory network, the semi-supervised task, where the file has one.
 
     Args:
         file: the .bin.
         output: folder of the new run.
         keypoints, joints: names of the skeletons.
         causal: whether the network was trained with --causal.
+        dense: whether with --dense; None tells it from the weights.
 
     Returns:
         The model's settings.
@@ -127,8 +147,9 @@ def convert(file: Path, output: Path, keypoints: str, joints: str, causal: bool)
     Raises:
         ValueError: when the weights do not fit the skeletons, naming what differs.
     """
-    state = from_published(read_bin(file)["model_pos"])
-    shape = shape_of(state, str(file))
+    content = read_bin(file)
+    state = from_published(content["model_pos"])
+    shape = shape_of(state, str(file), dense)
     overrides = [
         "model=videopose3d",
         f"model.kernel_sizes={shape['kernel_sizes']}",
@@ -136,7 +157,15 @@ def convert(file: Path, output: Path, keypoints: str, joints: str, causal: bool)
         f"model.input_skeleton={keypoints}",
         f"model.output_skeleton={joints}",
         f"model.causal={str(causal).lower()}",
+        f"model.dense={str(shape['dense']).lower()}",
     ]
+    choices = {"model": "videopose3d"}
+    trajectory = content.get("model_traj")
+    if trajectory is not None:
+        if not isinstance(trajectory, Mapping):
+            raise ValueError(f"{file}: model_traj must hold a network, found {type(trajectory).__name__}.")
+        choices["task"] = "semi_supervised"
+        overrides += ["task=semi_supervised", "task.loss=mpjpe"]
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         config = compose("train", overrides)
         num_keypoints = instantiate(config.model).input_skeleton.num_joints
@@ -149,9 +178,12 @@ def convert(file: Path, output: Path, keypoints: str, joints: str, causal: bool)
             f"{file} reads {shape['inputs']} and gives {shape['outputs']} numbers a frame; {keypoints} keypoints have "
             f"{num_keypoints} x 2 or x 3, {joints} joints {wanted[1]}. Say which they are: --keypoints, --joints."
         )
+    if trajectory is not None:
+        model = instantiate(config.task, model=model).model
+        parts = {"pose": state, "trajectory": from_published(trajectory)}
+        state = {f"{part}.{name}": tensor for part, weights in parts.items() for name, tensor in weights.items()}
     checkpoint.load_weights(model, state, str(file))
     output.mkdir(parents=True, exist_ok=True)
-    choices = {"model": "videopose3d"}
     container = OmegaConf.to_container(config, resolve=True)
     checkpoint.save(output / LAST, {"model": model.state_dict(), "config": container, "choices": choices})
     write_json(output / "environment.json", {"converted_from": str(file), "sha256": sha256(file), "choices": choices})
@@ -165,6 +197,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--keypoints", help="layout of the 2D it was trained on: h36m_17, coco_17, ...")
     parser.add_argument("--joints", help="skeleton of its output: h36m_17, humaneva_15")
     parser.add_argument("--causal", action="store_true", help="it was trained with --causal")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--dense", dest="dense", action="store_true", default=None, help="it was trained with --dense")
+    shape.add_argument(
+        "--dilated", dest="dense", action="store_false", help="it was not, whatever its kernels look like"
+    )
     parser.add_argument("--output", type=Path, help=f"folder of the run; {RUNS}/videopose3d/<name of the file>")
     given = parser.parse_args(arguments)
     known = KNOWN.get(given.file.stem, (None, "h36m_17"))
@@ -175,10 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "Human3.6M's layout (CPN, ground truth, Ascend's model_best.bin), coco_17 for Detectron's on COCO"
         )
     output = given.output or RUNS / "videopose3d" / given.file.stem
-    settings = convert(given.file, output, keypoints, given.joints or known[1], given.causal)
-    print(
-        f"{output / LAST}: {keypoints} keypoints, {', '.join(f'{k} {settings[k]}' for k in ('kernel_sizes', 'causal'))}"
-    )
+    settings = convert(given.file, output, keypoints, given.joints or known[1], given.causal, given.dense)
+    told = ", ".join(f"{name} {settings[name]}" for name in ("kernel_sizes", "causal", "dense"))
+    print(f"{output / LAST}: {keypoints} keypoints, {told}")
 
 
 if __name__ == "__main__":

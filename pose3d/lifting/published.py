@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -18,3 +18,18 @@ def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name.removeprefix("module."): tensor.squeeze(-1) if tensor.dim() == 4 else tensor
         for name, tensor in weights.items()
     }
+
+
+def dense_kernels(widths: Sequence[int]) -> list[int] | None:
+    """The kernel sizes whose dilated reach these widths are, as `--dense` builds them; None where there are none.
+
+    A kernel of W taps, S frames apart, is then (W - 1) S + 1 wide, S the product of the sizes before it.
+    """
+    sizes, spacing = [], 1
+    for width in widths:
+        taps, rest = divmod(width - 1, spacing)
+        if rest or taps % 2:
+            return None
+        sizes.append(taps + 1)
+        spacing *= taps + 1
+    return sizes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -243,6 +244,10 @@ def test_resume_auto_takes_the_latest_run_of_this_configuration(tmp_path, monkey
     assert find_resume("auto", "a", more, {}) == zero / "last.pt"
     assert find_resume("auto", "a", config | {"trainer": {"epochs": 3, "batch_size": 4}}, {}) is None
     assert find_resume("auto", "a", config, {"debug": "smoke"}) is None
+    listed = started("runs/a/1", config | {"actions": ["Walking"]})  # as a word becomes once it is judged
+    assert find_resume("auto", "a", config | {"actions": "Walking"}, {}) == listed / "last.pt"
+    assert find_resume("auto", "a", config | {"actions": "Sitting"}, {}) == zero / "last.pt"
+    shutil.rmtree(listed)
     (zero / "config.yaml").write_text("{")
     assert find_resume("auto", "a", config, {}) is None
 

@@ -9,6 +9,7 @@ from torch import nn
 from anypose.engine import checkpoint
 from anypose.export.session import open_session
 from pose3d.lifting.convert import convert, main, read_bin
+from pose3d.lifting.trajectory import ROOT
 from tests.anypose.export.small_tasks import lifting_task, videopose3d
 
 
@@ -126,3 +127,41 @@ def test_the_command_knows_published_files_and_asks_about_others(tmp_path, monke
     with pytest.raises(SystemExit):
         main(["mine.bin"])
     assert "mine.bin do not say which keypoints they read: --keypoints h36m_17" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kernel_sizes", [[3, 3, 3], [3, 3], [5, 3]])
+def test_a_dense_network_is_built_dense(tmp_path, kernel_sizes):
+    model = lifting_task(videopose3d(kernel_sizes=kernel_sizes, dense=True)).model
+    torch.save({"model_pos": model.state_dict(), "model_traj": None}, tmp_path / "net.bin")
+    dense = None if len(set(kernel_sizes)) == 1 else True
+    if dense:
+        with pytest.raises(ValueError, match=r"kernels 5, 11 wide .* dense network of 5, 3, .*--dense or --dilated"):
+            convert(tmp_path / "net.bin", tmp_path / "run", "h36m_17", "h36m_17", causal=False)
+    settings = convert(tmp_path / "net.bin", tmp_path / "run", "h36m_17", "h36m_17", causal=False, dense=dense)
+    assert (settings["kernel_sizes"], settings["dense"]) == (kernel_sizes, True)
+    keypoints = torch.randn(1, 40, 17, 2)
+    (found,) = open_session(tmp_path / "run" / "last.pt").run({"keypoints": keypoints.numpy()}).values()
+    with torch.no_grad():
+        np.testing.assert_allclose(found, model(keypoints), atol=2e-6)
+
+
+def test_equal_kernels_are_dilated_and_cannot_be_called_dense(tmp_path):
+    model = lifting_task(videopose3d()).model
+    torch.save({"model_pos": model.state_dict()}, tmp_path / "net.bin")
+    with pytest.raises(ValueError, match=r"was not trained with --dense: its kernels are 3, 3, 3 wide"):
+        convert(tmp_path / "net.bin", tmp_path / "run", "h36m_17", "h36m_17", causal=False, dense=True)
+
+
+def test_the_trajectory_network_comes_along(tmp_path):
+    pose = lifting_task(videopose3d()).model
+    place = pose.sibling(ROOT)
+    content = {"model_pos": pose.state_dict(), "model_traj": place.state_dict()}
+    torch.save(content, tmp_path / "net.bin")
+    convert(tmp_path / "net.bin", tmp_path / "run", "h36m_17", "h36m_17", causal=False)
+    state = checkpoint.load(tmp_path / "run" / "last.pt")
+    assert state["choices"] == {"model": "videopose3d", "task": "semi_supervised"}
+    keypoints = torch.randn(1, 40, 17, 2)
+    found = open_session(tmp_path / "run" / "last.pt").run({"keypoints": keypoints.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found["joints"], pose(keypoints), atol=2e-6)
+        np.testing.assert_allclose(found["trajectory"], place.eval()(keypoints), atol=2e-6)
