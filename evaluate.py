@@ -10,7 +10,7 @@ from anypose.engine.device import Device
 from anypose.engine.distributed import World
 from anypose.engine.evaluation import evaluate
 from anypose.engine.limits import check_loading
-from anypose.engine.restore import build_task, choose_model, restore, results_folder
+from anypose.engine.restore import build_task, choose_model, restore, results_folder, typed_keys
 from anypose.engine.results import describe_weights, finite, report, write_predictions
 from anypose.engine.task import Loading, make_batches
 from anypose.kernels.swap import Kernels
@@ -22,12 +22,18 @@ def main(cfg: DictConfig) -> float:
     config, state, path = restore(cfg)
     device: Device
     with instantiate(config.device) as device, World(device) as world:
-        task = build_task(config, state, path)
+        dataset = instantiate(config.dataset)
+        if cfg.init:
+            from pose3d.lifting.elsewhere import task_elsewhere
+
+            task = task_elsewhere(config, typed_keys(), state["choices"]["model"], path, dataset, device.torch)
+        else:
+            task = build_task(config, state, path)
         task.model.to(device.torch)
         check_loading(config.trainer.workers, batch_size=config.trainer.batch_size)
         size = config.trainer.evaluation_batch_size or config.trainer.batch_size
         loading = Loading(size, config.seed, world.rank, world.size, config.trainer.workers, drop_last=False)
-        batches = make_batches(task, instantiate(config.dataset), False, loading, device.torch)
+        batches = make_batches(task, dataset, False, loading, device.torch)
         instantiate(config.precision).resolve(device).prepare(task.model)
         Kernels(cfg.kernels, task.model)
         where = str(device)

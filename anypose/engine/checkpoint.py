@@ -16,6 +16,7 @@ from anypose.engine.durable import write_whole
 from anypose.engine.stored import plain_choices, plain_config
 
 FORMAT = 1
+ELSEWHERE = "Weights of other projects go through readers: scored by evaluate.py model=NAME init=FILE dataset=NAME."
 # What torch's reader raises on bytes that are no archive of its own.
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError)
 HEADER = "anypose"  # where the header of a weights file carries its description
@@ -55,20 +56,18 @@ def load(path: Path, mapped: bool = False) -> dict[str, Any]:
 def _load_archive(path: Path, mapped: bool) -> dict[str, Any]:
     what = f"{path} ({path.stat().st_size} bytes) is damaged or is no checkpoint"
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{what}: not a whole torch archive.")
+        raise ValueError(f"{what}: not a whole torch archive. {ELSEWHERE}")
     with zipfile.ZipFile(path) as archive:
         if packed := [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]:
             raise ValueError(f"{what}: {packed[0]} is compressed, which torch's archives never are.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UNREADABLE as error:
-        raise ValueError(f"{what}: {(str(error) or repr(error)).strip().splitlines()[0]}") from error
+        reason = (str(error) or repr(error)).strip().splitlines()[0]
+        raise ValueError(f"{what}: {reason.rstrip('.')}. {ELSEWHERE}") from error
     if not isinstance(state, dict) or "model" not in state or "config" not in state:
         keys = ", ".join(map(str, list(state)[:6])) if isinstance(state, dict) else type(state).__name__
-        raise ValueError(
-            f"{path} holds no model with its config; found {keys}. "
-            "Weights of other projects go through the converter beside the model."
-        )
+        raise ValueError(f"{path} holds no model with its config; found {keys}. {ELSEWHERE}")
     if state.get("format") != FORMAT:
         raise ValueError(f"{path} has checkpoint format {state.get('format')}, this code reads {FORMAT}.")
     return state

@@ -79,7 +79,12 @@ def read_choices(folder: Path) -> dict[str, str]:
 
 
 def find_checkpoint(
-    model: str, run: str | None = None, file: str | None = None, parity: str | None = None, key: str = "checkpoint"
+    model: str,
+    run: str | None = None,
+    file: str | None = None,
+    parity: str | None = None,
+    key: str = "checkpoint",
+    exists: bool = True,
 ) -> Path:
     """The checkpoint that `checkpoint=`, `run=` or else `model=` names; checkpoint=released is the project's own,
     and so is the name of one of its released files, e.g. released_video.
@@ -90,6 +95,7 @@ def find_checkpoint(
     Args:
         model, run, file, parity: as typed.
         key: what named `file`, for messages.
+        exists: `file` must be one; else it may be the common name of several, as TensorFlow's are.
 
     Raises:
         FileNotFoundError: saying what was looked for, and which command makes one.
@@ -111,7 +117,7 @@ def find_checkpoint(
         path = Path(file).expanduser()
         if path.is_dir():
             raise ValueError(f"{key}={file} is a folder, and must be a file. Of a run: {key}={path / LAST}.")
-        if not path.is_file():
+        if not path.is_file() and (exists or not [*path.parent.glob(f"{path.name}.*")]):
             raise FileNotFoundError(f"{key}={file} does not exist. `{command}` makes one under {RUNS}/{model}/.")
         return path
     if run is not None:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
 from anypose.engine import checkpoint
-from anypose.engine.finding import RELEASED, find_checkpoint, latest, products_folder, read_choices
+from anypose.engine.finding import RELEASED, RUNS, find_checkpoint, latest, products_folder, read_choices
 from anypose.engine.stored import BUILT, existing, options, own_section
 from anypose.engine.task import Task
 
@@ -34,6 +34,8 @@ WRITTEN = ("cache", "results")  # settings that say where files are written
 def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
     """The configuration to work with, the checkpoint, and its path, for a command with model=, run=, checkpoint=."""
     hydra = HydraConfig.get()
+    if "init" in cfg and cfg.init is not None:
+        return _from_elsewhere(cfg, hydra.runtime.choices)
     path = find_checkpoint(hydra.runtime.choices["model"], cfg.run, cfg.checkpoint, cfg.parity)
     state = checkpoint.load(path)
     state["choices"].setdefault("model", hydra.runtime.choices["model"])
@@ -44,6 +46,24 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
         saved = {**cast("dict[str, Any]", OmegaConf.to_container(cfg)), "model": saved["model"]}
     typed = [override for override in hydra.overrides.task if override not in ADDED]
     return overlay(saved, cfg, typed, groups, str(path), state["choices"]), state, path
+
+
+def _from_elsewhere(cfg: DictConfig, chosen: Any) -> tuple[DictConfig, dict[str, Any], Path]:
+    """The command's own configuration, for weights that bring none; what can only be of a run is refused."""
+    for key in ("run", "checkpoint", "network"):
+        if cfg.get(key) is not None:
+            raise ValueError(f"init={cfg.init} and {key}={cfg[key]} both name weights. Leave one of them out.")
+    if cfg.runtime != "torch":
+        raise ValueError(f"init={cfg.init} runs with runtime=torch; got runtime={cfg.runtime}. Export a run instead.")
+    path = find_checkpoint(chosen["model"], file=cfg.init, key="init", exists=False)
+    choices = {str(key): str(value) for key, value in chosen.items() if value and not str(key).startswith("hydra/")}
+    return cfg, {"choices": choices, "elsewhere": True}, path
+
+
+def typed_keys() -> set[str]:
+    """The keys that were said on the command line."""
+    parser = OverridesParser.create()
+    return {parser.parse_override(word).key_or_group for word in HydraConfig.get().overrides.task}
 
 
 def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:
@@ -192,7 +212,10 @@ def choose_model(overrides: list[str]) -> list[str]:
 
 def results_folder(path: Path, state: dict[str, Any]) -> Path:
     """Where the scores of a checkpoint go: beside it; on another dataset than its own, into a folder of that name."""
-    folder = products_folder(path, state["choices"]["model"])
+    model = state["choices"]["model"]
+    if "elsewhere" in state:
+        return RUNS / model / path.stem / state["choices"].get("dataset", "")
+    folder = products_folder(path, model)
     dataset = HydraConfig.get().runtime.choices.get("dataset")
     return folder if dataset in (None, state["choices"].get("dataset")) else folder / str(dataset)
 

@@ -1,0 +1,100 @@
+"""Weights that other code trained are scored as they are: settings found, typed ones kept, doubts asked about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from anypose.engine import checkpoint
+from anypose.engine.place import CONF
+from pose3d.lifting.elsewhere import task_elsewhere
+from pose3d.lifting.published import to_published
+from pose3d.lifting.trajectory import ROOT
+from tests.anypose.export.small_tasks import lifting_task, videopose3d
+from tests.pose3d.model import test_baseline3d as martinez
+
+SMALL = (
+    "dataset.train_subjects=1", "dataset.validation_subjects=1", "dataset.frames=40", "dataset.frame_step=5",
+    "dataset.actions=[Walking]",
+)  # fmt: skip
+
+
+def restored(path: Path, *overrides: str, model: str = "baseline3d") -> Any:
+    words = [f"model={model}", "dataset=synthetic", *SMALL, *overrides]
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        config = hydra.compose("evaluate", words)
+    typed = {word.split("=")[0] for word in words}
+    dataset = instantiate(config.dataset)
+    return task_elsewhere(config, typed, model, path, dataset, torch.device("cpu"))
+
+
+def test_weigqs_port_with_the_statistics_of_the_training_split(tmp_path):
+    port = martinez.Port(24).eval()
+    path = tmp_path / "ckpt_best.pth.tar"
+    torch.save({"epoch": 3, "lr": 1e-3, "err": 44.0, "state_dict": port.state_dict(), "optimizer": {}}, path)
+    model = restored(path).model.eval()
+    assert (model.head.max_weight_norm, model.trunk.stem.norm.eps) == (None, 1e-5)
+    assert model.keypoint_statistics.mean.abs().min() > 1, "fitted"
+    keypoints = torch.randn(6, 16, 2) * 90 + 500
+    with torch.no_grad():
+        outputs = port(model.keypoint_statistics(keypoints).flatten(1)).view(6, 16, 3)
+        torch.testing.assert_close(model(keypoints[:, None])[:, 0, 1:], model.joint_statistics.undo(outputs))
+
+
+def test_tensorflows_variables(tmp_path):
+    variables = martinez.tensorflow_variables(martinez.fitted())
+    np.savez(tmp_path / "weights.npz", **variables)
+    model = restored(tmp_path / "weights.npz").model
+    assert torch.equal(model.head.weight.T, torch.from_numpy(variables["linear_model/w4"]))
+    with pytest.raises(ValueError, match=r"does not fit Baseline3D"):
+        restored(tmp_path / "weights.npz", "model.linear_size=48")
+
+
+def test_a_published_bin_with_and_without_its_trajectory(tmp_path):
+    pose = lifting_task(videopose3d()).model
+    place = pose.sibling(ROOT)
+    path = tmp_path / "model_best.bin"
+    torch.save({"model_pos": to_published(pose.state_dict()), "model_traj": to_published(place.state_dict())}, path)
+    with pytest.raises(ValueError, match=r"do not say which keypoints they read. Say model.input_skeleton=h36m_17"):
+        restored(path, model="videopose3d")
+    said = "model.input_skeleton=h36m_17"
+    task = restored(path, said, model="videopose3d")
+    keypoints = torch.randn(1, 40, 17, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(task.model.eval()(keypoints), pose(keypoints))
+        both = restored(path, said, "task=semi_supervised", "task.loss=mpjpe", model="videopose3d").model.eval()
+        torch.testing.assert_close(both(keypoints)[1], place.eval()(keypoints))
+    torch.save({"model_pos": to_published(pose.state_dict())}, path)
+    with pytest.raises(ValueError, match=r"has no model_traj: score the pose alone with task=lifting3d"):
+        restored(path, said, "task=semi_supervised", "task.loss=mpjpe", model="videopose3d")
+
+
+def test_a_published_file_of_a_known_name_asks_nothing(tmp_path):
+    pose = lifting_task(videopose3d(input_skeleton="coco_17")).model
+    path = tmp_path / "pretrained_h36m_detectron_coco.bin"
+    torch.save({"model_pos": to_published(pose.state_dict())}, path)
+    assert restored(path, model="videopose3d").model.input_skeleton.name == "coco_17"
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", {"something": 1}, {"w": torch.zeros(1)}, [1]], ids=str)
+@pytest.mark.parametrize("model", ["baseline3d", "videopose3d", "simplebaseline", "total_capture"])
+def test_what_is_none_of_them_is_refused_in_words(tmp_path, content, model):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(ValueError, match=r"weights\.pth|names like|weights have no"):
+        restored(path, *(("dataset=synthetic",) if model != "simplebaseline" else ()), model=model)
+
+
+def test_an_official_file_given_as_a_checkpoint_names_the_command_that_reads_it(tmp_path):
+    torch.save({"model_pos": {}, "random_state": np.random.RandomState(0)}, tmp_path / "net.bin")
+    with pytest.raises(ValueError, match=r"scored by evaluate.py model=NAME init=FILE dataset=NAME"):
+        checkpoint.load(tmp_path / "net.bin")
+    torch.save({"model_pos": {}}, tmp_path / "net.bin", _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match=r"scored by evaluate.py model=NAME init=FILE dataset=NAME"):
+        checkpoint.load(tmp_path / "net.bin")
