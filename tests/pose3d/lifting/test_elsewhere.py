@@ -14,7 +14,6 @@ from hydra.utils import instantiate
 from anypose.engine import checkpoint
 from anypose.engine.place import CONF
 from pose3d.lifting.elsewhere import task_elsewhere
-from pose3d.lifting.published import to_published
 from pose3d.lifting.trajectory import ROOT
 from tests.anypose.export.small_tasks import lifting_task, videopose3d
 from tests.pose3d.model import test_baseline3d as martinez
@@ -60,7 +59,7 @@ def test_a_published_bin_with_and_without_its_trajectory(tmp_path):
     pose = lifting_task(videopose3d()).model
     place = pose.sibling(ROOT)
     path = tmp_path / "model_best.bin"
-    torch.save({"model_pos": to_published(pose.state_dict()), "model_traj": to_published(place.state_dict())}, path)
+    torch.save({"model_pos": pose.state_dict(), "model_traj": place.state_dict()}, path)
     with pytest.raises(ValueError, match=r"do not say which keypoints they read. Say model.input_skeleton=h36m_17"):
         restored(path, model="videopose3d")
     said = "model.input_skeleton=h36m_17"
@@ -70,7 +69,7 @@ def test_a_published_bin_with_and_without_its_trajectory(tmp_path):
         torch.testing.assert_close(task.model.eval()(keypoints), pose(keypoints))
         both = restored(path, said, "task=semi_supervised", "task.loss=mpjpe", model="videopose3d").model.eval()
         torch.testing.assert_close(both(keypoints)[1], place.eval()(keypoints))
-    torch.save({"model_pos": to_published(pose.state_dict())}, path)
+    torch.save({"model_pos": pose.state_dict()}, path)
     with pytest.raises(ValueError, match=r"has no model_traj: score the pose alone with task=lifting3d"):
         restored(path, said, "task=semi_supervised", "task.loss=mpjpe", model="videopose3d")
 
@@ -78,7 +77,7 @@ def test_a_published_bin_with_and_without_its_trajectory(tmp_path):
 def test_a_published_file_of_a_known_name_asks_nothing(tmp_path):
     pose = lifting_task(videopose3d(input_skeleton="coco_17")).model
     path = tmp_path / "pretrained_h36m_detectron_coco.bin"
-    torch.save({"model_pos": to_published(pose.state_dict())}, path)
+    torch.save({"model_pos": pose.state_dict()}, path)
     assert restored(path, model="videopose3d").model.input_skeleton.name == "coco_17"
 
 
