@@ -63,6 +63,7 @@ class ViewerSink(Sink):
     def close(self) -> None:
         """Write the last frames."""
         if self._first is not None:
+            self._first = None
             try:
                 self._write()
             finally:

@@ -116,6 +116,7 @@ class GlbSink(Sink):
     def close(self) -> None:
         """Write the last frames."""
         if self._first is not None:
+            self._first = None
             try:
                 self._write()
             finally:

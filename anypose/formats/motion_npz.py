@@ -50,6 +50,7 @@ class NpzSink(Sink):
     def close(self) -> None:
         """Write the last frames."""
         if self._first is not None:
+            self._first = None
             try:
                 self._write()
             finally:
@@ -62,7 +63,9 @@ def write_spool(spool: Spool, path: Path) -> None:
     assert last is not None
     part = path.with_name(f".{path.name}.part")
     try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        # Numbers of people hardly shrink; the NaN of people who come and go do.
+        packing = zipfile.ZIP_STORED if spool.density > 0.5 else zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(part, "w", packing, compresslevel=1) as archive:
             for name, array in _small(spool, last).items():
                 _member(archive, name, array.dtype, array.shape, [array])
             for field in spool.kept:

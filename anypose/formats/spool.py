@@ -71,6 +71,12 @@ class Spool:
         """Frames of all chunks."""
         return sum(frames for frames, _ in self._chunks)
 
+    @property
+    def density(self) -> float:
+        """Which share of everybody's frames are of chunks with them."""
+        there = sum(frames * len(ids) for frames, ids in self._chunks)
+        return there / max(self.num_frames * len(self.ids), 1)
+
     def kind(self, field: str) -> tuple[np.dtype, tuple[int, ...]]:
         """Type, and shape after (T, P), of a field."""
         return self._kinds[field]

@@ -7,12 +7,11 @@ knee straightens its axis fades, and the twist is carried over from the bone bef
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from anypose.motion import Motion
-from anypose.quaternions import continuous, from_matrix
 from anypose.skeleton import Skeleton
 
 # The rest pose in world axes: the person faces -y, left is +x, up is +z, arms straight out. For the left and the
@@ -43,14 +42,12 @@ LATERAL, UP = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
 FAINT, CLEAR = 0.15, 0.45
 # How fast a limb's twist follows its hinge [s] and at most [rad/s], and how far a knee may turn out or in [rad].
 TWIST_SECONDS, TWIST_SPEED, KNEE_TWIST = 0.05, 12.0, 2.0
-# Every length is the mean over this many frames at most, then it stays: bones do not grow during an endless stream.
-LENGTH_FRAMES = 3000
 
 
 def rest_directions(skeleton: Skeleton) -> np.ndarray:
     """(J, 3) unit vectors: where each joint lies from its parent at rest, world axes; the root's is up."""
     directions = np.zeros((skeleton.num_joints, 3))
-    for joint in _parents_first(skeleton):
+    for joint in parents_first(skeleton):
         name, parent = skeleton.joints[joint], skeleton.parents[joint]
         mirrored = name.startswith("right_")
         direction = REST.get("left_" + name.removeprefix("right_") if mirrored else name)
@@ -74,7 +71,7 @@ def turn_bones(joints: np.ndarray, times: np.ndarray, skeleton: Skeleton, twists
     Returns:
         (T, P, J, 3, 3) float64.
     """
-    root = _root(skeleton)
+    root = root_of(skeleton)
     rest = rest_directions(skeleton)
     points = np.asarray(joints, dtype=np.float64)
     parents = np.array(skeleton.parents)
@@ -87,11 +84,11 @@ def turn_bones(joints: np.ndarray, times: np.ndarray, skeleton: Skeleton, twists
         left, right = skeleton.index("left_shoulder"), skeleton.index("right_shoulder")
         across = _unit(points[..., left, :] - points[..., right, :])
         shoulders = np.where(np.isfinite(across), across, hips)
-    hinges = _hinges(skeleton)
+    hinges = hinges_of(skeleton)
 
     turns = np.empty((*points.shape, 3))
     turns[..., root, :, :] = _frames(hips, up, UP) @ _frames(LATERAL, UP, UP).T
-    for joint in _parents_first(skeleton):
+    for joint in parents_first(skeleton):
         if joint == root:
             continue
         before, direction, bone = turns[..., parents[joint], :, :], rest[joint], bones[..., joint, :]
@@ -100,7 +97,7 @@ def turn_bones(joints: np.ndarray, times: np.ndarray, skeleton: Skeleton, twists
         # The axis as the bone before would carry it: turned with that bone, then the shortest way with this one.
         twist = carried = _swing(before @ direction, bone, before @ _across(axis, direction))
         if joint in hinges:
-            seen, over = np.cross(bone, bones[..., hinges[joint][0], :]), np.cross(bone, carried)
+            seen, over = _cross(bone, bones[..., hinges[joint][0], :]), _cross(bone, carried)
             cos, sin = (seen * carried).sum(-1), (seen * over).sum(-1)
             angle = twists.follow(list(hinges).index(joint), cos, sin, times, knee=axis is LATERAL)[..., None]
             twist = np.cos(angle) * carried + np.sin(angle) * over
@@ -138,14 +135,20 @@ class Twists:
         steps = np.diff(times, prepend=max(self.time, times[0] - 1))
         gains = clear * (1 - np.exp(-steps / TWIST_SECONDS))[:, None]
         limits = TWIST_SPEED * steps[:, None]
-        angle = self.angles[:, limb]
-        angles = np.zeros_like(seen)
-        for t, shown in enumerate(seen):
-            angle = np.where(np.isnan(angle) & np.isfinite(shown), np.where(clear[t] > 0, shown, 0), angle)
-            turn = (shown - angle + np.pi) % (2 * np.pi) - np.pi
-            angle = angle + np.clip(gains[t] * np.nan_to_num(turn), -limits[t], limits[t])
-            angles[t] = np.nan_to_num(angle)
-        self.angles[:, limb] = angle
+        angles = np.empty_like(seen)
+        for p in range(seen.shape[1]):
+            angle = float(self.angles[p, limb])
+            columns = (seen[:, p].tolist(), clear[:, p].tolist(), gains[:, p].tolist(), limits[:, 0].tolist())
+            followed = []
+            for shown, bend, gain, limit in zip(*columns, strict=True):  # floats: ten times as quick as small arrays
+                if math.isfinite(shown):
+                    if math.isnan(angle):
+                        angle = shown if bend > 0 else 0.0
+                    turn = gain * ((shown - angle + math.pi) % (2 * math.pi) - math.pi)
+                    angle += min(max(turn, -limit), limit)
+                followed.append(0.0 if math.isnan(angle) else angle)
+            angles[:, p] = followed
+            self.angles[p, limb] = angle
         return angles
 
 
@@ -155,7 +158,7 @@ def _clear(sine: np.ndarray) -> np.ndarray:
     return np.nan_to_num(share * share * (3 - 2 * share))
 
 
-def _hinges(skeleton: Skeleton) -> dict[int, tuple[int, np.ndarray]]:
+def hinges_of(skeleton: Skeleton) -> dict[int, tuple[int, np.ndarray]]:
     """Of thighs and upper arms: the bone after the hinge, and the hinge's axis at rest.
 
     A knee bends backwards about the lateral axis, an elbow of outstretched arms forwards about the vertical one.
@@ -171,78 +174,11 @@ def _hinges(skeleton: Skeleton) -> dict[int, tuple[int, np.ndarray]]:
 
 def _in_limb(joint: int, skeleton: Skeleton) -> bool:
     """Whether the bone hangs from a knee or an elbow, which carry it."""
-    return any(_descends(joint, hinge, skeleton) for hinge in _hinges(skeleton))
+    return any(_descends(joint, hinge, skeleton) for hinge in hinges_of(skeleton))
 
 
-@dataclass(eq=False)
-class Rig:
-    """Gives chunk after chunk of a motion its `rotations` and `rest`; bones keep their lengths from chunk to chunk.
-
-    Left and right are equally long. A length is the mean over what was seen of the person so far, so it settles within
-    the first seconds; writers take the newest.
-    """
-
-    _people: dict[int, _Person] = field(default_factory=dict)
-
-    def __call__(self, motion: Motion) -> Motion:
-        """`motion` with rotations and rest pose; it must have joints in the world.
-
-        `Motion.rotations` (T, P, J, 4) is the turn of the bone that ends in each joint; with `rest` (P, J, 3)
-
-            joint = its parent + rotation (rest of the joint - rest of its parent).
-        """
-        if motion.world is None or motion.skeleton is None:
-            raise ValueError(f"Bones of {motion.name} turn in the world: its joints must be placed there first.")
-        skeleton, J = motion.skeleton, motion.skeleton.num_joints
-        people = [self._people.setdefault(person, _Person(J)) for person in motion.ids.tolist()]
-        if not len(motion) or not people:
-            return replace(motion, rotations=np.empty((*motion.world.shape[:3], 4), np.float32), rest=motion.world[0])
-        limbs = len(_hinges(skeleton))
-        twists = Twists(np.stack([person.twists[:limbs] for person in people]), max(person.time for person in people))
-        turns = from_matrix(turn_bones(motion.world, motion.times, skeleton, twists))
-        rotations = continuous(turns, np.stack([person.rotations for person in people]))
-        for p, person in enumerate(people):
-            seen = np.flatnonzero(np.isfinite(rotations[:, p, 0, 0]))
-            if len(seen):
-                person.rotations = rotations[seen[-1], p]
-            person.twists[:limbs] = twists.angles[p]
-            person.time = float(motion.times[-1])
-            person.measure(motion.world[:, p], skeleton)
-        rest = np.stack([person.rest(skeleton) for person in people])
-        return replace(motion, rotations=rotations.astype(np.float32), rest=rest.astype(np.float32))
-
-
-class _Person:
-    """What is known of somebody after the frames so far."""
-
-    def __init__(self, joints: int) -> None:
-        self.rotations = np.full((joints, 4), np.nan)
-        self.twists = np.full(4, np.nan)
-        self.time = -np.inf
-        self.total, self.count = np.zeros(joints), np.zeros(joints)
-
-    def measure(self, joints: np.ndarray, skeleton: Skeleton) -> None:
-        """Add the lengths of the bones in (T, J, 3) joints."""
-        parents = np.array(skeleton.parents)
-        lengths = np.linalg.norm(joints - joints[:, np.where(parents < 0, 0, parents)], axis=-1)
-        known = np.isfinite(lengths) & (self.count + np.arange(len(lengths))[:, None] < LENGTH_FRAMES)
-        self.total += np.where(known, lengths, 0).sum(0)
-        self.count += known.sum(0)
-
-    def rest(self, skeleton: Skeleton) -> np.ndarray:
-        """(J, 3) the rest pose, left and right alike."""
-        flip = list(skeleton.flip_index)
-        lengths = (self.total + self.total[flip]) / np.maximum(self.count + self.count[flip], 1)
-        directions = rest_directions(skeleton)
-        rest = np.zeros_like(directions)
-        for joint in _parents_first(skeleton):
-            parent = skeleton.parents[joint]
-            if parent >= 0:
-                rest[joint] = rest[parent] + lengths[joint] * directions[joint]
-        return rest
-
-
-def _root(skeleton: Skeleton) -> int:
+def root_of(skeleton: Skeleton) -> int:
+    """Index of the hip that the skeleton hangs from."""
     if skeleton.root is None or skeleton.parents[skeleton.root] >= 0 or "left_hip" not in skeleton.joints:
         raise ValueError(
             f"Bones can turn only in a skeleton that hangs from the hip, and {skeleton.name} does not: "
@@ -261,7 +197,8 @@ def _descends(joint: int, above: int, skeleton: Skeleton) -> bool:
     return joint == above
 
 
-def _parents_first(skeleton: Skeleton) -> list[int]:
+def parents_first(skeleton: Skeleton) -> list[int]:
+    """All joints, each after the one that it hangs from."""
     order = [j for j, parent in enumerate(skeleton.parents) if parent < 0]
     for joint in order:
         order.extend(_children(skeleton, joint))
@@ -270,8 +207,16 @@ def _parents_first(skeleton: Skeleton) -> list[int]:
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """Unit vectors; NaN where there is no length."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.where(length > 1e-9, vectors / np.where(length > 1e-9, length, 1), np.nan)
+    length = np.sqrt((vectors * vectors).sum(-1, keepdims=True))
+    return vectors / np.where(length > 1e-9, length, np.nan)
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(..., 3) products; np.cross spends most of its time on arguments."""
+    x = a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1]
+    y = a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2]
+    z = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    return np.stack([x, y, z], -1)
 
 
 def _across(axis: np.ndarray, direction: np.ndarray) -> np.ndarray:
@@ -286,7 +231,7 @@ def _frames(first: np.ndarray, second: np.ndarray, instead: np.ndarray) -> np.nd
     length = np.linalg.norm(across, axis=-1, keepdims=True)
     other = instead - (instead * first).sum(-1, keepdims=True) * first
     across = _unit(np.where(length > 1e-6, across, other))
-    return np.stack([first, across, np.cross(first, across)], -1)
+    return np.stack([first, across, _cross(first, across)], -1)
 
 
 def _swing(start: np.ndarray, end: np.ndarray, vector: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@
             sinks.write(motion)
     sinks.summary()
 
-Bones are turned (`pose3d.predict.rotations`) for the formats that need it.
+Bones are turned (`pose3d.predict.rig`) for the formats that need it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from anypose.formats.motion_npz import NpzSink
 from anypose.formats.sink import Sink
 from anypose.formats.trc import TrcSink
 from anypose.motion import Motion
-from pose3d.predict.rotations import Rig
+from pose3d.predict.rig import Rig
 
 SINKS: dict[str, type[Sink]] = {
     "npz": NpzSink,
