@@ -61,6 +61,8 @@ def test_a_leg_without_a_bend_stays_straight_and_a_missing_one_missing() -> None
     knee, foot, hip = (H36M_17.index(f"left_{joint}") for joint in ("knee", "foot", "hip"))
     joints[:, :, knee], joints[:, :, foot] = joints[:, :, hip] - [0, 0, 0.4], joints[:, :, hip] - [0, 0, 0.7]
     lengths = np.full((1, 17), 0.35)
+    lengths[:, hip] = lengths_of(joints)[0, :, hip]
+    joints[1] = joints[0]
     placed = keep_lengths(joints, lengths, H36M_17)
     np.testing.assert_allclose(
         placed[:, :, foot] - placed[:, :, knee], np.broadcast_to([0, 0, -0.35], (2, 1, 3)), atol=1e-9
