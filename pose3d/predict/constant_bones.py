@@ -76,7 +76,7 @@ def reach(
     length = np.where(over > 0, longest - soft * np.exp(-over / soft), wanted)
     length = np.maximum(length, np.abs(thigh - shank) + 1e-6)
     across = bend - (bend * line).sum(-1, keepdims=True) * line
-    straight = _length(across) < 1e-6 * thigh
+    straight = (across * across).sum(-1, keepdims=True) < (1e-6 * thigh) ** 2
     length = np.where(straight, longest, length)  # no bend says where the knee would go
     across = np.where(straight, 0, across / _length(across))
     along = (thigh**2 + length**2 - shank**2) / (2 * length)
