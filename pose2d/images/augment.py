@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from pose2d.images.affine import fit_aspect
+from pose2d.settings import check_range
 
 HALF_BODY_PADDING = 1.5
 _TWO_SIDED = 0.6826894921370859  # probability of a normal deviate within one standard deviation
@@ -76,6 +78,10 @@ class Augmentation:
                 raise ValueError(f"task.augment.{name}_probability must be in 0..1, got {probability}.")
         if not 0 <= self.scale_limit < 1:
             raise ValueError(f"task.augment.scale_limit must be in 0..1, got {self.scale_limit}.")
+        spreads = {name: getattr(self, name) for name in ("scale_spread", "rotation_spread", "rotation_limit")}
+        check_range("task.augment", 0, math.inf, **spreads, half_body_keypoints=self.half_body_keypoints)
+        shares = {name: getattr(self, name) for name in ("shift_limit", "upper_preference", "colour")}
+        check_range("task.augment", 0, 1, **shares)
 
     @property
     def num_draws(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -34,6 +35,7 @@ from pose2d.images.augment import Augmentation, uniforms
 from pose2d.images.image import Normalization
 from pose2d.images.order import Order
 from pose2d.people import People
+from pose2d.settings import check_range
 
 log = logging.getLogger(__name__)
 Raw = dict[str, Any]
@@ -82,6 +84,7 @@ class CropRules:
     def __post_init__(self) -> None:
         if self.unreadable not in ("stop", "blank"):
             raise ValueError(f"task.unreadable must be stop or blank, got {self.unreadable}.")
+        check_range("task", 0, math.inf, without_low=True, padding=self.padding)
 
     def boxes(self, box_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(P, 2) centres and (P, 2) sizes of the image parts that boxes stand for [px]."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+LARGEST = 1e12  # of a number that stands for pixels or their products; squares of larger ones overflow
 MEGABYTES = 1000.0  # COCO's largest file of keypoints has 240; as objects it is ten times as much
 
 
@@ -49,7 +50,7 @@ def numbers(value: Any, count: int, what: str) -> np.ndarray:
         array = np.array(value)
     except (ValueError, OverflowError):  # lists of different lengths
         array = np.array(None)
-    if array.dtype.kind not in "iuf" or array.size != count or not np.isfinite(array).all():
+    if array.dtype.kind not in "iuf" or array.size != count or not (np.abs(array.astype(np.float64)) < LARGEST).all():
         raise ValueError(f"{what} must be {count} finite numbers, got {shown(value)}.")
     return array.ravel().astype(np.float64)
 

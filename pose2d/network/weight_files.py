@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,7 +93,8 @@ def _read_torch(path: Path, where: str) -> dict[str, Any]:
     if packed:
         raise ValueError(f"{where} is no checkpoint: {packed[0]} is compressed, which torch's never are.")
     try:
-        with torch.serialization.safe_globals(_SCALARS):
+        with torch.serialization.safe_globals(_SCALARS), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of strange pickles, which end as an error of ours anyway
             state = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         reason = (str(error) or repr(error)).strip().splitlines()[0][:120]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,7 @@ from pose2d.network.weights import load_weights
 from pose2d.people import People, PeopleDataset, require_people
 from pose2d.scores.oks import KeypointScores
 from pose2d.scores.pckh import HeadScores
+from pose2d.settings import check_range
 
 log = logging.getLogger(__name__)
 Batch = dict[str, Tensor]
@@ -94,8 +96,10 @@ class TopDown2D:
             )
         if metric not in ("ap", "pckh"):
             raise ValueError(f"task.metric must be ap or pckh, got {metric}.")
-        if keep_images < 0:
-            raise ValueError(f"task.keep_images must be a number of megabytes from 0 on, got {keep_images}.")
+        check_range("task", 0, math.inf, keep_images=keep_images, l2=l2)
+        check_range("task", 0, math.inf, without_low=True, loss_factor=loss_factor)
+        check_range("task", 0, 1, nms_threshold=nms_threshold, score_threshold=score_threshold)
+        check_range("task", 1, 1e5, cache_size=cache_size)
         self.model = model
         self.monitor = metric
         self.weights = weights

@@ -17,7 +17,7 @@ import numpy as np
 from anypose.skeleton import get_skeleton
 from pose2d.images.coco_files import Reading, annotated_people
 from pose2d.images.image_files import ImageFiles
-from pose2d.images.json_files import fields, file_name, numbers, read_json, whole
+from pose2d.images.json_files import LARGEST, fields, file_name, numbers, read_json, whole
 from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
 
 _VISIBILITY = np.array([1, 2, 0])  # COCO's for the file's 0, 1, 2
@@ -152,8 +152,8 @@ def _numbers(values: Any, where: str, key: str) -> np.ndarray:
         array = np.asarray(values, dtype=np.float64).ravel()
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{where}: {key} must hold numbers: {error}") from error
-    if not np.isfinite(array).all():
-        raise ValueError(f"{where}: {key} holds NaN or infinity.")
+    if not (np.abs(array) < LARGEST).all():
+        raise ValueError(f"{where}: {key} holds NaN or infinity, or numbers as large.")
     return array
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ from pose2d.images.crops import CropRules, Crops
 from pose2d.images.image import Normalization
 from pose2d.images.kept_images import KeptImages
 from pose2d.people import People, PeopleDataset, require_people
+from pose2d.settings import check_range
 from pose3d.capture.assembly import assemble
 from pose3d.capture.fields import draw_fields, draw_heatmaps, enlarge, limb_vectors
 from pose3d.capture.figure import Figure
@@ -116,14 +118,16 @@ class OrientationFields:
         ):
             if value not in known:
                 raise ValueError(f"task.{name} must be {' or '.join(known)}, got {value}.")
+        check_range("task", 0, math.inf, keep_images=keep_images, field_weight=field_weight, baseline=baseline)
+        check_range("task", 0, math.inf, without_low=True, pixel_sigma=pixel_sigma, limb_sigma=limb_sigma)
+        check_range("task", 0, 1, peak_threshold=peak_threshold)
+        check_range("task", 1, 1e4, min_joints=min_joints, most_people=most_people)
         for name, side in (("size", size), ("evaluation_size", evaluation_size)):
             if side < 8 or side % 8:
                 raise ValueError(f"task.{name} must be a multiple of 8, got {side}.")
         self.model, self.layout = model, BODY
         self.monitor, self.higher_is_better = metric, metric == "ap"
         self.weights = weights
-        if keep_images < 0:
-            raise ValueError(f"task.keep_images must be a number of megabytes from 0 on, got {keep_images}.")
         self.keep_images = keep_images
         self.rules = CropRules((size, size), padding, False, reduced_decode, unreadable)
         self.whole = CropRules((evaluation_size, evaluation_size), 1.0, False, True, unreadable)
