@@ -49,7 +49,8 @@ class Job:
         assert isinstance(whole, dict)
         self.settings = {str(k): v for k, v in whole.items() if k not in (*JOBS_OWN, *COMMANDS_OWN)}
         self.overwrite, self.show = cfg.overwrite, Show() if cfg.show else None
-        self.formats = None if cfg.formats == "all" else list(cfg.formats)
+        given = [cfg.formats] if isinstance(cfg.formats, str) else cfg.formats
+        self.formats = None if given is None or list(given) == ["all"] else list(given)
         hydra = HydraConfig.get()
         self.sweeping = hydra.mode == RunMode.MULTIRUN
         self.overrides = list(hydra.overrides.task)
@@ -108,7 +109,8 @@ class Job:
 
     def finish(self, source: str, pipeline: Pipeline, sinks: Sinks, seconds: float, stopped: bool) -> None:
         """Write the summary, and say where everything is."""
-        stages = {stage: round(spent, 3) for stage, spent in pipeline.stopwatch.seconds.items()}
+        watch = pipeline.stopwatch
+        stages, cpu = ({k: round(v, 3) for k, v in one.items()} for one in (watch.seconds, watch.cpu_seconds))
         summary = {
             "source": source,
             "command": command(),
@@ -117,7 +119,7 @@ class Job:
             "seconds": round(seconds, 3),
             "frames_per_second": round(pipeline.frames / max(seconds, 1e-9), 2),
             "seconds_of_stages": stages,
-            "stages_run_in_threads": True,
+            "cpu_seconds_of_stages": cpu,
             **pipeline.ground.skate.report(),
             "dropped_frames": pipeline.dropped,
             "warnings": pipeline.warnings,

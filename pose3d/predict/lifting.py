@@ -17,12 +17,13 @@ import torch
 
 from anypose.camera import to_screen
 from anypose.motion import Motion
-from anypose.skeleton import Skeleton, convert
+from anypose.skeleton import Skeleton, convert, convert_known
 from pose3d.lifter import Lifter
 from pose3d.lifting.arrays import PICTURE, TALL
 from pose3d.lifting.missing_keypoints import FEWEST, complete, missing
 from pose3d.lifting.mixture import most_likely
 
+RATES = (24.0, 60.5)  # frames a second that need no thinning or repeating
 BATCH = 4096  # output frames at once: bounded memory for many people
 
 
@@ -61,16 +62,23 @@ class Lift:
         joints = np.full((T, P, self.skeleton.num_joints, 3), np.nan, np.float32)
         given = torch.from_numpy(motion.keypoints.astype(np.float64)).transpose(0, 1)  # (P, T, K, 3)
         given[missing(given)] = torch.nan
-        points = convert(given, motion.keypoint_skeleton, self.model.input_skeleton)
+        layouts = motion.keypoint_skeleton, self.model.input_skeleton
+        points = convert_known(given, *layouts)[0] if self.model.keypoints_may_miss else convert(given, *layouts)
         lost = missing(points)
         there = ((~lost).sum(-1) >= FEWEST).numpy()
         if not there.any():
             return replace(motion, joints=joints, skeleton=self.skeleton)
-        whole = complete(points, lost, self.model).numpy()
+        whole = complete(points, lost, self.model)
+        whole[..., 2] = whole[..., 2].masked_fill(lost, 0.0)  # which tells a network that reads scores what is missing
+        whole = whole.numpy()
         seen, turns = self.rays(whole, intrinsics) if self.model.keypoint_frame == "ray" else self.look_at(
             whole, there, intrinsics
         )  # fmt: skip
-        poses, spread = self.run(self.windows(seen, there))
+        step = frame_step(motion.times)
+        if self.model.whole_window:
+            poses, spread = self.whole_windows(seen, there), None
+        else:
+            poses, spread = self.run(self.windows(seen, there, step))
         people, frames = np.nonzero(there)
         back = turns[people, frames]  # (N, 3, 3) camera to the view
         joints[frames, people] = np.einsum("nji,nkj->nki", back, poses)
@@ -115,23 +123,41 @@ class Lift:
             seen[..., :2] = to_screen(seen[..., :2], PICTURE, PICTURE)
         return seen[..., : self.model.keypoint_channels], turns
 
-    def windows(self, seen: np.ndarray, there: np.ndarray) -> np.ndarray:
-        """(N, R, K, C) the frames around each of the N frames with a person in it; edges are repeated.
+    def windows(self, seen: np.ndarray, there: np.ndarray, step: float = 1.0) -> np.ndarray:
+        """(N, R, K, C) the frames around each of the N frames with a person in it.
 
-        Neighbours in which the person is not are replaced by the nearest in which they are.
+        Neighbours in which the person is not, or that are not there yet, are replaced by the nearest in which they are;
+        a network that knows missing keypoints is told so.
+
+        Args:
+            seen: (P, T, K, C) what the network reads.
+            there: (P, T) who is in which frame.
+            step: frames of the source from one frame of the window to the next.
         """
         people, frames = np.nonzero(there)
-        T = there.shape[1]
-        nearest = np.zeros(there.shape, int)
+        T, nearest = there.shape[1], nearest_known(there)
+        wanted = frames[:, None] + np.round(np.arange(-self.past, self.future + 1) * step).astype(int)
+        around = wanted.clip(0, T - 1)
+        windows = seen[people[:, None], nearest[people[:, None], around]]
+        if self.model.keypoints_may_miss:
+            windows[(wanted != around) | ~there[people[:, None], around], :, 2] = 0
+        return windows
+
+    def whole_windows(self, seen: np.ndarray, there: np.ndarray) -> np.ndarray:
+        """(N, J, 3) joints of a network that gives a pose for each frame of a window: one window behind the other."""
+        R, nearest = self.model.receptive_field, nearest_known(there)
+        poses = []
         for person, row in enumerate(there):
-            known = np.flatnonzero(row)
-            if len(known):
-                after = np.searchsorted(known, np.arange(T)).clip(0, len(known) - 1)
-                before = (after - 1).clip(0)
-                closer = np.abs(known[before] - np.arange(T)) < np.abs(known[after] - np.arange(T))
-                nearest[person] = np.where(closer, known[before], known[after])
-        around = (frames[:, None] + np.arange(-self.past, self.future + 1)).clip(0, T - 1)
-        return seen[people[:, None], nearest[people[:, None], around]]
+            frames = seen[person, nearest[person]]
+            frames = np.concatenate([frames, np.repeat(frames[-1:], max(R - len(frames), 0), axis=0)])
+            starts = [min(start, len(frames) - R) for start in range(0, len(frames), R)]
+            windows = torch.from_numpy(np.stack([frames[start : start + R] for start in starts]).astype(np.float32))
+            joints = np.zeros((len(frames), self.skeleton.num_joints, 3))
+            with torch.inference_mode():
+                for start, window in zip(starts, windows, strict=True):
+                    joints[start : start + R] = self.model(window[None].to(self.device))[0].cpu().numpy()
+            poses.append(joints[: len(row)][row])
+        return np.concatenate(poses)
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """(N, J, 3) joints, and (N, M, J, 3) hypotheses of a mixture, of (N, R, K, C)."""
@@ -147,6 +173,28 @@ class Lift:
                 poses.append(most_likely(means, weights)[:, 0].cpu().numpy())
                 spreads.append(means[:, 0].cpu().numpy())
         return np.concatenate(poses), np.concatenate(spreads) if spreads else None
+
+
+def nearest_known(there: np.ndarray) -> np.ndarray:
+    """(P, T) for each frame the nearest in which the person is, 0 for who is in none."""
+    T = there.shape[1]
+    nearest = np.zeros(there.shape, int)
+    for person, row in enumerate(there):
+        known = np.flatnonzero(row)
+        if len(known):
+            after = np.searchsorted(known, np.arange(T)).clip(0, len(known) - 1)
+            before = (after - 1).clip(0)
+            closer = np.abs(known[before] - np.arange(T)) < np.abs(known[after] - np.arange(T))
+            nearest[person] = np.where(closer, known[before], known[after])
+    return nearest
+
+
+def frame_step(times: np.ndarray) -> float:
+    """How many frames are one of a lifter's: 1 at the rates that lifters of motion are trained with."""
+    if len(times) < 2:
+        return 1.0
+    rate = 1 / float(np.median(np.diff(times)))
+    return rate / min(max(rate, RATES[0]), RATES[1])
 
 
 def look_at(slopes: np.ndarray) -> np.ndarray:

@@ -78,13 +78,14 @@ def similarity(first: np.ndarray, second: np.ndarray, spread: float = 0.08) -> n
 
     One `spread` for all points, in the square root of the area of the person's box: what the points are may be unknown.
     """
-    result = np.zeros((len(first), len(second)))
-    for n, a in enumerate(first):
-        for m, b in enumerate(second):
-            both = np.isfinite(a[:, 0]) & np.isfinite(b[:, 0])
-            if both.sum() < 3:
-                continue
-            area = (np.prod(np.ptp(a[both, :2], axis=0)) + np.prod(np.ptp(b[both, :2], axis=0))) / 2
-            squared = ((a[both, :2] - b[both, :2]) ** 2).sum(-1)
-            result[n, m] = np.exp(-squared / (2 * spread**2 * max(area, 1.0))).mean()
-    return result
+    a, b = first[:, None, :, :2].astype(np.float64), second[None, :, :, :2].astype(np.float64)
+    both = np.isfinite(a[..., 0]) & np.isfinite(b[..., 0])  # (N, M, K)
+    count = both.sum(-1)
+    areas = []
+    for points in (a, b):
+        low, high = (np.where(both[..., None], points, fill) for fill in (np.inf, -np.inf))
+        areas.append(np.prod(np.clip(high.max(2) - low.min(2), 0, None), axis=-1))
+    area = np.maximum((areas[0] + areas[1]) / 2, 1.0)[..., None]
+    squared = np.where(both, ((np.nan_to_num(a) - np.nan_to_num(b)) ** 2).sum(-1), 0)
+    likeness = np.where(both, np.exp(-squared / (2 * spread**2 * area)), 0).sum(-1) / np.maximum(count, 1)
+    return np.where(count >= 3, likeness, 0.0)

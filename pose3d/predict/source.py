@@ -69,12 +69,14 @@ class Images:
             yield Frame(index, index / self.rate, image)
 
 
-def expand(source: str | Path | int | Sequence[str | Path | int]) -> list[str]:
-    """The single sources that `source=` names: a list, or a pattern of several files that are no images.
+def expand(source: str | Path | int | Sequence[str | Path | int] | None) -> list[str]:
+    """The single sources that `source=` names: a list, a pattern of several files that are no images, null the example.
 
     Raises:
         FileNotFoundError: for a pattern that nothing fits.
     """
+    if source is None:
+        return [EXAMPLE]
     if isinstance(source, str | Path | int):
         text = str(source)
         if not is_pattern(text):

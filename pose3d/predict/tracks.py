@@ -99,11 +99,11 @@ class Tracker:
         gaps = np.array([time - track.time for track in self.tracks])
         near = similarity(expected, there)
         over = iou(*boxes)
-        # Two who stand in one place differ in pose and size.
         middles = [np.stack([_middle(points) for points in group]) for group in (expected, there)]
-        moved = expected[:, None, :, :2] + (middles[1][None] - middles[0][:, None])[:, :, None]
-        shape = np.stack([np.diag(similarity(_with(moved[:, m], expected), there[[m] * len(expected)]))
-                          for m in range(len(there))], axis=1)  # fmt: skip
+        # Two who stand in one place differ in pose and size.
+        shape = similarity(
+            *(_moved(points, -middle) for points, middle in zip((expected, there), middles, strict=True))
+        )
         size = np.sqrt(np.prod(boxes[0][:, 2:] - boxes[0][:, :2], axis=1).clip(1))
         distance = np.linalg.norm(middles[1][None] - middles[0][:, None], axis=-1) / size[:, None]
         # Who was lost for a while may turn up farther away.
@@ -122,8 +122,9 @@ def dense(frames: Sequence[dict[int, Found]], num_keypoints: int) -> tuple[np.nd
     return np.array(ids, np.int64), keypoints
 
 
-def _with(points: np.ndarray, like: np.ndarray) -> np.ndarray:
-    return np.concatenate([points, like[..., 2:]], axis=-1)
+def _moved(points: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """(N, K, 3) people, each moved by its own of (N, 2) [px]."""
+    return np.concatenate([points[..., :2] + by[:, None], points[..., 2:]], axis=-1)
 
 
 def _middle(keypoints: np.ndarray) -> np.ndarray:

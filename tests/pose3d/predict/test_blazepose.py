@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pose3d.predict import fetch
-from pose3d.predict.blazepose import CROP, DETECTED, BlazePose, Region, anchors
+from pose3d.predict.blazepose import CROP, DETECTED, BlazePose, Region, anchors, scored
 from pose3d.predict.people import Frame
 
 
@@ -50,7 +50,7 @@ class Landmarks:
         points = np.zeros((39, 5), np.float32)
         points[:, :2] = np.arange(39)[:, None] * [1, 2]
         points[33, :2], points[34, :2] = (CROP / 2, CROP / 2), (CROP / 2, CROP / 2 - 100)
-        points[:, 3] = 2.0
+        points[:, 3:] = 2.0
         return [points.reshape(1, 195), np.zeros((1, 117), np.float32), np.full((1, 1), self.score, np.float32)]
 
 
@@ -120,6 +120,11 @@ def test_newcomers_are_looked_for_twice_a_second_and_nobody_is_found_twice(blaze
     assert len(blaze.find(frame(0.3))) == 1
     assert len(blaze.find(frame(0.6))) == 2
     assert len(blaze.find(frame(1.2))) == 2
+
+
+def test_hidden_points_are_kept_and_those_outside_are_not():
+    points = np.array([[10, 20, 0, 0.9, 0.99], [10, 20, 0, 0.01, 0.97], [10, 20, 0, 0.9, 0.1]])
+    assert scored(points)[:, 2].tolist() == [0.9, 0.1, 0]
 
 
 def wheel(path, contents):

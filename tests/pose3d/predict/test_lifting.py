@@ -14,7 +14,7 @@ from anypose.shapes import IO
 from anypose.skeleton import COCO_17, H36M_16, H36M_17
 from pose3d.lifter import Lifter
 from pose3d.predict.lifters import open_lifter
-from pose3d.predict.lifting import PICTURE, Lift, look_at
+from pose3d.predict.lifting import PICTURE, Lift, frame_step, look_at
 from pose3d.predict.placing import Place, assumed_intrinsics, solve_root, stature
 from pose3d.predict.smoothing import Smoothing
 from tests.pose3d.predict.walkers import FOCAL, SIZE, seen, walk
@@ -44,6 +44,12 @@ class Flat(Lifter):
         means = torch.stack([joints, joints + 1], 2)
         weights = torch.tensor([0.3, 0.7]).expand(*means.shape[:3])
         return means, torch.ones_like(weights), weights
+
+
+class Eyes(Flat):
+    """Reads COCO's keypoints and can do without none."""
+
+    input_skeleton = COCO_17
 
 
 def motion(*paths, skeleton=H36M_17) -> Motion:
@@ -82,6 +88,38 @@ def test_a_window_gives_what_a_frame_gives_whatever_lies_around(causal):
     moved = motion(((-1.0, 5.0), (1, 0)))
     one = Lift(Flat())(moved, INTRINSICS).joints
     assert Lift(Flat(9, causal))(moved, INTRINSICS).joints == pytest.approx(one, abs=1e-5)
+
+
+def test_windows_are_of_one_duration_whatever_the_rate():
+    assert [frame_step(np.arange(9) / rate) for rate in (25, 50, 60)] == [1, 1, 1]
+    assert frame_step(np.arange(9) / 240) == pytest.approx(240 / 60.5)
+    assert frame_step(np.arange(9) / 12) == pytest.approx(0.5)
+    lift, seen = Lift(Flat(5)), np.arange(20.0)[None, :, None, None]
+    there = np.ones((1, 20), bool)
+    assert lift.windows(seen, there, 4.0)[10].ravel().tolist() == [2, 6, 10, 14, 18]
+    assert lift.windows(seen, there, 0.5)[10].ravel().tolist() == [9, 10, 10, 10, 11]
+
+
+def test_a_layout_without_some_keypoints_goes_into_a_network_that_may_miss_them():
+    moved = motion(((-1.0, 5.0), (1, 0)))
+    lifted = Lift(open_lifter("released_video"))(moved, INTRINSICS).joints
+    assert np.isfinite(lifted).all()
+    with pytest.raises(ValueError, match=r"cannot be converted to coco_17: 'nose'"):
+        Lift(Eyes())(moved, INTRINSICS)
+
+
+def test_a_network_of_whole_windows_gives_each_frame_once():
+    class Whole(Flat):
+        whole_window = True
+
+        def forward(self, keypoints: Tensor):
+            return torch.cat([keypoints / 1000, torch.zeros_like(keypoints[..., :1])], -1)
+
+    moved = motion(((-1.0, 5.0), (1, 0)), ((1.5, 9.0), (0, 0)))
+    moved.keypoints[10:20, 1] = np.nan
+    for field in (9, 64):
+        joints = Lift(Whole(field))(moved, INTRINSICS).joints
+        assert np.allclose(joints, Lift(Flat())(moved, INTRINSICS).joints, atol=1e-5, equal_nan=True)
 
 
 def test_a_mixture_gives_its_likeliest_and_all():
