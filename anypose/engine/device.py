@@ -91,7 +91,7 @@ class Device:
     type = "cpu"
     default_precision = ("fp32", "the reference on every device")
     fused_optimizer = True
-    memory_format = torch.channels_last  # of the weights of convolutions of images while they are trained
+    memory_format = torch.contiguous_format  # of the weights of convolutions of images while they are trained
     graph_class = ""  # in `module`; empty where the device has no graphs
 
     def __init__(self, index: int | None, deterministic: bool) -> None:
@@ -197,6 +197,7 @@ class Cuda(Device):
     type = "cuda"
     default_precision = ("fp32", "with TF32 in training; precision=bf16 is faster on convolutional models")
     graph_class = "CUDAGraph"
+    memory_format = torch.channels_last  # as its convolutions want them
 
     def __init__(
         self, index: int | None, deterministic: bool, tf32: bool, tf32_evaluation: bool, benchmark: bool
@@ -250,7 +251,6 @@ class Npu(Device):
     default_precision = ("o2", "the chip's matrix unit computes in fp16; pose networks lack bf16 kernels for conv1d")
     # torch_npu warns that the fused Adam may run on the host with some CANN releases.
     fused_optimizer = False
-    memory_format = torch.contiguous_format  # channels_last brings nothing: the chip has a layout of its own
     graph_class = "NPUGraph"
 
     def __init__(

@@ -84,7 +84,7 @@ def test_augmentation(preset, task):
 def test_optimisation(preset):
     cfg = preset[1]
     assert (cfg.optimizer._target_, cfg.optimizer.lr) == (
-        "anypose.engine.optimizer.Adam",
+        "torch.optim.Adam",
         expect(preset, 5e-4, 1e-3, 5e-4),
     )
     assert cfg.optimizer.weight_decay == 0  # mks's is the task's l2; microsoft's never reached the optimiser

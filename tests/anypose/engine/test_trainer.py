@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from anypose.engine import checkpoint
-from tests.anypose.engine.toy import ToyTask, make_trainer
+from tests.anypose.engine.toy import ToyTask, cpu, make_trainer
 
 
 def weights(trainer) -> dict[str, torch.Tensor]:
@@ -303,11 +303,14 @@ def test_a_run_can_begin_with_the_weights_of_another_and_nothing_else_of_it(tmp_
     assert not same(weights(first), weights(second))
 
 
-def test_the_weights_of_convolutions_lie_in_channels_last_order(tmp_path):
+def test_the_weights_of_convolutions_lie_as_the_device_wants_them(tmp_path):
     def filtered(model):
         model.filters = nn.Conv2d(3, 4, 3)
         return ToyTask(model)
 
-    filters = make_trainer(tmp_path, task=filtered).model.filters.weight
+    assert make_trainer(tmp_path / "plain", task=filtered).model.filters.weight.is_contiguous()
+    device = cpu()
+    device.memory_format = torch.channels_last
+    filters = make_trainer(tmp_path / "last", task=filtered, device=device).model.filters.weight
     assert filters.is_contiguous(memory_format=torch.channels_last)
     assert not filters.is_contiguous()
