@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from anypose.engine.run import processor
 from benchmarks.harness import Row, Settings, Spread
 
 THRESHOLDS = Path(__file__).with_name("thresholds.json")
 MARGIN = 0.8  # a threshold is this share of the ratio measured
+
+STEERING = re.compile(r"OPENBLAS_|MKL_|ONEDNN_|DNNL_|ATEN_|OMP_|KMP_")
 
 COLUMNS = ("ours", "peer", "ratio", "floor", "of floor", "difference", "rounds")
 WIDTHS = (38, 32, 26, 24, 9, 8, 10, 6)
@@ -23,8 +28,19 @@ def title(settings: Settings) -> str:
     clock = "processor time" if settings.cpu_time else "wall time"
     return (
         f"{settings.device}, {settings.precision}, {settings.threads} CPU thread(s), {clock}, "
-        f"torch {torch.__version__}; times are a median [lowest, highest]"
+        f"torch {torch.__version__}; times are a median [lowest, highest]\n"
+        f"{machine()}; {', '.join(f'{name}={value}' for name, value in steering().items()) or 'no library is steered'}"
     )
+
+
+def machine() -> str:
+    """The CPU, and which of its instructions torch uses: ratios hold for these alone."""
+    return f"{processor()} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def steering() -> dict[str, str]:
+    """The variables of this process that steer libraries of products and threads; none is changed here."""
+    return {name: value for name, value in sorted(os.environ.items()) if STEERING.match(name)}
 
 
 def header(what: str) -> str:
@@ -65,6 +81,8 @@ def write_json(path: Path, results: dict[str, list[Row]], settings: Settings) ->
     """All rows, by what was measured, with how it was measured."""
     protocol = {
         "device": str(settings.device),
+        "processor": machine(),
+        "steering": steering(),
         "precision": settings.precision,
         "threads": settings.threads,
         "clock": "processor time" if settings.cpu_time else "wall",

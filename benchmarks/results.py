@@ -109,7 +109,7 @@ def of_evaluation(found: dict[str, Any], source: Path, train: str | None) -> dic
 
 
 def of_benchmark(found: dict[str, Any]) -> dict[str, Any]:
-    """A row of ratios; commit and processor are this machine's, so keep it where it was measured."""
+    """A row of ratios; the commit is this checkout's, so keep it where it was measured."""
     here, protocol = environment(), found["protocol"]
     ratios = [
         f"{line['name']} {line['ratio']['median']:.2f} x [{line['ratio']['low']:.2f}, {line['ratio']['high']:.2f}]"
@@ -122,7 +122,7 @@ def of_benchmark(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "commands": [f"python -m benchmarks {' '.join(found['rows'])}{clock}{precision}"],
         "commit": here["commit"],
-        "device": f"{here['processor']}, {protocol['threads']} thread(s)",
+        "device": f"{protocol['processor']}, {protocol['threads']} thread(s)",
         "number": "; ".join(ratios),
         "protocol": f"the peer's time over ours, {protocol['precision']}, {protocol['clock']}, {protocol['peers']}",
         "rows": found["rows"],

@@ -79,3 +79,14 @@ def test_shipped_thresholds_are_ratios_of_measured_choices():
     assert shipped
     assert {name.split(":")[0] for name in shipped} <= set(choices())
     assert all(ratio > 0 for ratio in shipped.values())
+
+
+def test_the_title_and_the_file_name_the_processor_and_what_steers_its_libraries(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "processor", lambda: "Some CPU")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert "Some CPU (" in report.title(settings())
+    assert "OPENBLAS_CORETYPE=Haswell" in report.title(settings())
+    report.write_json(tmp_path / "x.json", {}, settings())
+    protocol = json.loads((tmp_path / "x.json").read_text())["protocol"]
+    assert protocol["processor"].startswith("Some CPU (")
+    assert protocol["steering"]["OPENBLAS_CORETYPE"] == "Haswell"

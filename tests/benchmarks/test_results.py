@@ -66,6 +66,7 @@ def test_an_evaluation_becomes_a_row_with_the_command_of_its_training(tmp_path):
 def test_ratios_become_a_row_with_the_processor(tmp_path):
     ratio = {"median": 2.33, "low": 2.16, "high": 2.49}
     protocol = {"device": "cpu", "precision": "bf16", "threads": 1, "clock": "processor time", "peers": "bundled"}
+    protocol["processor"] = "AMD EPYC (AVX2)"
     rows = {"mlp": [{"name": "train step", "ratio": ratio}, {"name": "alone", "ratio": None}]}
     (tmp_path / "mlp.json").write_text(json.dumps({"protocol": protocol, "rows": rows}))
     keep(tmp_path / "mlp.json", tmp_path / "row.json")
