@@ -68,8 +68,9 @@ class UpsamplingByProducts(nn.ConvTranspose2d):
     @classmethod
     def suits(cls, module: nn.Module) -> bool:
         """Those without a bias."""
-        plain = type(module) is nn.ConvTranspose2d and module.bias is None and module.output_padding == (0, 0)
-        return plain and _geometry(module, 4, (2,), 1)
+        if type(module) is not nn.ConvTranspose2d or module.bias is not None or module.output_padding != (0, 0):
+            return False
+        return _geometry(module, 4, (2,), 1)
 
     def takes(self, input: Tensor) -> bool:
         """In bf16."""

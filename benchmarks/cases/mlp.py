@@ -90,7 +90,7 @@ def _loop(trainer: Trainer, settings: Settings) -> Comparison:
     windows = trainer.batches
     assert isinstance(windows, WindowBatches)
     step, peer_name = _eager_step(settings.precision, settings)
-    device, bar = settings.device.torch, tqdm(disable=True)
+    device, bar = settings.device.torch, tqdm(total=STEPS, disable=True)
     stream = naive.frame_batches(*_arrays(windows), BATCH)
 
     def ours() -> None:
