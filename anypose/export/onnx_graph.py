@@ -14,9 +14,9 @@ HIGHEST_IR = 8
 # What the project's networks are made of. Each has a kernel on Ascend and in every ONNX Runtime.
 ALLOWED_OPERATORS = frozenset(
     """
-    Add Cast Clip Concat Constant Conv ConvTranspose Div Elu Exp Expand Gather Gemm GlobalAveragePool LogSoftmax MatMul
-    MaxPool Mul Pad ReduceMax ReduceMean ReduceSum Relu Reshape Shape Sigmoid Slice Softmax Sqrt Squeeze Sub Transpose
-    Unsqueeze
+    Add BatchNormalization Cast Clip Concat Constant Conv ConvTranspose Div Elu Erf Exp Expand Gather Gemm
+    GlobalAveragePool GreaterOrEqual Less LogSoftmax MatMul MaxPool Mul Not Pad Pow ReduceMax ReduceMean ReduceSum Relu Reshape Shape
+    Sigmoid Slice Softmax Split Sqrt Squeeze Sub Tanh TopK Transpose Unsqueeze
     """.split()  # noqa: SIM905
 )
 QUANTISED_OPERATORS = frozenset(("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger"))
