@@ -15,8 +15,8 @@ HIGHEST_IR = 8
 ALLOWED_OPERATORS = frozenset(
     """
     Add BatchNormalization Cast Clip Concat Constant Conv ConvTranspose Div Elu Erf Exp Expand Gather Gemm
-    GlobalAveragePool GreaterOrEqual Less LogSoftmax MatMul MaxPool Mul Not Pad Pow ReduceMax ReduceMean ReduceSum Relu Reshape Shape
-    Sigmoid Slice Softmax Split Sqrt Squeeze Sub Tanh TopK Transpose Unsqueeze
+    GlobalAveragePool GreaterOrEqual Less LogSoftmax MatMul MaxPool Mul Not Pad Pow ReduceMax ReduceMean ReduceSum
+    Relu Reshape Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Tanh TopK Transpose Unsqueeze
     """.split()  # noqa: SIM905
 )
 QUANTISED_OPERATORS = frozenset(("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger"))
