@@ -47,7 +47,7 @@ def read_cdf(data: bytes, variable: str, where: str) -> np.ndarray:
         path.write_bytes(records.data)
         try:
             values = np.asarray(cdflib.CDF(path).varget(variable), dtype=np.float64)
-        except (*_DAMAGED, AttributeError, UnboundLocalError, MemoryError) as error:
+        except (*_DAMAGED, AttributeError, UnboundLocalError, MemoryError, RuntimeError) as error:
             raise ValueError(f"{where}: {error}; the file is cut off or damaged.") from None
     if values.shape != shape:
         raise ValueError(f"{where}: variable '{variable}' announces shape {shape}, found {values.shape}.")

@@ -123,7 +123,7 @@ def guess_of(metrics: MixtureErrors, position: int) -> Guess:
     spread = torch.zeros(means.shape[:2])
     spread[:, metrics.rows_scored] = state["sigmas"][position][order][:, None] * metrics.scale.mean(-1)
     subject, _, take, camera = packed.names[int(sequence)]
-    frame = int(index - packed.start.cpu()[sequence])
+    frame = int(packed.source_frames(torch.tensor([index], device=packed.device))[0])
     return Guess(
         f"{subject} · {take} · {camera} · frame {frame}",
         packed.keypoints.cpu()[index, :, :2].numpy(),

@@ -180,7 +180,7 @@ def _drawings(metrics: FrameErrors, state: dict[str, np.ndarray], rows: np.ndarr
     packed = metrics.packed
     index = state["index"][rows]
     sequence = packed.sequence.cpu().numpy()[index]
-    frame = index - packed.start.cpu().numpy()[sequence]
+    frame = packed.source_frames(torch.from_numpy(index).to(packed.device)).cpu().numpy()
     keypoints = packed.keypoints.cpu().numpy()[index, :, :2]
     truth, predicted = metrics.truth(torch.from_numpy(index)).numpy(), state["joints"][rows]
     hypotheses = state["means"][rows] if "means" in state else predicted[:, None][:, :0]

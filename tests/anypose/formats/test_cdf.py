@@ -121,6 +121,13 @@ def attack(data: bytes, changes: list[tuple[int, bytes]], length: int) -> str:
     return "" if pose.dtype == np.float64 else "wrong dtype"
 
 
+def test_what_cdflib_stumbles_over_is_told_as_damage(tmp_path, monkeypatch):
+    """RuntimeError, from a CPR of another kind; found by the fuzz."""
+    monkeypatch.setattr(cdflib.CDF, "varget", lambda *_: (_ for _ in ()).throw(RuntimeError("Unexpected section type")))
+    with pytest.raises(ValueError, match=r"^take\.cdf: Unexpected section type; the file is cut off or damaged"):
+        read_cdf(content(tmp_path), "Pose", "take.cdf")
+
+
 # Most bytes of a file are numbers, so damage aims at the first 1500, where the structure is.
 CHANGES = st.lists(st.tuples(st.integers(0, 1500), st.binary(min_size=1, max_size=8)), max_size=4)
 
