@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.real_people", description=__doc__)
     parser.add_argument("wild", type=Path)
     parser.add_argument("video", type=Path)
+    parser.add_argument("--lifter", default="auto", help="as predict's")
     options = parser.parse_args(arguments)
+    settings_of_all = {"lifter": options.lifter}
     pipeline.open_lifter = lru_cache(pipeline.open_lifter)
     print(f"{'MPJPE / N / P / MPJVE [mm]':32}" + "cam01".ljust(32) + "cam03")
     rows: dict[str, list[list[float]]] = {}
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 rows.setdefault(name, []).append(errors(centred(found[at], skeleton), truth))
 
             score("BlazePose's own", known["world"], BLAZEPOSE_33)
-            whole = Pipeline()
+            whole = Pipeline(**settings_of_all)
             start, start_cpu = time.perf_counter(), time.process_time()
             motion = whole(options.video / f"pose2sim_single_{camera}.mp4")
             spent, spent_cpu = time.perf_counter() - start, time.process_time() - start_cpu
@@ -73,15 +75,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             spent, spent_cpu = (1e3 * seconds / len(motion) for seconds in (spent, spent_cpu))
             print(f"{camera}: {len(motion)} frames, {spent:.1f} ms each, {spent_cpu:.1f} ms of the processor, of which")
             print(f"  {stages}; {whole.ground.skate.report()}")
-            raw = Pipeline(smooth="off", swaps=False)(options.video / f"pose2sim_single_{camera}.mp4")
+            raw = Pipeline(**settings_of_all, smooth="off", swaps=False)(
+                options.video / f"pose2sim_single_{camera}.mp4"
+            )
             file = Path(folder) / f"{camera}.npz"
             raw.save(file)
             for name, settings in VARIANTS.items():
-                motion = Pipeline(**settings)(file)
+                motion = Pipeline(**settings_of_all, **settings)(file)
                 score(name, motion.joints[:, main_one], motion.skeleton)
             turned = lifting.look_at
             lifting.look_at = lambda slopes: np.broadcast_to(np.eye(3), (*slopes.shape[:-1], 3, 3))
-            motion = Pipeline()(file)
+            motion = Pipeline(**settings_of_all)(file)
             lifting.look_at = turned
             score("people not turned to", motion.joints[:, main_one], motion.skeleton)
     for name, cameras in rows.items():

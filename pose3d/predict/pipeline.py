@@ -32,7 +32,7 @@ from pose3d.predict.stages import Stopwatch
 from pose3d.predict.tracks import dense
 from pose3d.predict.windows import KeptPictures, Window, windows
 
-CHUNK = 120  # new frames at a time
+CHUNK = 240  # new frames at a time
 CONTEXT = 1.0  # seconds looked at on either side of a chunk
 BRIEF = 0.2  # who is seen for less is no person [s]
 
