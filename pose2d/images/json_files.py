@@ -46,6 +46,9 @@ def numbers(value: Any, count: int, what: str) -> np.ndarray:
     Raises:
         ValueError: naming `what` and what it is instead.
     """
+    short = value if isinstance(value, list) else [value]
+    if len(short) == count < 8 and all(type(number) in (int, float) and abs(number) < LARGEST for number in short):
+        return np.array(short, dtype=np.float64)  # in a quarter of the time; a file has hundreds of thousands
     try:
         array = np.array(value)
     except (ValueError, OverflowError):  # lists of different lengths

@@ -27,14 +27,18 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def lineage_settings(source: str) -> dict[str, Any]:
+def lineage_settings(source: str, where: str) -> dict[str, Any]:
     """The settings that networks of `source` are scored with, by their keys.
+
+    Args:
+        source: what a file was taken for.
+        where: the file, as the user named it.
 
     Raises:
         ValueError: for a source of classifiers, which have no keypoints to score.
     """
     if source not in _SETTINGS:
         raise ValueError(
-            f"Weights of {source} are to start a training from (task.weights=FILE); there are no keypoints."
+            f"{where} has no keypoints to score: taken for {source}, it can start a training (task.weights=)."
         )
     return _SETTINGS[source]

@@ -102,17 +102,16 @@ def load_weights(model: nn.Module, path: str | Path, setting: str = "task.weight
 
 def architecture(weights: Mapping[str, Tensor]) -> dict[str, int]:
     """The settings of model=simplebaseline that weights under its names were made with, as far as they show."""
-    blocks = {name.split(".")[0]: 0 for name in weights if name.startswith("layer")}
-    for stage in blocks:
-        numbers = {int(name.split(".")[1]) for name in weights if name.startswith(f"{stage}.")}
-        blocks[stage] = 1 + max(numbers)
+    blocks: dict[str, int] = {}
+    for match in filter(None, (re.match(r"layer(\d)\.(\d{1,3})\.", name) for name in weights)):
+        blocks[match[1]] = max(blocks.get(match[1], 0), 1 + int(match[2]))
     kind = "bottleneck" if "layer1.0.conv3.weight" in weights else "basic"
     counts = tuple(blocks[stage] for stage in sorted(blocks))
     found = {}
     for depth, stages in STAGES.items():
         if stages == (kind, counts):
             found["depth"] = depth
-    if "conv1.weight" in weights:
+    if "conv1.weight" in weights and weights["conv1.weight"].ndim == 4:
         found["trunk_channels"] = weights["conv1.weight"].shape[0]
     last = weights.get("final_layer.weight")
     if last is not None and last.ndim == 4:

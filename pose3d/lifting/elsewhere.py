@@ -26,6 +26,7 @@ from torch import nn
 from anypose.engine import checkpoint
 from anypose.engine.device import Device as Device
 from anypose.engine.task import Loading, Task, make_batches
+from pose2d.network.lineages import lineage_settings
 from pose2d.network.weights import architecture, convert, load_weights, read_weights
 from pose3d.capture.weights import load_capture_weights
 from pose3d.lifting.convert import KNOWN, read_bin, shape_of
@@ -33,11 +34,6 @@ from pose3d.lifting.published import from_published
 
 log = logging.getLogger(__name__)
 IMAGES = {"simplebaseline": load_weights, "total_capture": load_capture_weights}
-# The colours that a network of pictures was trained with, by who made it (`pose2d.network.weights`).
-COLOURS = {
-    "TF-slim or mks0601": {"channels": "bgr", "mean": [123.68, 116.78, 103.94], "std": [1.0, 1.0, 1.0]},
-    "microsoft or this project": {"channels": "bgr"},
-}
 
 
 def task_elsewhere(config: DictConfig, typed: set[str], name: str, path: Path, dataset: Any, device: Any) -> Task:
@@ -106,7 +102,7 @@ def _told(name: str, content: Mapping[str, Any], path: Path) -> Iterator[tuple[s
     elif name == "simplebaseline":
         source, weights = convert(content)
         yield from ((f"model.{key}", value) for key, value in architecture(weights).items())
-        yield from ((f"task.{key}", value) for key, value in COLOURS.get(source, {}).items())
+        yield from lineage_settings(source, f"init={path}").items()
     elif "w1.weight" in content:  # weigq's port
         yield from (("model.linear_size", int(content["w1.weight"].shape[0])), ("model.batch_norm_eps", 1e-5))
         yield from (("model.max_weight_norm", None), ("model.batch_norm", True))

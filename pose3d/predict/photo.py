@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from anypose.engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
 
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     doubtful = usable_keypoints(keypoints, scores, skeleton, options.min_score)
     joints = lift(model, keypoints, skeleton)
     overlay = Overlay(image, box, keypoints, scores, None, None, "")
-    save_figure(draw(overlay, skeleton, joints, model.output_skeleton), options.output)
+    save_figure(draw(overlay, skeleton, joints, cast("Skeleton", model.output_skeleton)), options.output)
     arrays = options.output.with_suffix(".npz")
     np.savez(arrays, keypoints=keypoints, scores=scores, joints=joints)
     print(f"{options.output} and {arrays}: keypoints with a mean score of {scores.mean():.2f}, {len(joints)} joints.")

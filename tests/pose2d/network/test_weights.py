@@ -239,10 +239,10 @@ def test_what_the_experiments_set_is_what_their_networks_are_scored_with(reposit
                 for group, choice in (("task", "topdown2d"), ("model", "simplebaseline"))
             }
         )
-        for key, value in lineage_settings(source).items():
+        for key, value in lineage_settings(source, "a").items():
             assert OmegaConf.select(merged, key) == value, (name, key)
 
 
 def test_a_classifier_is_nothing_to_score():
-    with pytest.raises(ValueError, match=r"Weights of torchvision or timm are to start a training from"):
-        lineage_settings("torchvision or timm")
+    with pytest.raises(ValueError, match=r"init=r.pth has no keypoints to score: taken for torchvision or timm"):
+        lineage_settings("torchvision or timm", "init=r.pth")
