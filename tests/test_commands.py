@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,8 @@ def commands(page: str) -> list[str]:
     return found
 
 
-ALL = [(page, line) for page in PAGES for line in commands(page)]
+ALL_MINE = re.compile(r"model=mine\b")  # CONTRIBUTING's example, in a checkout of its own below
+ALL = [(page, line) for page in PAGES for line in commands(page) if not ALL_MINE.search(line)]
 
 
 def configured(line: str) -> tuple[str, list[str]] | None:
@@ -99,8 +101,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def run(line: str, here: Path) -> None:
-    """A command as typed, its training cut short."""
+def run(line: str, here: Path, root: Path = ROOT) -> None:
+    """A command as typed, of the checkout `root`, its training cut short."""
     program, *words = shlex.split(line)
     if program == "anypose":
         words = ["-m", "anypose", *words]
@@ -109,9 +111,9 @@ def run(line: str, here: Path) -> None:
         words += [] if re.search(r"dataset=|experiment=", line) else SMALL
         words += ["trainer.batch_size=16"] if re.search(r"dataset=|experiment=", line) else []
     if words[0].endswith(".py"):
-        words[0] = str(ROOT / words[0])
+        words[0] = str(root / words[0])
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(root),
         "PYTHONWARNINGS": "ignore",
         "XDG_CACHE_HOME": str(here / "cache"),
     }
@@ -125,5 +127,19 @@ def run(line: str, here: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if any(not ELSEWHERE.search(line) for line in commands(page))])
 def test_the_commands_of_a_page_run_from_top_to_bottom(folder, page):
     for line in commands(page):
-        if not ELSEWHERE.search(line):
+        if not (ELSEWHERE.search(line) or ALL_MINE.search(line)):
             run(line, folder)
+
+
+@pytest.mark.slow
+def test_a_new_model_copied_out_of_contributing_trains_and_is_scored(tmp_path):
+    kept = shutil.ignore_patterns(".*", "runs", "data", "tests", "docs", "results", "__pycache__", "*.egg-info")
+    shutil.copytree(ROOT, tmp_path / "copy", ignore=kept)
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    files = ("pose3d/model/mine.py", "conf/model/mine.yaml", "conf/recipe/mine.yaml")
+    blocks = re.findall(r"^```(?:python|yaml)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for name, body in zip(files, blocks, strict=True):
+        assert f"`{name}`" in text
+        (tmp_path / "copy" / name).write_text(body)
+    for line in filter(ALL_MINE.search, commands("CONTRIBUTING.md")):
+        run(line, tmp_path / "copy", tmp_path / "copy")

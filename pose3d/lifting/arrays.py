@@ -12,6 +12,7 @@ from anypose.skeleton import Skeleton, convert, get_skeleton
 from pose3d.lifter import Lifter
 from pose3d.lifting.missing_keypoints import FEWEST, complete, missing
 from pose3d.lifting.mixture import most_likely
+from pose3d.lifting.sliding import lift_windows
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
@@ -124,7 +125,8 @@ class ArrayLifter:
     def _predict(self, frames: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """(T, K, C) to (T, J, 3), and of a mixture (T, M, J, 3) and (T, M) too; the ends of a sequence are repeated."""
         if self.model.whole_window:
-            return self._whole_windows(frames), None, None
+            joints = lift_windows(self.model, frames[None].to(self.device), self.receptive_field)
+            return joints[0].float().cpu(), None, None
         before = self.receptive_field - 1 if self.model.causal else (self.receptive_field - 1) // 2
         after = self.receptive_field - 1 - before
         padded = torch.cat([frames[:1].expand(before, -1, -1), frames, frames[-1:].expand(after, -1, -1)])
@@ -138,16 +140,6 @@ class ArrayLifter:
             found.append(tuple(part[0].float().cpu() for part in parts))
         joined = [torch.cat(part) for part in zip(*found, strict=True)]
         return (joined[0], joined[1], joined[2]) if len(joined) > 1 else (joined[0], None, None)
-
-    def _whole_windows(self, frames: Tensor) -> Tensor:
-        """The same of a network that gives a pose for each frame of a window: one window behind the other."""
-        T, R = len(frames), self.receptive_field
-        padded = torch.cat([frames, frames[-1:].expand(max(R - T, 0), -1, -1)])
-        starts = [min(start, len(padded) - R) for start in range(0, len(padded), R)]
-        joints = padded.new_empty(len(padded), self.output_skeleton.num_joints, 3)
-        for start in starts:
-            joints[start : start + R] = self.model(padded[None, start : start + R].to(self.device))[0].float().cpu()
-        return joints[:T]
 
     def _unknown(self, lost: Tensor, source: Skeleton) -> Tensor:
         """(N, T, J) joints whose own keypoint, by name, is among the `lost` (N, T, K) of `source`; never the root."""
