@@ -79,7 +79,7 @@ def measure(frames: int, people: int, chunk: int) -> tuple[dict[str, float], lis
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.writing", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.writing", description=__doc__)
     parser.add_argument("--frames", type=int, default=6000)
     parser.add_argument("--people", type=int, default=1)
     parser.add_argument("--chunk", type=int, default=100, help="frames written at once")

@@ -143,7 +143,7 @@ def overlay(motion: Motion, t: int, picture: np.ndarray | None, room: tuple[int,
     if motion.keypoints is None or motion.keypoint_skeleton is None:
         return canvas
     places = motion.keypoints[t, ..., :2] * scale + [left, top]
-    seen = np.isfinite(places).all(-1) & (np.abs(places) < 1e4).all(-1)
+    seen = np.asarray((np.abs(places) < 1e4).all(-1))  # NaN is not less
     places = np.round(np.where(seen[..., None], places, 0) * (1 << SHIFT)).astype(int).tolist()
     for person, there in zip(places, seen.tolist(), strict=True):
         for child, parent, side in bones_with_sides(motion.keypoint_skeleton):
@@ -166,11 +166,11 @@ class View:
 
     def project(self, world: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(T, P, J, 2) pixels, (T, P, J) depths [m] and (T, L, 2, 2) ends of the floor's lines, of (T, P, J, 3)."""
-        known = np.isfinite(world).all(-1)
+        known = np.asarray(np.isfinite(world).all(-1))
         count = np.maximum(known.sum((1, 2)), 1)[:, None]
         centres = np.where(known[..., None], world, 0).sum((1, 2)) / count
         middles = np.zeros_like(centres)
-        for t, (centre, anyone) in enumerate(zip(centres, known.any((1, 2)), strict=True)):
+        for t, (centre, anyone) in enumerate(zip(centres, np.asarray(known.any(axis=(1, 2))), strict=True)):
             if anyone:
                 self._middle = centre if self._middle is None else self._middle + FOLLOW * (centre - self._middle)
             if self._middle is not None:
@@ -200,7 +200,7 @@ class View:
         canvas = self._paper.copy()
         for start, end in np.round(np.clip(floor[t], -1e4, 1e4) * (1 << SHIFT)).astype(int).tolist():
             cv2.line(canvas, start, end, GRID, 1, cv2.LINE_AA, SHIFT)
-        seen = np.isfinite(pixels[t]).all(-1) & (np.abs(pixels[t]) < 1e4).all(-1)
+        seen = np.asarray((np.abs(pixels[t]) < 1e4).all(-1))
         places = np.round(np.where(seen[..., None], pixels[t], 0) * (1 << SHIFT)).astype(int).tolist()
         depth = np.nan_to_num(depths[t])
         limbs = [

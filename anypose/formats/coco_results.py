@@ -33,7 +33,7 @@ class CocoSink(Sink):
         assert motion.keypoint_skeleton is not None
         T, P = len(motion), len(motion.ids)
         points = convert(motion.keypoints.astype(np.float64), motion.keypoint_skeleton, COCO_17).reshape(T * P, 17, 3)
-        known = np.isfinite(points).all(-1)
+        known = np.asarray(np.isfinite(points).all(-1))
         points = np.where(known[..., None], points, 0)
         scores = points[..., 2].sum(-1) / np.maximum(known.sum(-1), 1)
         frames = np.repeat(np.arange(self.frames, self.frames + T), P)

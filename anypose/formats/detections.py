@@ -75,12 +75,12 @@ def points_of(value: Any, where: str, width: int = 3) -> np.ndarray:
         ValueError: with `where`, for anything else.
     """
     try:
-        flat = np.array(value, dtype=np.float64)
+        flat: np.ndarray = np.array(value, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         flat = np.empty(0)
     if flat.ndim not in (1, 2) or not flat.size or (flat.ndim == 1 and flat.size % width) or np.isinf(flat).any():
         raise ValueError(f"{where} must be numbers, {width} a point, found {str(value)[:60]}.")
-    points = flat.reshape(-1, width) if flat.ndim == 1 else flat
+    points: np.ndarray = flat.reshape(-1, width) if flat.ndim == 1 else flat
     if points.shape[1] != width or len(points) > MAX_POINTS:
         raise ValueError(
             f"{where} must be at most {MAX_POINTS} points of {width} numbers, found {len(points)} of {points.shape[1]}."

@@ -70,6 +70,9 @@ def bone_mesh(skeleton: Skeleton, rest: np.ndarray) -> Mesh:
                 vertices += corners
                 normals += [normal / np.linalg.norm(normal)] * 3
                 bones += [[child, 0, 0, 0]] * 3
+    if not vertices:  # nobody was seen yet, and a mesh must have a face
+        vertices, normals, bones = [np.zeros(3)] * 3, [np.array([0.0, 0.0, 1.0])] * 3, [[0, 0, 0, 0]] * 3
+        faces["middle"] = [[0, 1, 2]]
     weights = np.zeros((len(vertices), 4))
     weights[:, :1] = 1
     return Mesh(
@@ -265,7 +268,7 @@ def _write_tracks(
             local = rig.turns(rotations[:, p])[:, turning]
             local = np.concatenate([to_y_up(local[..., 1:]), local[..., :1]], -1)  # glTF writes x, y, z, w
             rows = np.concatenate([local.reshape(len(local), -1), place], -1)
-            there = np.isfinite(rows).all(-1)
+            there = np.asarray(np.isfinite(rows).all(-1))
             rows = np.concatenate([before[p][None], rows])
             latest = np.maximum.accumulate(np.where(np.r_[True, there], np.arange(len(rows)), 0))[1:]
             rows = rows[latest]

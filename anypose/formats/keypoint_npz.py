@@ -80,7 +80,7 @@ def _detectron(path: Path, keypoints: Any, found: Detections) -> str:
     for t, frame in enumerate(frames):
         last = frame[-1] if isinstance(frame, list | tuple | np.ndarray) and len(frame) else []
         try:
-            people = np.asarray(last, dtype=np.float64)
+            people: np.ndarray = np.asarray(last, dtype=np.float64)
         except (ValueError, TypeError, OverflowError):
             people = np.zeros(1)
         if not people.size:

@@ -44,6 +44,18 @@ def test_of_all_formats_those_are_left_out_that_cannot_hold_it_and_say_why(tmp_p
         sinks.write(motion)
 
 
+def test_somebody_who_is_not_there_yet_is_written_once_they_are(tmp_path) -> None:
+    motion = dancers(frames=12, people=2, rotations=None, rest=None)
+    for array in (motion.world, motion.joints, motion.keypoints):
+        array[:6, 1] = np.nan
+    with open_sinks(tmp_path, None, "dance") as sinks:
+        sinks.write(part(motion, slice(0, 6)))
+        sinks.write(part(motion, slice(6, 12)))
+    assert not sinks.left_out
+    assert len(sinks.sinks["bvh"].files) == 2
+    np.testing.assert_array_equal(read_motion_npz(tmp_path / "dance.npz").world, motion.world)
+
+
 def test_an_error_while_writing_leaves_whole_files(tmp_path) -> None:
     motion = dancers(frames=20)
 
