@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -39,17 +39,6 @@ class Batches(Protocol):
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number`, from batch `start` on (a resumed run continues mid-epoch)."""
         ...
-
-
-@runtime_checkable
-class Gathered(Batches, Protocol):
-    """Batches that the device makes from an index alone; a captured step then includes the making."""
-
-    def picks(self, number: int, start: int = 0) -> Iterator[Tensor] | None:
-        """What `epoch` makes its batches from, on the device; None where making them needs the host."""
-        ...
-
-    def batch(self, picks: Tensor) -> Batch: ...
 
 
 class Metrics(Protocol):

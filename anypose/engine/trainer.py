@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from anypose.engine.progress import Progress
 from anypose.engine.reporting import Reporter
 from anypose.engine.run import Run
 from anypose.engine.schedule import Schedule
-from anypose.engine.task import Batch, Gathered, Loading, Task, make_batches
+from anypose.engine.task import Batch, Loading, Task, make_batches
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ class Trainer:
             self.device.seed(self.seed, done.epoch, self.world.rank)
         self.reporter.start()
         step = self.captured or self.train_step
-        for batch in self._epoch():
+        for batch in self.batches.epoch(self.done.epoch, start=self.done.batch):
             self.rate = self.schedule.set_rate(self.optimizer, done.step, done.epoch)
             self.reporter.add(step(batch))
             done.step, done.batch = done.step + 1, done.batch + 1
@@ -228,8 +228,6 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> Tensor:
         """Forward, backward, update. Returns the loss and its terms (`names`), still on the device."""
-        if "picks" in batch:
-            batch = self.batches.batch(batch["picks"])  # pyright: ignore[reportAttributeAccessIssue]
         loss, terms = self.loss(batch)
         self.arithmetic.zero_grad()
         self.arithmetic.backward(loss)
@@ -293,14 +291,6 @@ class Trainer:
         log.info("Going on from %s: epoch %d, step %d.", path, done.epoch, done.step)
         if self.finished:
             log.info("It is finished. To train on raise trainer.epochs=%d or trainer.max_steps.", self.epochs)
-
-    def _epoch(self) -> Iterator[Batch]:
-        """The rest of the epoch; where the step is captured, what its batches are made from."""
-        if self.captured and isinstance(self.batches, Gathered):
-            picks = self.batches.picks(self.done.epoch, start=self.done.batch)
-            if picks is not None:
-                return ({"picks": pick} for pick in picks)
-        return self.batches.epoch(self.done.epoch, start=self.done.batch)
 
     def _bar(self) -> tqdm:
         quiet = True if self.world.rank else None  # None: hidden where there is no terminal

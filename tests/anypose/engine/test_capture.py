@@ -11,7 +11,7 @@ import torch
 from anypose.engine import capture
 from anypose.engine.capture import WARM_UP, CapturedStep
 from anypose.engine.device import Cpu, Cuda, Npu
-from tests.anypose.engine.toy import ToyBatches, ToyTask, make_trainer
+from tests.anypose.engine.toy import make_trainer
 
 
 class CpuWithGraphs(Cpu):
@@ -117,27 +117,6 @@ def test_nothing_is_captured_where_it_is_not_wanted_or_not_offered(tmp_path, gra
     make_trainer(tmp_path / "a", device=device(), capture="never", epochs=1).fit()
     make_trainer(tmp_path / "b", epochs=1).fit()
     assert graphs == {"recorded": 0, "replayed": 0, "aside": 0}
-
-
-def test_where_batches_come_from_an_index_the_gather_is_captured_too(tmp_path, graphs):
-    class IndexedBatches(ToyBatches):
-        def picks(self, number, start=0):
-            return (batch["index"] for batch in self.epoch(number, start))
-
-        def batch(self, picks):
-            return {"inputs": self.inputs[picks], "targets": self.targets[picks], "index": picks}
-
-    class IndexedTask(ToyTask):
-        def batches(self, dataset, training, loading, device):
-            batches = super().batches(dataset, training, loading, device)
-            return IndexedBatches((batches.inputs, batches.targets), loading, training, device)
-
-    indexed = make_trainer(tmp_path / "indexed", device=device(), task=IndexedTask)
-    indexed.fit()
-    assert list(indexed.captured.inputs) == ["picks"]
-    plain = make_trainer(tmp_path / "plain")
-    plain.fit()
-    assert losses(tmp_path / "indexed") == pytest.approx(losses(tmp_path / "plain"), rel=1e-3)
 
 
 def test_outputs_of_replays_do_not_alias(graphs):
