@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -121,18 +122,22 @@ class Kernels:
         if mode == "plain" or any(parameter.device.type != "cpu" for parameter in network.parameters()):
             self.choice = {}
         elif mode == "fast":
-            self.take({kind: name for kind, ways in possible(network).items() for name in list(ways)[:1]}, "asked for")
+            choice = {kind: name for kind, ways in possible(network).items() for name in list(ways)[:1]}
+            self._replace(choice, "asked for")
         else:
             self._watch()
 
     def take(self, choice: Mapping[str, str] | None, why: str) -> None:
-        """Replace by a choice that was made before, with kernels=auto also by that of a checkpoint; None waits."""
-        if choice is None or (self.mode != "auto" and self.choice is not None):
+        """A choice that was made before, where none is made yet; None, where none is known, changes nothing."""
+        if choice is None or self.choice is not None:
             return
         there = possible(self.network)
         if missing := [f"{kind} {name}" for kind, name in choice.items() if name not in there.get(kind, {})]:
             log.info("kernels: %s cannot be had here; decided anew.", ", ".join(missing))
             return
+        self._replace(choice, why)
+
+    def _replace(self, choice: Mapping[str, str], why: str) -> None:
         for hook in self._hooks:
             hook.remove()
         self._hooks, self._calls, self.choice = [], {}, dict(choice)
@@ -145,12 +150,17 @@ class Kernels:
         watched = {module for ways in kinds.values() for modules in ways.values() for module in modules}
 
         def remember(module: nn.Module, inputs: Any, keywords: Any) -> None:
-            self._calls.setdefault(module, Call.of(inputs, keywords))
+            if module in watched:  # and not in a copy of the network, to which hooks are copied, too
+                self._calls.setdefault(module, Call.of(inputs, keywords))
+
+        def decide(root: nn.Module, *_: Any) -> None:
+            if root is roots[-1]:
+                self._decide()
 
         self._hooks = [module.register_forward_pre_hook(remember, with_kwargs=True) for module in watched]
         container = isinstance(self.network, (nn.ModuleDict, nn.ModuleList))
         roots = list(self.network.children()) if container else [self.network]
-        self._hooks += [root.register_forward_hook(lambda *_: self._decide()) for root in roots[-1:]]
+        self._hooks += [root.register_forward_hook(decide) for root in roots[-1:]]
 
     def _decide(self) -> None:
         """Measure, and take what is quicker."""
@@ -162,8 +172,9 @@ class Kernels:
             if best is not None and measured[best] < GAIN:
                 choice[kind] = best
                 gains.append(f"{kind} {1 / measured[best]:.1f} times as quick")
-        agreed = self.agree(choice)
-        self.take(agreed, f"measured: {', '.join(gains) or 'nothing quicker'}")
+        # All processes take part in training; in scoring some may have nothing to do.
+        agreed = self.agree(choice) if torch.is_grad_enabled() else choice
+        self._replace(agreed, f"measured: {', '.join(gains) or 'nothing quicker'}")
 
 
 def possible(network: nn.Module) -> dict[str, dict[str, list[nn.Module]]]:

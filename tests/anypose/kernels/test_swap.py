@@ -161,3 +161,23 @@ def test_every_kind_finds_its_layers_in_the_models():
     assert set(possible(videopose3d())) == {"dropout", "temporal"}
     assert {"dropout", "linear"} >= set(possible(baseline3d()))
     assert possible(nn.Sequential(nn.Conv2d(3, 4, 1)))["image"]
+
+
+def test_a_copy_of_a_network_decides_nothing_for_it(monkeypatch):
+    decided_by(monkeypatch, {"packed": 0.5})
+    network = make()
+    kernels = Kernels("auto", network)
+    copy.deepcopy(network)(torch.randn(3, 8))
+    assert kernels.choice is None
+    network(torch.randn(3, 8))
+    assert kernels.choice == {"dropout": "packed"}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_processes_take_one_choice_in_training_and_each_its_own_in_scoring(monkeypatch, training):
+    decided_by(monkeypatch, {"packed": 0.5})
+    network = make()
+    kernels = Kernels("auto", network, agree=lambda choice: {"linear": "by_hand"})
+    with torch.set_grad_enabled(training):
+        network(torch.randn(3, 8))
+    assert kernels.choice == ({"linear": "by_hand"} if training else {"dropout": "packed"})
