@@ -14,6 +14,7 @@ asked for. Means and deviations that files leave out come from the dataset's tra
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -62,6 +63,12 @@ def task_elsewhere(config: DictConfig, typed: set[str], name: str, path: Path, d
             f"init={path}: the weights do not say which keypoints they read. Say model.input_skeleton=h36m_17 for "
             "Human3.6M's layout (CPN, ground truth, Ascend's model_best.bin), coco_17 for Detectron's on COCO."
         )
+    sizes = {"model.height", "model.width"}
+    if name == "simplebaseline" and not ours and not ("experiment" in typed or sizes <= typed | told.keys()):
+        raise ValueError(
+            f"init={path}: the weights do not say the size of the crops they were trained on, and nor does the file's "
+            "name (as in pose_resnet_50_256x192). Say model.height=256 model.width=192, or whichever it was."
+        )
     words = ", ".join(f"{key}={value}" for key, value in told.items() if not key.endswith("_target_"))
     log.info("init=%s tells %s.", path, words or "no setting of the model")
     task = instantiate(config.task, model=instantiate(config.model))
@@ -103,6 +110,8 @@ def _told(name: str, content: Mapping[str, Any], path: Path) -> Iterator[tuple[s
         source, weights = convert(content)
         yield from ((f"model.{key}", value) for key, value in architecture(weights).items())
         yield from lineage_settings(source, f"init={path}").items()
+        if size := re.search(r"(?<!\d)(\d{2,3})x(\d{2,3})(?!\d)", path.name):
+            yield from (("model.height", int(size[1])), ("model.width", int(size[2])))
     elif "w1.weight" in content:  # weigq's port
         yield from (("model.linear_size", int(content["w1.weight"].shape[0])), ("model.batch_norm_eps", 1e-5))
         yield from (("model.max_weight_norm", None), ("model.batch_norm", True))

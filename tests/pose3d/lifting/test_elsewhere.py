@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 
 from anypose.engine import checkpoint
 from anypose.engine.place import CONF
+from pose2d.model.simplebaseline import SimpleBaseline
 from pose3d.lifting.elsewhere import task_elsewhere
 from pose3d.lifting.trajectory import ROOT
 from tests.anypose.export.small_tasks import lifting_task, videopose3d
@@ -25,7 +26,9 @@ SMALL = (
 
 
 def restored(path: Path, *overrides: str, model: str = "baseline3d") -> Any:
-    words = [f"model={model}", "dataset=synthetic", *SMALL, *overrides]
+    people = ("dataset=synthetic_people", "dataset.bodies=1", "dataset.train_images=1", "dataset.validation_images=1")
+    data = people if model == "simplebaseline" else ("dataset=synthetic", *SMALL)
+    words = [f"model={model}", *data, *overrides]
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         config = hydra.compose("evaluate", words)
     typed = {word.split("=")[0] for word in words}
@@ -79,6 +82,24 @@ def test_a_published_file_of_a_known_name_asks_nothing(tmp_path):
     path = tmp_path / "pretrained_h36m_detectron_coco.bin"
     torch.save({"model_pos": pose.state_dict()}, path)
     assert restored(path, model="videopose3d").model.input_skeleton.name == "coco_17"
+
+
+def test_microsofts_network_is_scored_on_the_crops_that_its_file_names_or_somebody_says(tmp_path):
+    settings = {"depth": 18, "num_keypoints": 17, "trunk_channels": 16, "deconv_channels": 32, "bn_eps": 1e-5}
+    size = {"height": 96, "width": 64}
+    network = SimpleBaseline(**settings, **size, bn_momentum=0.1, head_init="normal").eval()
+    named, plain = tmp_path / "pose_resnet_18_96x64.pth.tar", tmp_path / "final_state.pth.tar"
+    for path in (named, plain):
+        torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, path)
+    task = restored(named, model="simplebaseline")
+    assert (task.model.input_size, task.normalization.channels, task.rules.aligned) == ((96, 64), "bgr", False)
+    image = torch.randn(1, 3, 96, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(task.model.eval()(image), network(image))
+    with pytest.raises(ValueError, match=r"do not say the size of the crops .*Say model.height=256 model.width=192"):
+        restored(plain, model="simplebaseline")
+    said = ("model.height=96", "model.width=64", "task.channels=rgb")
+    assert restored(plain, *said, model="simplebaseline").normalization.channels == "rgb", "what was typed stands"
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", {"something": 1}, {"w": torch.zeros(1)}, [1]], ids=str)
