@@ -16,6 +16,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from anypose.engine.place import typed
+
 WHEEL = "mediapipe==0.10.21"
 DOWNLOAD = ("--no-deps", "--only-binary=:all:", "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
 DETECTOR, LANDMARKS = "pose_detection.tflite", "pose_landmark_full.tflite"
@@ -24,7 +26,7 @@ SHA256 = {
     LANDMARKS: "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
 }
 MOST_BYTES = 50_000_000
-COMMAND = "anypose fetch blazepose"
+COMMAND = f"{typed('fetch')} blazepose"
 
 
 def cache_folder() -> Path:
