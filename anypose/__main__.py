@@ -11,7 +11,9 @@ import importlib.metadata
 import runpy
 import sys
 
+from anypose.engine.device import Device as Device  # before torch: it makes importing torch safe
 from anypose.engine.place import SCRIPTS
+from anypose.engine.sentences import told
 
 # The scripts of a checkout; in a wheel they lie inside the package.
 RUN = {
@@ -65,7 +67,8 @@ def main() -> None:
     if name in RUN:
         runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
     else:
-        importlib.import_module(COMMANDS[name][0]).main()
+        with told():
+            importlib.import_module(COMMANDS[name][0]).main()
 
 
 if __name__ == "__main__":

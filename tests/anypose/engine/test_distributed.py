@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -24,17 +27,39 @@ def torchrun(
     repository: Path, folder: Path, processes: int, module: str, argument: str
 ) -> subprocess.CompletedProcess[str]:
     folder.mkdir(parents=True, exist_ok=True)
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)),
-            *("-m", module, str(folder), argument),
-        ],
+    launcher = launch(
+        ["--standalone", "--nproc-per-node", str(processes), "-m", module, str(folder), argument], repository, PIPE
+    )
+    try:
+        output, errors = launcher.communicate(timeout=300)
+    finally:
+        leave_none(launcher)
+    return subprocess.CompletedProcess(launcher.args, launcher.returncode, output, errors)
+
+
+def launch(words: list[str], repository: Path, pipe: int | None = None) -> subprocess.Popen[str]:
+    """torchrun in a session of its own, so that whatever it starts can be ended with it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", *words],
         cwd=repository,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stdout=pipe,
+        stderr=pipe,
         text=True,
-        timeout=300,
+        start_new_session=True,
     )
+
+
+def leave_none(launcher: subprocess.Popen[str]) -> None:
+    """End what is left of a launcher's session: a worker would wait half an hour for one that is gone."""
+    with suppress(ProcessLookupError):
+        os.killpg(launcher.pid, signal.SIGKILL)
+    launcher.wait()
+    for line in subprocess.run(["ps", "-eo", "sid,pid"], capture_output=True, text=True).stdout.splitlines()[1:]:
+        session, process = map(int, line.split())
+        if session == launcher.pid:  # a worker has a group of its own
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
 
 def run(repository: Path, folder: Path, processes: int, **settings: Any) -> list[dict[str, Any]]:
@@ -111,12 +136,16 @@ def test_two_hosts_find_each_other_and_share_one_run(repository, tmp_path, alone
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     line = [
-        *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"),
+        *("--nnodes", "2", "--nproc-per-node", "1"),
         *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}"),
         *("-m", TOY, str(tmp_path), json.dumps({"net": PLAIN})),
     ]
-    hosts = [subprocess.Popen(line, cwd=repository, env=os.environ | {"OMP_NUM_THREADS": "1"}) for _ in range(2)]
-    assert [host.wait(timeout=300) for host in hosts] == [0, 0]
+    hosts = [launch(line, repository) for _ in range(2)]
+    try:
+        assert [host.wait(timeout=300) for host in hosts] == [0, 0]
+    finally:
+        for host in hosts:
+            leave_none(host)
     assert len(torch.load(tmp_path / "everyone.pt", weights_only=True)) == 2
     assert losses(tmp_path) == pytest.approx(losses(alone[0]), rel=1e-4)
 
@@ -157,3 +186,52 @@ def test_batchnorm_over_processes_needs_a_device_that_can(tmp_path, monkeypatch)
     monkeypatch.setattr(World, "__init__", lambda self, device: vars(self).update(rank=0, size=2, device=device))
     with pytest.raises(ValueError, match=r"trainer.sync_batchnorm=true needs device=cuda or device=npu"):
         make_trainer(tmp_path, sync_batchnorm=True)
+
+
+class Two:
+    """The second of two processes, as far as a trainer asks while it is built."""
+
+    rank, size = 1, 2
+
+    def wrap(self, module: torch.nn.Module) -> torch.nn.Module:
+        return module
+
+    def broadcast(self, value: Any) -> Any:
+        return value
+
+
+def test_linear_scaling_doubles_batch_and_rate_of_two_processes(tmp_path, monkeypatch):
+    from tests.anypose.engine import toy
+
+    monkeypatch.setattr(toy, "World", lambda device: Two())
+    scaled = make_trainer(tmp_path, linear_scaling=True, learning_rate=0.01, batch_size=8, capture="never")
+    assert scaled.batch_size == 16
+    assert scaled.schedule.set_rate(scaled.optimizer, 0, 0) == pytest.approx(0.02)
+    plain = make_trainer(tmp_path, learning_rate=0.01, batch_size=8, capture="never")
+    assert plain.batch_size == 8
+    assert plain.schedule.set_rate(plain.optimizer, 0, 0) == pytest.approx(0.01)
+
+
+def test_every_process_scores_with_the_buffers_of_the_first(tmp_path, monkeypatch):
+    """Each has BatchNorm statistics with its own last batch in them: scored with those, scores would differ."""
+    import torch.distributed as dist
+
+    from anypose.engine.distributed import World
+    from anypose.engine.evaluation import evaluate
+
+    trainer = make_trainer(tmp_path)
+    world = trainer.world
+    shared = []
+
+    def from_first(buffer: torch.Tensor, src: int) -> None:
+        assert src == 0
+        shared.append(buffer)
+        buffer.fill_(3)
+
+    monkeypatch.setattr(dist, "broadcast", from_first)
+    monkeypatch.setattr(world, "size", 2)
+    monkeypatch.setattr(World, "collect", lambda self, value: [value])
+    monkeypatch.setattr(World, "broadcast", lambda self, value: value)
+    evaluate(trainer.task, trainer.validation, trainer.device, world)
+    assert len(shared) == len(list(trainer.model.buffers())) > 3
+    assert all((buffer == 3).all() for buffer in trainer.model.buffers())
