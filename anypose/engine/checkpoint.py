@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,18 @@ from anypose.engine.stored import plain_choices, plain_config
 FORMAT = 1
 ELSEWHERE = "Weights of other projects go through readers: scored by evaluate.py model=NAME init=FILE dataset=NAME."
 # What torch's reader raises on bytes that are no archive of its own.
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError)
+UNREADABLE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ArithmeticError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
 HEADER = "anypose"  # where the header of a weights file carries its description
 
 
@@ -55,11 +67,15 @@ def load(path: Path, mapped: bool = False) -> dict[str, Any]:
 
 def _load_archive(path: Path, mapped: bool) -> dict[str, Any]:
     what = f"{path} ({path.stat().st_size} bytes) is damaged or is no checkpoint"
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{what}: not a whole torch archive. {ELSEWHERE}")
-    with zipfile.ZipFile(path) as archive:
-        if packed := [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]:
-            raise ValueError(f"{what}: {packed[0]} is compressed, which torch's archives never are.")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{what}: not a whole torch archive. {ELSEWHERE}")
+        with zipfile.ZipFile(path) as archive:
+            packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error, LookupError) as error:
+        raise ValueError(f"{what}: its list of contents cannot be read ({error}).") from error
+    if packed:
+        raise ValueError(f"{what}: {packed[0]} is compressed, which torch's archives never are.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UNREADABLE as error:

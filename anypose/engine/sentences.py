@@ -22,6 +22,7 @@ FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 PACKAGES = ("anypose", "pose2d", "pose3d")
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TOLD = (HydraException, ValueError, OSError, ImportError, RuntimeError, FloatingPointError)  # in sentences, if ours
+STUMBLED = (TypeError, AttributeError, LookupError)  # of Hydra over a command line, before a job has started
 MEMORY = re.compile(r"not enough memory|out of memory|can't allocate memory|Unable to allocate", re.IGNORECASE)
 
 
@@ -43,7 +44,7 @@ def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[st
         if whole:
             raise
         sentence, code = "Interrupted. Nothing was saved since the last line that says so.", INTERRUPTED
-    except (*TOLD, MemoryError, OmegaConfBaseException) as error:
+    except (*TOLD, *STUMBLED, MemoryError, OmegaConfBaseException) as error:
         lines = [] if started() else hints()
         sentence = None if whole else explanation(error, lines)
         if sentence is None:

@@ -13,7 +13,6 @@ mistake with these files (COCO and Human3.6M both have 17 keypoints); --causal f
 from __future__ import annotations
 
 import argparse
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ def read_bin(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals([(Inert, name) for name in _NAMES]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except checkpoint.UNREADABLE as error:
         reason = " ".join(str(error).split("Please file an issue")[0].split())[-300:]
         raise ValueError(
             f"{path} ({path.stat().st_size} bytes) is damaged, or holds what is not read: {reason}"
