@@ -82,8 +82,8 @@ def _is_same(folder: Path, config: dict[str, Any], choices: dict[str, str]) -> b
     return not differing
 
 
-def check_change(path: Path, config: dict[str, Any]) -> None:
-    """Compare a checkpoint's configuration with this one: say what changed.
+def check_change(path: Path, config: dict[str, Any]) -> list[str]:
+    """Compare a checkpoint's configuration with this one; return what changed, in words.
 
     Raises:
         ValueError: where something changed with which no run can go on.
@@ -95,9 +95,11 @@ def check_change(path: Path, config: dict[str, Any]) -> None:
             f"resume={path} was trained with other settings: {'; '.join(lines)}. A run cannot change them. Leave them "
             f"as they were, or begin a new run with its weights: init={path}."
         )
-    for key, old, new in changed:
-        if key not in ("resume", "init"):
-            log.info("resume: %s was %s and is %s from here on.", key, old, new)
+    return [
+        f"resume: {key} was {old} and is {new} from here on."
+        for key, old, new in changed
+        if key not in ("resume", "init")
+    ]
 
 
 def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

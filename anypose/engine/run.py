@@ -84,8 +84,7 @@ class Run:
         self._held.enter_context(locked(self.folder, "hydra.run.dir"))
         with ExitStack() as failing:
             failing.callback(self._held.close)
-            if self.resumed:
-                check_change(self.resumed, self.config)
+            changed = check_change(self.resumed, self.config) if self.resumed else []
             failing.pop_all()
         remove_leftovers(self.folder)
         handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
@@ -97,6 +96,8 @@ class Run:
         write_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(self.config)))
         write_json(self.folder / ENVIRONMENT, environment() | about)
         log.info("Everything of this run goes to %s.", self.folder)
+        for line in changed:
+            log.info(line)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:

@@ -49,7 +49,9 @@ def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[st
         sentence = None if whole else explanation(error, lines)
         if sentence is None:
             raise
-        code = FAILED if started() and not isinstance(root(error), Misuse) else MISUSED
+        cause = root(error)
+        misused = isinstance(cause, Misuse) or not (started() or isinstance(cause, OSError))
+        code = MISUSED if misused else FAILED
     print(sentence, file=sys.stderr)
     sys.exit(code)  # outside the handler, or the traceback comes along
 

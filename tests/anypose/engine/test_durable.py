@@ -277,8 +277,11 @@ def test_what_changed_is_listed_and_what_cannot_change_is_refused_before_anythin
     caplog.set_level("INFO")
     config = {"seed": 0, "model": {"width": 4}, "optimizer": {"lr": 0.1}, "trainer": {"epochs": 3}}
     folder = started(str(tmp_path / "a"), config)
-    check_change(folder / "last.pt", config | {"optimizer": {"lr": 0.01}, "new": 3})
-    assert "resume: optimizer.lr was 0.1 and is 0.01 from here on." in caplog.text
+    changed = config | {"optimizer": {"lr": 0.01}, "new": 3}
+    assert check_change(folder / "last.pt", changed) == ["resume: optimizer.lr was 0.1 and is 0.01 from here on."]
+    with Run(folder, changed, {}, [], True, folder / "last.pt"):
+        pass
+    assert "optimizer.lr was 0.1 and is 0.01" in (folder / "log.txt").read_text()
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     changed = Run(folder, config | {"seed": 1, "model": {"width": 8}}, {}, [], True, folder / "last.pt")
     with pytest.raises(ValueError, match=r"other settings: seed 0 -> 1; model.width 4 -> 8\. .*init="), changed:
