@@ -86,7 +86,7 @@ class Progress:
         Raises:
             ValueError: where it says nothing of the kind: weights alone, or somebody else's.
         """
-        wanted = ("step", "epoch", "batch", "best", "metrics", "optimizer", "scaler", "rng")
+        wanted = ("step", "epoch", "batch", "best", "metrics", "optimizer", "scaler", "rng", "batch_size")
         if missing := [name for name in wanted if name not in state]:
             raise ValueError(
                 f"{source} holds weights but no {', '.join(missing)}: no run can go on from it. Resume from last.pt, "
@@ -95,4 +95,6 @@ class Progress:
         step, epoch, batch = (state[name] for name in ("step", "epoch", "batch"))
         if not all(type(count) is int and count >= 0 for count in (step, epoch, batch)):
             raise ValueError(f"{source}: step, epoch and batch must be counts, found {step}, {epoch} and {batch}.")
+        if not isinstance(state["metrics"], dict) or not isinstance(state["rng"], list):
+            raise ValueError(f"{source}: its scores and random states are not what a run writes.")
         return cls(step, epoch, batch, state["best"], state["metrics"], state.get("scored"))

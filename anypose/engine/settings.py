@@ -24,6 +24,7 @@ from anypose.engine.limits import check_seed
 from anypose.engine.place import CONF
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+KNOWN_MODULES = ("builtins", "collections.abc", "typing")
 LISTS = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 
 
@@ -166,7 +167,9 @@ def _origin(kind: Any) -> Any:
 
 def _described(arms: list[Any]) -> str:
     words = []
-    for arm in arms:
+    # What no YAML can hold, such as torch's Tensor for a learning rate, is no advice.
+    typed = [arm for arm in arms if not isinstance(_origin(arm), type) or _origin(arm).__module__ in KNOWN_MODULES]
+    for arm in typed or arms:
         inside = typing.get_args(arm)
         if _origin(arm) is typing.Literal:
             words += map(str, inside)
