@@ -103,11 +103,9 @@ class CMU:
         if both := sorted(set(train) & set(validation)):
             raise ValueError(f"Subjects {', '.join(both)} are both in dataset.train_subjects and validation_subjects.")
         self.allow_missing = allow_missing
-        self.notes = tuple(
-            f"no {INDEX}{f' in {folder}' if len(self.roots) > 1 else ''}, every action is 'Other'"
-            for folder in self.roots
-            if not (folder / INDEX).exists()
-        )
+        # One index names the takes of all: CMU's covers the whole database.
+        indexed = any((folder / INDEX).exists() for folder in self.roots)
+        self.notes: tuple[str, ...] = () if indexed else (f"no {INDEX}, every action is 'Other'",)
 
     def _find_files(self) -> dict[str, list[Path]]:
         """{subject: its takes}, both in order."""
