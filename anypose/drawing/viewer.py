@@ -145,9 +145,9 @@ def write_page(file: IO[bytes], spool: Spool, pictures: KeptPictures) -> list[st
     times = np.concatenate(spool.times)
     notes = []
     if every > 1:
-        notes.append(f"Every {every}th of {T} frames is here, so that a browser can hold them; the npz has all.")
+        notes.append(f"One in {every} of {T} frames is here, so that a browser can hold them; the npz has all.")
     if pictures.every > 1:
-        notes.append(f"Every {pictures.every}th picture is here.")
+        notes.append(f"One picture in {pictures.every} is here.")
     people = f"{P} {'person' if P == 1 else 'people'}"
     head: dict[str, Any] = {
         "name": last.name,

@@ -78,7 +78,7 @@ def test_a_long_motion_is_thinned_and_says_so(tmp_path, monkeypatch) -> None:
     assert (
         data["notes"]
         == sink.notes
-        == ["Every 3th of 40 frames is here, so that a browser can hold them; the npz has all."]
+        == ["One in 3 of 40 frames is here, so that a browser can hold them; the npz has all."]
     )
     np.testing.assert_array_equal(data["times"], dance.times[::3])
     np.testing.assert_allclose(data["world"].reshape(-1, 1, 17, 3) * data["metre"], dance.world[::3], atol=5.1e-4)

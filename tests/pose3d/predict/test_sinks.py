@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 
 from anypose.formats.bvh import read_bvh
 from anypose.formats.motion_npz import read_motion_npz
+from anypose.formats.trc import read_trc
 from anypose.skeleton import COCO_17, H36M_17
 from pose3d.predict.recording import OVER_TIME
 from pose3d.predict.sinks import SINKS, open_sinks, save
@@ -67,6 +71,32 @@ def test_an_error_while_writing_leaves_whole_files(tmp_path) -> None:
     with pytest.raises(RuntimeError, match="the camera fell down"):
         fail_in_the_middle()
     assert len(read_motion_npz(tmp_path / "dance.npz")) == len(read_bvh(tmp_path / "dance.bvh")) == 10
+
+
+KILLED = """
+import os, sys
+from pose3d.predict.sinks import open_sinks
+from tests.anypose.formats.dancers import dancers, part
+motion = dancers(frames=120, rotations=None, rest=None)
+with open_sinks(sys.argv[1], ["npz", "csv", "json", "bvh", "trc", "c3d"], "dance") as sinks:
+    for start in range(0, 120, 20):
+        if start == 80:
+            os.kill(os.getpid(), 9)
+        sinks.write(part(motion, slice(start, start + 20)))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_leaves_what_it_wrote(tmp_path, repository) -> None:
+    ezc3d = pytest.importorskip("ezc3d", reason="NO EZC3D: pip install ezc3d to read C3D")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=repository, timeout=120)
+    assert done.returncode == -9
+    assert len(read_bvh(tmp_path / "dance.bvh")) == 80
+    assert len(read_trc(tmp_path / "dance.trc").times) == 80
+    assert len(json.loads((tmp_path / "dance.json").read_text())["frames"]) == 80
+    assert len((tmp_path / "dance.csv").read_text().splitlines()) == 81
+    assert ezc3d.c3d(str(tmp_path / "dance.c3d"))["data"]["points"].shape[2] == 80
+    assert len(read_motion_npz(tmp_path / "dance.npz")) >= 20  # written anew every second or later
 
 
 def test_one_motion_goes_to_the_format_of_its_suffix(tmp_path) -> None:
