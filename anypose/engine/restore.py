@@ -162,8 +162,9 @@ def overlay(
                 config[section] = cfg[section]
         elif key in GLOBAL:
             for section, values in own_section(key, str(override.value())).items():
-                for name in values:
-                    OmegaConf.update(config, f"{section}.{name}", cfg[section][name], force_add=True)
+                named = [f"{section}.{name}" for name in values] if isinstance(values, dict) else [section]
+                for name in named:
+                    OmegaConf.update(config, name, OmegaConf.select(cfg, name), force_add=True)
         elif key in groups and key != "model":
             config[key] = cfg[key]
         elif "." in key and key.partition(".")[0] not in saved:

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from anypose.engine import checkpoint
 from anypose.engine.restore import choose_model, complete, overlay
+from anypose.engine.stored import own_section
 
 SAVED = {
     "seed": 5,
@@ -129,8 +130,9 @@ def test_what_a_run_was_trained_on_is_composed_again_so_that_its_keys_can_be_sai
 
 
 def test_a_smoke_test_changes_what_it_names_and_nothing_else():
-    composed = OmegaConf.create(COMPOSED | {"trainer": {"batch_size": 999, "evaluation_batches": 2, "max_steps": 4}})
-    composed.trainer.log_every = 2
+    smoke = own_section("debug", "smoke")["trainer"]
+    composed = OmegaConf.create(COMPOSED | {"kernels": "plain", "trainer": {"batch_size": 999, **smoke}})
     config = overlay(SAVED, composed, ["debug=smoke"], GROUPS | {"debug"}, "x.pt")
-    assert config.trainer == {"batch_size": 16, "evaluation_batches": 2, "max_steps": 4, "log_every": 2}
+    assert config.trainer == {"batch_size": 16, **smoke}
+    assert config.kernels == "plain"
     assert "debug" not in config

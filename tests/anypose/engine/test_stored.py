@@ -16,7 +16,7 @@ from anypose.engine.finding import read_choices
 from anypose.engine.restore import choose_model, overlay
 from anypose.engine.stored import DEEPEST, LARGEST, own_section, plain_choices, plain_config
 
-MODEL = own_section("model", "baseline3d")
+MODEL = own_section("model", "baseline3d") | {"input_skeleton": "h36m_16", "output_skeleton": "h36m_17"}
 GOOD = {
     "seed": 0,
     "parity": None,
