@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anypose.skeleton import Skeleton, convert, get_skeleton
+from anypose.skeleton import Skeleton, get_skeleton
 from pose3d.lifter import Lifter
-from pose3d.lifting.missing_keypoints import FEWEST, complete, missing
+from pose3d.lifting.missing_keypoints import FEWEST, as_read, complete, missing
 from pose3d.lifting.mixture import most_likely
 from pose3d.lifting.sliding import lift_windows
 
@@ -83,7 +83,7 @@ class ArrayLifter:
             raise ValueError(f"focal must be a positive number of pixels or None, got {focal}.")
         leading = points.shape[:-2]
         points[missing(points)] = torch.nan
-        read = convert(points, source, self.input_skeleton)
+        read = as_read(points, source, self.model)
         frames = read.reshape(-1, leading[-1] if len(leading) else 1, *read.shape[-2:])  # (N, T, K, C)
         lost = missing(frames)
         enough = (~lost).sum(-1) >= FEWEST

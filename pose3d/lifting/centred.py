@@ -23,7 +23,8 @@ class CentredInput(nn.Module):
 
     Args:
         skeleton: what the K keypoints are; both hips must be among them.
-        scores: a score comes third, and a keypoint whose score is 0 is not there: it counts for nothing.
+        scores: a score comes third, and a keypoint whose score is 0 is not there: it counts for nothing. How far above
+            0 it is does not matter: networks mean different things by it (BlazePose a visibility, not an error).
         keep_hip: keep a keypoint "hip", which is near zero in every frame that is centred by itself.
     """
 
@@ -62,7 +63,7 @@ class CentredInput(nn.Module):
         size = square.sqrt().clamp(min=SMALLEST)
         features = turned / size[:, None, None, None]
         if self.scores:
-            features = torch.cat([features, keypoints[..., 2:].float()], dim=-1)
+            features = torch.cat([features, there], dim=-1)
         logarithm = (size.log() - USUAL_SIZE) / SIZE_SPREAD
         return features.index_select(2, self.kept), logarithm[:, None], turn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from anypose.skeleton import Skeleton
+from anypose.skeleton import Skeleton, convert, convert_known
 from pose3d.lifter import Lifter
 
 FEWEST = 5  # keypoints that say where and how large a person is
@@ -15,6 +15,20 @@ def missing(points: Tensor) -> Tensor:
     """(...) which of the points (..., 2) or (..., 3) are not there: NaN, exactly (0, 0), or with a score of 0."""
     lost = points.isnan().any(-1) | (points[..., :2] == 0).all(-1)
     return lost | (points[..., 2] <= 0) if points.shape[-1] == 3 else lost
+
+
+def as_read(points: Tensor, source: Skeleton, model: Lifter) -> Tensor:
+    """(..., K', C) the keypoints that the model reads, from (..., K, C) of `source`, NaN where one is missing.
+
+    A model whose keypoints may miss needs not all of them, and gets a score with each.
+
+    Raises:
+        ValueError: naming the keypoint that `source` has no way to.
+    """
+    if not model.keypoints_may_miss:
+        return convert(points, source, model.input_skeleton)
+    read, _ = convert_known(points, source, model.input_skeleton)
+    return read if read.shape[-1] == 3 else torch.cat([read, torch.ones_like(read[..., :1])], -1)
 
 
 def complete(frames: Tensor, lost: Tensor, model: Lifter) -> Tensor:

@@ -17,10 +17,10 @@ import torch
 
 from anypose.camera import to_screen
 from anypose.motion import Motion
-from anypose.skeleton import Skeleton, convert, convert_known
+from anypose.skeleton import Skeleton
 from pose3d.lifter import Lifter
 from pose3d.lifting.arrays import PICTURE, TALL
-from pose3d.lifting.missing_keypoints import FEWEST, complete, missing
+from pose3d.lifting.missing_keypoints import FEWEST, as_read, complete, missing
 from pose3d.lifting.mixture import most_likely
 
 RATES = (24.0, 60.5)  # frames a second that need no thinning or repeating
@@ -62,8 +62,7 @@ class Lift:
         joints = np.full((T, P, self.skeleton.num_joints, 3), np.nan, np.float32)
         given = torch.from_numpy(motion.keypoints.astype(np.float64)).transpose(0, 1)  # (P, T, K, 3)
         given[missing(given)] = torch.nan
-        layouts = motion.keypoint_skeleton, self.model.input_skeleton
-        points = convert_known(given, *layouts)[0] if self.model.keypoints_may_miss else convert(given, *layouts)
+        points = as_read(given, motion.keypoint_skeleton, self.model)
         lost = missing(points)
         there = ((~lost).sum(-1) >= FEWEST).numpy()
         if not there.any():
