@@ -46,6 +46,7 @@ def small(model: str, *overrides: str) -> DictConfig:
             OmegaConf.update(cfg, key, value)
     cfg.trainer.batch_size = min(cfg.trainer.batch_size, 4 if "train_images" in cfg.dataset else 8)
     cfg.trainer.max_steps = 2
+    cfg.trainer.evaluation_batches = None  # all of the little there is
     cfg.optimizer.lr = min(cfg.optimizer.lr, 1e-3)  # a recipe's rate is for its whole batches
     return cfg
 
