@@ -35,11 +35,13 @@ class People(Protocol):
     name: str
     network: str
     skeleton: Skeleton
-    size: tuple[int, int] | None
     live: bool
-    dropped: int
     warnings: list[str]
 
+    @property
+    def size(self) -> tuple[int, int] | None: ...
+    @property
+    def dropped(self) -> int: ...
     def __iter__(self) -> Iterator[Seen]: ...
 
 
@@ -100,7 +102,8 @@ class PeopleInFile:
         stopwatch, stack, pictures: as `PeopleInPictures`'s.
     """
 
-    live, dropped = False, 0
+    live: bool = False
+    dropped: int = 0
 
     def __init__(
         self, motion: Motion, video: Pictures | None, stopwatch: Stopwatch, stack: ExitStack, pictures: bool

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Protocol
 
 import numpy as np
@@ -20,13 +20,13 @@ class Frame:
         index: its number, from 0.
         time: its time stamp, from 0 at the first frame [s].
         image: (H, W, 3) uint8 RGB, upright.
-        arrived: when it was read [s of time.perf_counter].
+        arrived: when it was read [s of perf_counter].
     """
 
     index: int
     time: float
     image: np.ndarray
-    arrived: float = field(default_factory=time.perf_counter)
+    arrived: float = field(default_factory=perf_counter)
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,6 +95,7 @@ class Pipeline:
                     motion = drop_unsure(main(self.motion(window, people)), settings.keypoints.min_score)
                     motion = undo_swaps(motion) if settings.swaps else motion
                     motion = smooth.keypoints(fill_gaps(motion, settings.gaps))
+                    assert people.size is not None  # known from the first frame on
                     intrinsics = assumed_intrinsics(people.size, settings.focal)
                     motion = place(smooth.joints(self.lift(motion, intrinsics)), intrinsics)
                     motion = cut(self.ground(motion, intrinsics, window.keep), window.keep)

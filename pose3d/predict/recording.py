@@ -112,4 +112,4 @@ def _there(motion: Motion) -> np.ndarray:
     """(T, P) who is in which frame."""
     points = motion.keypoints if motion.keypoints is not None else motion.joints
     assert points is not None
-    return np.isfinite(points[..., 0]).any(-1)
+    return np.asarray(np.isfinite(points[..., 0]).any(-1))

@@ -39,9 +39,10 @@ def undo_swaps(motion: Motion) -> Motion:
                 frames = start + np.flatnonzero(
                     exchanged_frames(points[start:end, left, :2], points[start:end, right, :2], motion.times[start:end])
                 )
-                keypoints[np.ix_(frames, [person], both)] = keypoints[np.ix_(frames, [person], turned)]
+                here, there = (np.ix_(frames.tolist(), [person], side) for side in (both, turned))
+                keypoints[here] = keypoints[there]
                 if filled is not None:
-                    filled[np.ix_(frames, [person], both)] = filled[np.ix_(frames, [person], turned)]
+                    filled[here] = filled[there]
     return replace(motion, keypoints=keypoints, filled=filled)
 
 

@@ -57,6 +57,6 @@ def annotated(picture: np.ndarray, motion: Motion, text: str) -> np.ndarray:
         for child, parent in motion.keypoint_skeleton.bones:
             if np.isfinite(person[[child, parent]]).all():
                 ends = [tuple(np.round(person[i, :2]).astype(int).tolist()) for i in (child, parent)]
-                cv2.line(image, *ends, (80, 220, 120), 2, cv2.LINE_AA)
+                cv2.line(image, ends[0], ends[1], (80, 220, 120), 2, cv2.LINE_AA)
     cv2.putText(image, text, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 2, cv2.LINE_AA)
     return image

@@ -131,7 +131,7 @@ def _savitzky_golay(points: np.ndarray, step: float, period: float) -> np.ndarra
         return points
     if width > len(points):
         width = len(points) - 1 + len(points) % 2
-    return savgol_filter(points, width, min(2, width - 1), axis=0, mode="interp")
+    return np.asarray(savgol_filter(points, width, min(2, width - 1), axis=0, mode="interp"))
 
 
 def _one_euro(points: np.ndarray, steps: np.ndarray, period: float) -> np.ndarray:

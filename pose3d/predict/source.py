@@ -52,7 +52,9 @@ class Images:
     live, stills = False, True
 
     def __init__(self, files: Sequence[Path], name: str, rate: float | None, megapixels: float = 120.0) -> None:
-        self.files, self.name, self.rate, self.count = files, name, rate or STILLS, len(files)
+        self.files, self.name = files, name
+        self.rate: float | None = rate or STILLS
+        self.count: int | None = len(files)
         self.megapixels = megapixels
         self.size: tuple[int, int] | None = None
         self.warnings: list[str] = []
@@ -66,7 +68,7 @@ class Images:
             limit = {"megapixels": self.megapixels, "setting": "max_megapixels"}
             image = decode(file.read_bytes(), str(file), upright=True, **limit)
             self.size = guard(image, index)
-            yield Frame(index, index / self.rate, image)
+            yield Frame(index, index / (self.rate or STILLS), image)
 
 
 def expand(source: str | Path | int | Sequence[str | Path | int] | None) -> list[str]:

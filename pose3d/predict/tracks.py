@@ -101,9 +101,7 @@ class Tracker:
         over = iou(*boxes)
         middles = [np.stack([_middle(points) for points in group]) for group in (expected, there)]
         # Two who stand in one place differ in pose and size.
-        shape = similarity(
-            *(_moved(points, -middle) for points, middle in zip((expected, there), middles, strict=True))
-        )
+        shape = similarity(_moved(expected, -middles[0]), _moved(there, -middles[1]))
         size = np.sqrt(np.prod(boxes[0][:, 2:] - boxes[0][:, :2], axis=1).clip(1))
         distance = np.linalg.norm(middles[1][None] - middles[0][:, None], axis=-1) / size[:, None]
         # Who was lost for a while may turn up farther away.

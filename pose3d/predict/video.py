@@ -41,12 +41,13 @@ class Video:
             import av
         except ImportError as error:
             raise ImportError(MISSING.format(error)) from error
-        self.av, self.path, self.live, self.name = av, path, live, source_name(path)
+        self.av: Any = av
+        self.path, self.live, self.name = path, live, source_name(path)
         self.size: tuple[int, int] | None = None
         self.warnings: list[str] = []
         try:
-            self.container: Any = av.open(path, timeout=(10, 10) if live else None)
-        except (av.error.FFmpegError, UnicodeDecodeError) as error:
+            self.container: Any = self.av.open(path, timeout=(10, 10) if live else None)
+        except (self.av.error.FFmpegError, UnicodeDecodeError) as error:
             size = f" ({Path(path).stat().st_size} bytes)" if Path(path).is_file() else ""
             raise ValueError(f"source={path}{size} cannot be opened as video: {_said(error)}.") from error
         if not self.container.streams.video:

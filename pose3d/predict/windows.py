@@ -116,4 +116,6 @@ class KeptPictures(Sequence[np.ndarray]):
 
         if isinstance(index, slice):
             return KeptPictures(self.encoded[index])
-        return cv2.cvtColor(cv2.imdecode(np.frombuffer(self.encoded[index], np.uint8), 1), cv2.COLOR_BGR2RGB)
+        image = cv2.imdecode(np.frombuffer(self.encoded[index], np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None  # `compress` made it
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
