@@ -186,7 +186,7 @@ def test_with_workers_an_interrupted_run_of_images_goes_on_bit_for_bit(recipe, t
         parts.fit()
     resumed = trained("parts", workers=2)
     resumed.resume(tmp_path / "parts" / "last.pt")
-    assert (resumed.epoch, resumed.batch) == (1, 2)
+    assert (resumed.done.epoch, resumed.done.batch) == (1, 2)
     assert len(resumed.batches) > 3
     resumed.fit()
     states = [checkpoint.load(tmp_path / folder / "last.pt") for folder in ("whole", "parts")]

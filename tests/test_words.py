@@ -95,7 +95,7 @@ def test_odd_words_are_answered_in_sentences() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol", "ignore:TypedStorage is deprecated")
 def test_damaged_weights_are_answered_in_sentences(tmp_path: Path) -> None:
     chance, end = random.Random(0), time.monotonic() + SECONDS
     whole = {"model": {"a.weight": torch.randn(3, 4)}, "config": {"seed": 0}, "choices": {"model": "baseline3d"}}

@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
-from anypose.engine.place import ROOT
+from anypose.engine.place import CONF, ROOT
 from anypose.engine.settings import Misuse
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -120,7 +120,9 @@ def check_words(words: list[str]) -> list[str]:
             lines.append(f"'{word}' is no setting. A setting is key=value: model={word}, trainer.epochs=3.")
             continue
         try:
-            parser.parse_override(word)
+            override = parser.parse_override(word)
+            if override.value() is None and not override.is_delete() and (CONF / override.key_or_group).is_dir():
+                lines.append(f"{word} names no choice. `--help` lists those of {override.key_or_group}.")
         except HydraException as error:
             quoted = f"{key}='{value}'" if "'" not in value else f'{key}="{value}"'
             try:

@@ -28,6 +28,9 @@ class Redrawn(Protocol):
     redraw: Redraw
 
 
+HOST = torch.device("cpu")
+
+
 class RedrawnBatches:
     """Batches for a lifter, made anew in every epoch: each frame of the motion once, as what is predicted.
 
@@ -39,7 +42,7 @@ class RedrawnBatches:
         redraw: what is drawn.
         model: the lifter, one that reads rays.
         loading: `anypose.engine.task.Loading`.
-        device: where the batches are made.
+        device: where the batches go. They are made on the host: the same samples on every device.
     """
 
     def __init__(
@@ -51,15 +54,14 @@ class RedrawnBatches:
                 f"keypoints in the frame '{model.keypoint_frame}' and gives {model.output_skeleton.name}. Set "
                 "model.input=centred, or choose another dataset."
             )
-        self.redraw, self.model, self.loading, self.device = redraw, model, loading, device
+        self.redraw, self.model, self.loading, self.device = redraw, model, loading, HOST
+        self.target = device
         takes = list({(s.subject, s.take): s for s in reversed(sequences)}.values())[::-1]
         lengths = torch.tensor([len(take) for take in takes])
-        self.joints = torch.from_numpy(
-            np.concatenate([convert(take.joints, take.skeleton, H36M_17) for take in takes])
-        ).to(device)
-        self.end = lengths.cumsum(0).repeat_interleave(lengths).to(device)
-        self.start = (lengths.cumsum(0) - lengths).repeat_interleave(lengths).to(device)
-        self.fps = torch.tensor([take.fps for take in takes]).repeat_interleave(lengths).to(device)
+        self.joints = torch.from_numpy(np.concatenate([convert(take.joints, take.skeleton, H36M_17) for take in takes]))
+        self.end = lengths.cumsum(0).repeat_interleave(lengths)
+        self.start = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
+        self.fps = torch.tensor([take.fps for take in takes]).repeat_interleave(lengths)
         self.read = model.frames_read or tuple(range(model.receptive_field))
         self.past = model.receptive_field - 1 if model.causal else (model.receptive_field - 1) // 2
         available, together = len(self.joints), loading.batch_size * loading.world_size
@@ -78,7 +80,7 @@ class RedrawnBatches:
         generator = self._generator(-1, 0)
         picks = torch.randint(len(self.joints), (STATISTICS,), generator=generator, device=self.device)
         batch = self._draw(picks, generator)
-        return batch["keypoints"][:, self.past], batch["joints"][:, 0]
+        return batch["keypoints"][:, self.past].to(self.target), batch["joints"][:, 0].to(self.target)
 
     def epoch(self, number: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number` from batch `start` on."""
@@ -88,7 +90,8 @@ class RedrawnBatches:
         size = self.loading.batch_size
         for batch in range(start, len(self)):
             picks = order[batch * size : (batch + 1) * size].to(self.device)
-            yield self._draw(picks, self._generator(number, batch))
+            drawn = self._draw(picks, self._generator(number, batch))
+            yield {name: tensor.to(self.target, non_blocking=True) for name, tensor in drawn.items()}
 
     def _generator(self, epoch: int, batch: int) -> torch.Generator:
         key = self.loading.seed, epoch + 1, batch, self.loading.rank

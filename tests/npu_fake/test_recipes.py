@@ -32,7 +32,7 @@ def test_a_recipe_trains_scores_and_resumes_on_the_npu_and_its_checkpoint_opens_
     assert score(state, cfg.trainer.batch_size)[trainer.task.monitor] == pytest.approx(best, rel=1e-3)
     resumed = make_trainer(cfg, tmp_path)
     resumed.resume(tmp_path / "last.pt")
-    resumed.steps = 3
+    resumed.max_steps = 3
     resumed.fit()
     assert resumed.step == 3
     assert {parameter.device.type for parameter in resumed.model.parameters()} == {"npu"}
