@@ -18,6 +18,7 @@ def main(folder: Path, stand_in: str) -> None:
     for recipe in RECIPES:
         cfg = small(recipe, "device=npu", "device.index=0", "trainer.capture=never")
         cfg.trainer.batch_size = 4
+        cfg.trainer.ema = None  # an average is shared when it is scored; what is compared here is the weights
         trainer = make_trainer(cfg, folder / recipe)
         with trainer.world:
             trainer.fit()
