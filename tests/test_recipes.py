@@ -108,7 +108,7 @@ def of_images(recipe: str) -> bool:
 def by_precision(*levels: str) -> list:
     """Every recipe with every level; those that take minutes are marked."""
     return [
-        pytest.param(recipe, level, marks=[pytest.mark.slow] if level in ("o1", "o2") and of_images(recipe) else [])
+        pytest.param(recipe, level, marks=[] if recipe == "baseline3d" else [pytest.mark.slow])
         for recipe in RECIPES
         for level in levels
     ]

@@ -35,6 +35,7 @@ def evaluated(folder: Path, *overrides: str) -> dict[str, float]:
     return json.loads((folder / "results.json").read_text())["scores"]
 
 
+@pytest.mark.slow
 def test_they_are_evaluated_on_the_embedded_dataset_as_a_clone_has_it(tmp_path):
     scores = evaluated(tmp_path, "dataset.validation_subjects=1", "dataset.frame_step=40")
     assert scores["p_mpjpe_mm"] < 45  # 37.9 over all six people

@@ -150,6 +150,7 @@ def test_two_hosts_find_each_other_and_share_one_run(repository, tmp_path, alone
     assert losses(tmp_path) == pytest.approx(losses(alone[0]), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_dead_process_ends_the_job_with_its_error(repository, tmp_path):
     begun = time.monotonic()
     done = torchrun(repository, tmp_path, 2, TOY, json.dumps({"net": PLAIN, "dies": 13}))

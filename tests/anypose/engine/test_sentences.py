@@ -62,6 +62,7 @@ def same_settings(after: Any, before: Any) -> bool:
     return after == before or after == [before]
 
 
+@pytest.mark.slow
 def test_every_option_s_own_settings_are_of_their_kind_and_stay_as_they_are():
     for group in ("model", "dataset", "experiment", "device", "schedule", "precision", "optimizer", "task"):
         for file in sorted((CONF / group).glob("*.yaml")):

@@ -91,6 +91,7 @@ def test_predictions_land_in_the_image_where_the_heatmaps_say(
     )
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss(make_task, shared_folder, read_coco, loading):
     torch.manual_seed(0)
     task = make_task(augment=None)

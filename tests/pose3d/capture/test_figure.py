@@ -11,6 +11,7 @@ from pose3d.capture.figure import LAST, cost_of_nothing
 from tests.pose3d.task.test_orientation_fields import CPU, SEED, coco_mini, make_task
 
 
+@pytest.mark.slow
 def test_a_seed_s_run_on_real_images_ends_with_the_comparison(real_data, caplog):
     task = make_task(**SEED, mask="all", size=64, reduced_decode=False, baseline=60)
     training = task.batches(coco_mini(real_data), True, Loading(1, seed=0), CPU)
