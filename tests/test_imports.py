@@ -27,7 +27,7 @@ MAY_IMPORT = {
 ROOMS = {
     "anypose": (("", "engine"), ("formats", "kernels"), ("drawing",), ("export",)),
     "pose2d": (("",), ("synthesis", "scores"), ("images",), ("network",), CHOICES, ("drawing",)),
-    "pose3d": (("",), ("motion", "synthesis", "capture"), ("lifting",), CHOICES, ("drawing",), ("predict",)),
+    "pose3d": (("",), ("motion", "synthesis", "capture"), ("lifting", "body"), CHOICES, ("drawing",), ("predict",)),
 }
 ROOMS_ABOVE = {"anypose/doctor.py", "anypose/__main__.py"}  # files beside the rooms that look into all of them
 # Commands read configuration and know the engine, wherever they stand; a task or a model never does.

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from anypose.cache import cache_folder
 from anypose.engine.place import typed
 
 WHEEL = "mediapipe==0.10.21"
@@ -27,14 +28,6 @@ SHA256 = {
 }
 MOST_BYTES = 50_000_000
 COMMAND = f"{typed('fetch')} blazepose"
-
-
-def cache_folder() -> Path:
-    """Where fetched weights lie: $ANYPOSE_CACHE, else anypose/ in the user's cache."""
-    if "ANYPOSE_CACHE" in os.environ:
-        return Path(os.environ["ANYPOSE_CACHE"])
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "anypose"
 
 
 def blazepose_files() -> dict[str, Path]:

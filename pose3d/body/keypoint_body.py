@@ -1,0 +1,196 @@
+"""Only what keypoints need of the body: their places at rest, and how bones that turn carry them. All frames at once.
+
+A keypoint is a mixture of vertices and joints, and each of those is carried by a mixture of bones. Both mixtures are
+linear, so per keypoint and bone one vector at rest and one weight are left of the whole skin: exactly what Anny's own
+linear blend skinning of all 13,718 vertices gives, from about a hundred vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from anypose.skeleton import Skeleton
+from pose3d.body.anny import WORDS, Anny, load_anny
+from pose3d.body.points import ADULT, Point, points_of, skin_weights
+
+# Bones that turn; a bone that is not here goes with the one before it. Fingers and toes are seen by few networks.
+FREE = (
+    "Hips", "LowerBack", "Spine1", "Neck", "Head",
+    "LeftShoulder", "LeftArm", "LeftForeArm", "LeftHand", "RightShoulder", "RightArm", "RightForeArm", "RightHand",
+    "LeftUpLeg", "LeftLeg", "LeftFoot", "RightUpLeg", "RightLeg", "RightFoot",
+)  # fmt: skip
+ENDS = 60  # of the highest and of the lowest vertices at rest, among which every body's crown and soles are
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """One person at rest, for `KeypointBody.pose`.
+
+    Attributes:
+        words: (6,) what `anny.WORDS` are.
+        stature: [m].
+        heads: (F, 3) where the free bones begin [m].
+        parts: (N, 3) each keypoint's vector on each bone, from where that bone begins [m].
+    """
+
+    words: np.ndarray
+    stature: float
+    heads: np.ndarray
+    parts: np.ndarray
+
+
+class KeypointBody:
+    """A body that knows K points of itself.
+
+    Args:
+        points: what they are, e.g. `points_of(skeleton)`.
+        anny: the body; None reads it.
+
+    Attributes:
+        bones: names of the F bones that turn; parents: (F,) of each, -1 for the root.
+        below: (F, F) whether a bone (column) hangs from another (row) or is it.
+        point, bone, weight: (N,) of each part: its keypoint, its bone, its share.
+    """
+
+    def __init__(self, points: Sequence[Point], anny: Anny | None = None) -> None:
+        self.anny = anny = anny or load_anny()
+        self.bones = FREE
+        self.rows = [anny.index(bone) for bone in FREE]
+        self.carriers = [self._carrier(bone) for bone in range(len(anny.bones))]
+        self.parents = np.array([-1, *(self.carriers[anny.parents[row]] for row in self.rows[1:])])
+        self.below = np.eye(len(FREE), dtype=bool)
+        for bone in reversed(range(1, len(FREE))):
+            self.below[self.parents[bone]] |= self.below[bone]
+        self.num_points = len(points)
+        self._parts(points)
+        order = np.argsort(anny.vertices[:, 2])
+        ends = np.concatenate([order[:ENDS], order[-ENDS:]])
+        self._ends = anny.vertices[ends, 2], anny.vertex_shapes[:, ends, 2]
+
+    def _carrier(self, bone: int) -> int:
+        """Which free bone a bone of the rig goes with."""
+        while self.anny.bones[bone] not in FREE:
+            bone = self.anny.parents[bone]
+        return FREE.index(self.anny.bones[bone])
+
+    def _parts(self, points: Sequence[Point]) -> None:
+        """Sum up vertices and joints by keypoint and bone."""
+        anny = self.anny
+        parts: dict[tuple[int, int], list] = {}
+        for number, point in enumerate(points):
+            for bone, share in point.joints:
+                row = anny.index(bone)
+                self._add(parts, number, self.carriers[row], share, anny.heads[row], anny.head_shapes[:, row])
+            for name, share in point.surface:
+                weights = share * skin_weights(anny, name)
+                vertices = np.flatnonzero(weights)
+                skin = weights[vertices, None] * anny.skin_weights[vertices]
+                carriers = np.array(self.carriers)[anny.skin_bones[vertices]]
+                for bone in np.unique(carriers[skin != 0]):
+                    each = np.where(carriers == bone, skin, 0).sum(-1)
+                    total = each.sum()
+                    rest = each @ anny.vertices[vertices] / total
+                    shapes = np.tensordot(anny.vertex_shapes[:, vertices], each, (1, 0)) / total
+                    self._add(parts, number, bone, total, rest, shapes)
+            if any(point.offset):
+                left, up, forward = point.offset
+                entry = self._add(
+                    parts,
+                    number,
+                    self.carriers[anny.index(point.carrier)],
+                    0.0,
+                    np.zeros(3),
+                    np.zeros_like(anny.head_shapes[:, 0]),
+                )
+                entry[3] = entry[3] + np.array([left, -forward, up])
+        keys = sorted(parts)
+        self.point, self.bone = np.array(keys).T
+        self.weight = np.array([parts[key][0] for key in keys])
+        self._rest = np.stack([parts[key][1] for key in keys])
+        self._rest_shapes = np.stack([parts[key][2] for key in keys], axis=1)
+        self._offsets = np.stack([parts[key][3] for key in keys])
+
+    @staticmethod
+    def _add(parts: dict, point: int, bone: int, share: float, rest: np.ndarray, shapes: np.ndarray) -> list:
+        entry = parts.setdefault((point, int(bone)), [0.0, np.zeros(3), np.zeros_like(shapes), np.zeros(3)])
+        entry[0] += share
+        entry[1] = entry[1] + share * rest
+        entry[2] = entry[2] + share * shapes
+        return entry
+
+    def shape(self, words: Sequence[float] | np.ndarray) -> Shape:
+        """The person that six words in 0..1 describe, in the order of `anny.WORDS`."""
+        words = np.asarray(words, dtype=np.float64)
+        if words.shape != (len(WORDS),) or not np.isfinite(words).all():
+            raise ValueError(f"A shape is {len(WORDS)} finite words, {', '.join(WORDS)}; found {words.tolist()}.")
+        mixture = self.anny.coefficients(words)
+        heights = self._ends[0] + mixture @ self._ends[1]
+        heads = (self.anny.heads + np.tensordot(mixture, self.anny.head_shapes, 1))[self.rows]
+        rest = self._rest + np.tensordot(mixture, self._rest_shapes, 1)
+        stature = float(np.ptp(heights))
+        parts = rest - self.weight[:, None] * heads[self.bone] + stature / ADULT * self._offsets
+        return Shape(words, stature, heads, parts)
+
+    def place(self, shape: Shape, turns: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where bones are and how they are turned in the world.
+
+        Args:
+            turns: (T, F, 3, 3) of each bone against the one before, in the axes of rest; the root's is in the world.
+            root: (T, 3) where the first bone begins [m].
+
+        Returns:
+            (T, F, 3, 3) turns in the world, (T, F, 3) where bones begin [m].
+        """
+        world, heads = np.empty_like(turns), np.empty((*turns.shape[:2], 3))
+        world[:, 0], heads[:, 0] = turns[:, 0], root
+        for bone in range(1, len(self.bones)):
+            above = self.parents[bone]
+            world[:, bone] = world[:, above] @ turns[:, bone]
+            heads[:, bone] = heads[:, above] + world[:, above] @ (shape.heads[bone] - shape.heads[above])
+        return world, heads
+
+    def carry(self, shape: Shape, world: np.ndarray, heads: np.ndarray) -> np.ndarray:
+        """(T, N, 3) the parts of the keypoints: their sums are `gather`'s."""
+        turned = np.matmul(world[:, self.bone], shape.parts[..., None])[..., 0]
+        return turned + self.weight[:, None] * heads[:, self.bone]
+
+    def gather(self, carried: np.ndarray) -> np.ndarray:
+        """(T, K, 3) sums of parts (T, N, 3) by keypoint."""
+        starts = np.searchsorted(self.point, np.arange(self.num_points))
+        return np.add.reduceat(carried, starts, axis=1)
+
+    def pose(self, shape: Shape, turns: np.ndarray, root: np.ndarray) -> np.ndarray:
+        """(T, K, 3) the keypoints [m] of the person `shape`; arguments as for `place`."""
+        return self.gather(self.carry(shape, *self.place(shape, turns, root)))
+
+    def derivatives(self, shape: Shape, world: np.ndarray, heads: np.ndarray, carried: np.ndarray) -> np.ndarray:
+        """(T, K, 3, 3 + 3 F) how keypoints move with the root, and with small turns of bones about the world's axes.
+
+        A turn by r of a bone about its beginning h moves what hangs from it by r x (sum of parts - weight h).
+        """
+        T, K, F = len(world), self.num_points, len(self.bones)
+        hangs = self.below[:, self.bone]  # (F, N)
+        moved = np.zeros((T, K, F, 3))
+        share = np.zeros((K, F))
+        for k in range(K):
+            rows = np.flatnonzero(self.point == k)
+            moved[:, k] = hangs[:, rows].astype(float) @ carried[:, rows]
+            share[k] = hangs[:, rows] @ self.weight[rows]
+        arms = moved - share[:, :, None] * heads[:, None]
+        out = np.zeros((T, K, 3, 3 + 3 * F))
+        out[..., :3] = np.eye(3)
+        x, y, z = np.moveaxis(arms, -1, 0)
+        turns = out[..., 3:].reshape(T, K, 3, F, 3)
+        turns[:, :, 0, :, 1], turns[:, :, 0, :, 2] = z, -y
+        turns[:, :, 1, :, 0], turns[:, :, 1, :, 2] = -z, x
+        turns[:, :, 2, :, 0], turns[:, :, 2, :, 1] = y, -x
+        out[..., 3:] = turns.reshape(T, K, 3, 3 * F)
+        return out
+
+
+def keypoint_body(skeleton: Skeleton) -> KeypointBody:
+    """The body with the keypoints of a layout."""
+    return KeypointBody(points_of(skeleton))

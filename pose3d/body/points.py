@@ -1,0 +1,166 @@
+"""Which joints of the rig and which places of the skin the keypoints of a layout are: one table for every network.
+
+Where each choice comes from:
+
+* Limbs and trunk of Human3.6M are the rig's joints; its hips lie 13 cm from the middle of an adult (the mean of its
+  people), outside the hip joints, its neck is a point of the lower face, its head the skull at the height of the ears.
+* The same name in another layout is Human3.6M's, moved as `pose3d.synthesis.points` says: that table stays the only one
+  for what layouts disagree about (COCO's, BlazePose's and MPII's hips, BlazePose's shoulders, MPII's head).
+* Nose, eyes, ears, heels and toes are Anny's own regressors from the skin (its `keypoints/coco.pth`).
+* The crown is the skin's highest vertex. Inner and outer corners of the eyes, the mouth, the base knuckles of index and
+  little finger and the thumb's second knuckle, which BlazePose has, are moved from these by what a hand or a face
+  measures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anypose.skeleton import Skeleton
+from pose3d.body.anny import Anny
+from pose3d.synthesis.points import PROTOCOLS
+
+ADULT = 1.73  # stature that the offsets are measured on [m]
+
+# House names of the rig's 31 bones, where each begins; "end" points make the last bones visible.
+RIG_JOINTS = {
+    "Hips": "hip", "LHipJoint": "left_pelvis", "LeftUpLeg": "left_hip", "LeftLeg": "left_knee",
+    "LeftFoot": "left_foot", "LeftToeBase": "left_toe", "LowerBack": "lower_back", "Spine": "spine",
+    "Spine1": "chest", "LeftShoulder": "left_collar", "LeftArm": "left_shoulder", "LeftForeArm": "left_elbow",
+    "LeftHand": "left_wrist", "LThumb": "left_thumb", "LeftFingerBase": "left_palm", "LeftHandFinger1": "left_fingers",
+    "Neck": "thorax", "Neck1": "middle_neck", "Head": "upper_neck",
+    "RightShoulder": "right_collar", "RightArm": "right_shoulder", "RightForeArm": "right_elbow",
+    "RightHand": "right_wrist", "RThumb": "right_thumb", "RightFingerBase": "right_palm",
+    "RightHandFinger1": "right_fingers", "RHipJoint": "right_pelvis", "RightUpLeg": "right_hip",
+    "RightLeg": "right_knee", "RightFoot": "right_foot", "RightToeBase": "right_toe",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place on the body: joints and regressors of the skin mixed, then moved.
+
+    Attributes:
+        joints: bone of the rig to its share.
+        surface: name of a regressor of the skin to its share.
+        offset: left, up, forward at rest on an adult [m].
+        carrier: the bone that the offset turns with.
+    """
+
+    joints: tuple[tuple[str, float], ...] = ()
+    surface: tuple[tuple[str, float], ...] = ()
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    carrier: str = ""
+
+
+def _joint(bone: str, *offset: float) -> Point:
+    return Point(joints=((bone, 1.0),), offset=(*offset,) or (0.0, 0.0, 0.0), carrier=bone)
+
+
+def _skin(name: str, *offset: float, carrier: str = "Head") -> Point:
+    return Point(surface=((name, 1.0),), offset=(*offset,) or (0.0, 0.0, 0.0), carrier=carrier)
+
+
+# The left side and the middle; the right is the mirror image.
+PLACES: dict[str, Point] = {
+    "hip": Point(joints=(("LeftUpLeg", 0.5), ("RightUpLeg", 0.5))),
+    "left_hip": _joint("LeftUpLeg", 0.024, 0.0, 0.0),
+    "left_knee": _joint("LeftLeg"),
+    "left_foot": _joint("LeftFoot"),
+    "left_toe": _joint("LeftToeBase"),
+    "abdomen": _joint("LowerBack"),
+    "chest": _joint("Spine1"),
+    "spine": Point(joints=(("LeftUpLeg", 0.25), ("RightUpLeg", 0.25), ("Neck", 0.5))),
+    "thorax": _joint("Neck"),
+    "shoulders": Point(joints=(("LeftArm", 0.5), ("RightArm", 0.5))),
+    "upper_neck": _joint("Head"),
+    "neck": _skin("nose", 0.0, -0.02, -0.02),  # the opposite of what the other table moves it by to the nose
+    "head": Point(surface=(("left_ear", 0.5), ("right_ear", 0.5))),
+    "head_top": Point(surface=(("crown", 1.0),)),
+    "nose": _skin("nose"),
+    "left_eye": _skin("left_eye"),
+    "left_eye_inner": _skin("left_eye", -0.013, 0.0, 0.0),
+    "left_eye_outer": _skin("left_eye", 0.016, 0.0, -0.008),
+    "left_ear": _skin("left_ear"),
+    "left_mouth": _skin("nose", 0.025, -0.040, -0.025),
+    "left_collar": _joint("LeftShoulder"),
+    "left_shoulder": _joint("LeftArm"),
+    "left_elbow": _joint("LeftForeArm"),
+    "left_wrist": _joint("LeftHand"),
+    "left_hand": _joint("LeftFingerBase"),
+    "left_thumb": _joint("LThumb"),
+    "left_index": Point(joints=(("LeftHandFinger1", 0.75), ("LThumb", 0.25))),
+    "left_pinky": Point(joints=(("LeftHandFinger1", 1.35), ("LThumb", -0.35))),
+    "left_heel": _skin("left_heel", carrier="LeftFoot"),
+    "left_big_toe": _skin("left_big_toe", carrier="LeftFoot"),
+    "left_small_toe": _skin("left_small_toe", carrier="LeftFoot"),
+    "left_toe_end": Point(surface=(("left_big_toe", 0.5), ("left_small_toe", 0.5))),
+}
+# Layouts by the table of `pose3d.synthesis.points` that their joints follow; every other layout follows Human3.6M's.
+FOLLOWS = {
+    "coco_17": "coco", "halpe_26": "coco", "body_25": "coco", "common_16": "coco", "blazepose_33": "blazepose",
+    "mpii_16": "mpii", "sh_16": "mpii", "sh_h36m_16": "mpii",
+}  # fmt: skip
+# The hip joints themselves: CMU's skeletons end there.
+AT_JOINTS = ("cmu_21",)
+ON_THE_SKIN = {"neck", "head"}  # their offsets in the other table start from a stick figure's face
+
+
+def points_of(skeleton: Skeleton) -> list[Point]:
+    """The places of a layout's keypoints, in its order.
+
+    Raises:
+        ValueError: naming the keypoints that the body has no place for.
+    """
+    lacking = [name for name in skeleton.joints if _as_left(name) not in PLACES]
+    if lacking:
+        raise ValueError(
+            f"The body has no place for {', '.join(lacking)} of {skeleton.name}; it has {', '.join(PLACES)}."
+        )
+    return [_place(name, skeleton.name) for name in skeleton.joints]
+
+
+def _place(name: str, layout: str) -> Point:
+    point = PLACES[_as_left(name)]
+    kind = name.removeprefix("left_").removeprefix("right_")
+    if kind == "hip" and name != "hip" and layout in AT_JOINTS:
+        point = _joint("LeftUpLeg")
+    moved = PROTOCOLS.get(FOLLOWS.get(layout, ""), {}).get(kind)
+    if moved and name != "hip" and kind not in ON_THE_SKIN:
+        offset = tuple(a + b for a, b in zip(point.offset, moved, strict=True))
+        point = Point(point.joints, point.surface, offset, point.carrier)
+    return _mirrored(point) if name.startswith("right_") else point
+
+
+def _as_left(name: str) -> str:
+    return "left_" + name.removeprefix("right_") if name.startswith("right_") else name
+
+
+def _mirrored(point: Point) -> Point:
+    left, up, forward = point.offset
+    return Point(
+        tuple((_other(bone), share) for bone, share in point.joints),
+        tuple((_other(name), share) for name, share in point.surface),
+        (-left, up, forward),
+        _other(point.carrier),
+    )
+
+
+def _other(name: str) -> str:
+    """The name of the right side's for the left side's: LeftArm, LThumb, left_eye."""
+    for left, right in (("Left", "Right"), ("left_", "right_"), ("LHip", "RHip"), ("LThumb", "RThumb")):
+        if name.startswith(left):
+            return right + name.removeprefix(left)
+    return name
+
+
+def skin_weights(anny: Anny, name: str) -> np.ndarray:
+    """(V,) shares of the skin's vertices in a regressor; "crown" is the highest of them."""
+    if name == "crown":
+        weights = np.zeros(len(anny.vertices))
+        weights[anny.vertices[:, 2].argmax()] = 1
+        return weights
+    weights = anny.surface[name.replace("_foot", "_ankle")]
+    return weights / weights.sum()
