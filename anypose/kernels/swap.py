@@ -22,7 +22,7 @@ from torch import nn
 
 from anypose.kernels.convolution import PlainConvByProducts, PointwiseByProducts, UpsamplingByProducts
 from anypose.kernels.dropout import PackedDropout
-from anypose.kernels.linear import LinearByHand, onednn_product
+from anypose.kernels.linear import LinearByHand, LinearByRows, onednn_product
 from anypose.kernels.measurement import Call, ratios
 from anypose.kernels.temporal import ConvByProducts, NormOfRows
 from anypose.kernels.winograd import ConvByWinograd
@@ -60,7 +60,11 @@ ROWS = ((nn.BatchNorm1d, NormOfRows),)
 # Each kind's ways, the one that `fast` takes first.
 KINDS: dict[str, dict[str, Way]] = {
     "dropout": {"packed": Way((PackedDropout,))},
-    "linear": {"onednn": Way((LinearByHand,), onednn_product), "by_hand": Way((LinearByHand,))},
+    "linear": {
+        "onednn": Way((LinearByHand,), onednn_product),
+        "onednn_rows": Way((LinearByRows,), onednn_product),
+        "by_hand": Way((LinearByHand,)),
+    },
     "temporal": {
         "winograd_onednn": Way((ConvByWinograd,), onednn_product, ROWS),
         "winograd": Way((ConvByWinograd,), beside=ROWS),

@@ -29,8 +29,8 @@ class Attention(nn.Module):
         N, L, C = tokens.shape
         query, key, value = self.qkv(tokens).view(N, L, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # (N, H, L, d)
         # torch's one operator for these lines takes no less time for sets so small, and old runtimes lack it.
-        shares = (query @ key.transpose(-2, -1) / math.sqrt(C // self.num_heads)).softmax(dim=-1)
-        attended = shares @ value
+        query = query / math.sqrt(C // self.num_heads)  # there are more scores than queries
+        attended = (query @ key.transpose(-2, -1)).softmax(dim=-1) @ value
         return self.projection(attended.transpose(1, 2).reshape(N, L, C))
 
 
@@ -120,8 +120,8 @@ class Former(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, L, C) -> (N, L, C)."""
-        tokens = tokens + self.scale1 * self.mixer(self.norm1(tokens))
-        return tokens + self.scale2 * self.mlp(self.norm2(tokens))
+        tokens = torch.addcmul(tokens, self.scale1, self.mixer(self.norm1(tokens)))
+        return torch.addcmul(tokens, self.scale2, self.mlp(self.norm2(tokens)))
 
 
 class AGFormerBlock(nn.Module):
@@ -145,18 +145,15 @@ class AGFormerBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, T, J, C) -> (B, T, J, C)."""
-        attention = over_time(self.attention_temporal, over_joints(self.attention_spatial, features))
-        graph = over_time(self.graph_temporal, over_joints(self.graph_spatial, features))
+        B, T, J, C = features.shape
+        frames = features.reshape(B * T, J, C)
+
+        def by_joint(tokens: Tensor) -> Tensor:
+            """(B * T, J, C), the joints of each frame -> (B * J, T, C), the frames of each joint."""
+            return tokens.view(B, T, J, C).transpose(1, 2).reshape(B * J, T, C)
+
+        attention = self.attention_temporal(by_joint(self.attention_spatial(frames)))
+        graph = self.graph_temporal(by_joint(self.graph_spatial(frames)))
         share = self.fusion(torch.cat([attention, graph], dim=-1)).softmax(dim=-1)  # equations 7 and 8
-        return attention * share[..., :1] + graph * share[..., 1:]
-
-
-def over_joints(block: nn.Module, features: Tensor) -> Tensor:
-    """`block` on the joints of each frame of (B, T, J, C)."""
-    return block(features.flatten(0, 1)).view_as(features)
-
-
-def over_time(block: nn.Module, features: Tensor) -> Tensor:
-    """`block` on the frames of each joint of (B, T, J, C)."""
-    B, T, J, C = features.shape
-    return block(features.transpose(1, 2).reshape(B * J, T, C)).view(B, J, T, C).transpose(1, 2)
+        fused = torch.addcmul(graph, share[..., :1], attention - graph)  # the shares add up to one
+        return fused.view(B, J, T, C).transpose(1, 2)
