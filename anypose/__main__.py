@@ -10,9 +10,10 @@ import importlib
 import importlib.metadata
 import runpy
 import sys
+from pathlib import Path
 
 from anypose.engine.device import Device as Device  # before torch: it makes importing torch safe
-from anypose.engine.place import SCRIPTS
+from anypose.engine.place import SCRIPTS, as_typed
 from anypose.engine.sentences import told
 
 # The scripts of a checkout; in a wheel they lie inside the package.
@@ -47,13 +48,14 @@ def commands() -> dict[str, str]:
 
 def main() -> None:
     """Run the command that the first word names."""
+    program = "anypose" if Path(sys.argv[0]).stem == "anypose" else "python -m anypose"
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     known = commands()
     if name in ("-h", "--help", "help"):
-        print("anypose COMMAND ...        anypose COMMAND --help says what it takes\n")
+        print(f"{program} COMMAND ...        {program} COMMAND --help says what it takes\n")
         for command, about in known.items():
             print(f"  {command:14}{about}")
-        print("\nStart with `anypose train model=baseline3d`: minutes on a CPU, nothing to download.")
+        print(f"\nStart with `{program} train model=baseline3d`: minutes on a CPU, nothing to download.")
         return
     if name in ("-V", "--version", "version"):
         print(f"anypose {importlib.metadata.version('anypose')}")
@@ -63,12 +65,14 @@ def main() -> None:
         hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(known)}."
         print(f"There is no command {name}. {hint}", file=sys.stderr)
         sys.exit(MISUSED)
-    sys.argv = [f"anypose {name}", *sys.argv[2:]]
-    if name in RUN:
-        runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
-    else:
-        with told():
-            importlib.import_module(COMMANDS[name][0]).main()
+    sys.argv = [f"{program} {name}", *sys.argv[2:]]  # what `typed` goes by
+    with told():  # a missing extra, too
+        if name in RUN:
+            runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+        else:
+            module = importlib.import_module(COMMANDS[name][0])
+            module.__doc__ = as_typed(module.__doc__ or "")  # which its --help shows
+            module.main()
 
 
 if __name__ == "__main__":

@@ -213,5 +213,7 @@ def _busy_seconds() -> float:
     stat = Path("/proc/stat")
     if not stat.exists():
         return _own_seconds()
-    user, nice, system, _idle, _wait, irq, soft = map(int, stat.read_text().split("\n", 1)[0].split()[1:8])
+    user, nice, system, _idle, _wait, irq, soft = map(
+        int, stat.read_text(encoding="utf-8").split("\n", 1)[0].split()[1:8]
+    )
     return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")

@@ -23,5 +23,5 @@ def write_coco(folder: Path, images: int) -> Coco:
         image["file_name"] = f"{row:06d}.jpg"
         pixels = cv2.cvtColor(people.images.read(row), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(folder / "train2017" / image["file_name"]), pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
-    (folder / "annotations" / "person_keypoints_train2017.json").write_text(json.dumps(truth))
+    (folder / "annotations" / "person_keypoints_train2017.json").write_text(json.dumps(truth), encoding="utf-8")
     return instantiate(compose(["dataset=coco"]).dataset, root=str(folder), validation="train2017")

@@ -90,7 +90,7 @@ def write_json(path: Path, results: dict[str, list[Row]], settings: Settings) ->
         "peers": "checkouts" if settings.peers else "bundled references",
     }
     rows = {what: [asdict(row) for row in rows] for what, rows in results.items()}
-    path.write_text(json.dumps({"protocol": protocol, "rows": rows}, indent=1) + "\n")
+    path.write_text(json.dumps({"protocol": protocol, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
 def key(what: str, row: Row, settings: Settings) -> str:
@@ -100,7 +100,7 @@ def key(what: str, row: Row, settings: Settings) -> str:
 
 def read_thresholds() -> dict[str, float]:
     """{key: smallest ratio allowed}, for one thread and processor time."""
-    return json.loads(THRESHOLDS.read_text()) if THRESHOLDS.exists() else {}
+    return json.loads(THRESHOLDS.read_text(encoding="utf-8")) if THRESHOLDS.exists() else {}
 
 
 def update_thresholds(results: dict[str, list[Row]], settings: Settings) -> None:
@@ -111,7 +111,9 @@ def update_thresholds(results: dict[str, list[Row]], settings: Settings) -> None
         for row in rows
         if row.ratio
     }
-    THRESHOLDS.write_text(json.dumps(dict(sorted((read_thresholds() | measured).items())), indent=1) + "\n")
+    THRESHOLDS.write_text(
+        json.dumps(dict(sorted((read_thresholds() | measured).items())), indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def failures(results: dict[str, list[Row]], settings: Settings) -> list[str]:

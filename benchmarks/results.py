@@ -33,9 +33,9 @@ def write_page(folder: Path = KEPT) -> str:
     Raises:
         ValueError: naming the file that is no row, and what it lacks.
     """
-    parts = [(folder / "about.md").read_text().strip()]
+    parts = [(folder / "about.md").read_text(encoding="utf-8").strip()]
     for table in sorted(path for path in folder.iterdir() if path.is_dir()):
-        parts.append((table / "about.md").read_text().strip())
+        parts.append((table / "about.md").read_text(encoding="utf-8").strip())
         rows = [row(file) for file in sorted(table.glob("*.json"))]
         if rows:
             lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
@@ -45,7 +45,7 @@ def write_page(folder: Path = KEPT) -> str:
 
 def row(file: Path) -> list[str]:
     """The cells of one kept file, in the order of `COLUMNS`."""
-    kept = json.loads(file.read_text())
+    kept = json.loads(file.read_text(encoding="utf-8"))
     lacking = sorted(NEEDED - set(kept)) + ([] if {"number", "scores"} & set(kept) else ["number or scores"])
     if lacking:
         raise ValueError(f"{file} is no row of RESULTS.md: it lacks {', '.join(lacking)}; it has {', '.join(kept)}.")
@@ -78,7 +78,7 @@ def keep(source: Path, target: Path, train: str | None = None, published: str | 
         train: the command that made the weights, where no environment.json beside them says it.
         published: the number published by the same protocol.
     """
-    found = json.loads(source.read_text())
+    found = json.loads(source.read_text(encoding="utf-8"))
     if "scores" in found:
         kept = of_evaluation(found, source, train)
     elif {"protocol", "rows"} <= set(found):
@@ -88,7 +88,7 @@ def keep(source: Path, target: Path, train: str | None = None, published: str | 
     if published:
         kept["published"] = published
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    target.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def of_evaluation(found: dict[str, Any], source: Path, train: str | None) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def of_evaluation(found: dict[str, Any], source: Path, train: str | None) -> dic
     told = found["environment"]
     beside = source.parent / "environment.json"
     if train is None and beside.is_file():
-        train = json.loads(beside.read_text())["command"]
+        train = json.loads(beside.read_text(encoding="utf-8"))["command"]
     device = f"{told.get('processor', found['device'])}, {told['threads']} thread(s)"
     return {
         "commands": [*([train] if train else []), told["command"]],
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.command == "keep":
         keep(options.source, options.target, options.train, options.published)
-    PAGE.write_text(write_page())
+    PAGE.write_text(write_page(), encoding="utf-8")
     print(f"written to {os.path.relpath(PAGE)}")
 
 

@@ -96,7 +96,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for subject in range(1, 13):
         write_daz_bvh(here / f"data/cmu/{subject:02}/{subject:02}_01.bvh", 360, seed=subject)
     index = "".join(f"{subject:02}_01  {'walk' if subject % 2 else 'run'}\n" for subject in range(1, 13))
-    (here / "data/cmu/CMU-INDEX.md").write_text(index)
+    (here / "data/cmu/CMU-INDEX.md").write_text(index, encoding="utf-8")
     write_release(here / "data/h36m")
     return here
 
@@ -140,6 +140,6 @@ def test_a_new_model_copied_out_of_contributing_trains_and_is_scored(tmp_path):
     blocks = re.findall(r"^```(?:python|yaml)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     for name, body in zip(files, blocks, strict=True):
         assert f"`{name}`" in text
-        (tmp_path / "copy" / name).write_text(body)
+        (tmp_path / "copy" / name).write_text(body, encoding="utf-8")
     for line in filter(ALL_MINE.search, commands("CONTRIBUTING.md")):
         run(line, tmp_path / "copy", tmp_path / "copy")

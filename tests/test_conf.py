@@ -37,7 +37,7 @@ def conf() -> Iterator[None]:
 
 
 def read(option: str) -> dict[str, Any]:
-    return yaml.safe_load((CONF / f"{option}.yaml").read_text()) or {}
+    return yaml.safe_load((CONF / f"{option}.yaml").read_text(encoding="utf-8")) or {}
 
 
 def target_of(option: str) -> Any:
@@ -114,7 +114,7 @@ def test_a_file_names_at_most_one_class_and_never_inside_something():
     offenders = [
         path.relative_to(CONF).as_posix()
         for path in CONF.rglob("*.yaml")
-        if path.parent != callbacks and nested(yaml.safe_load(path.read_text()) or {})
+        if path.parent != callbacks and nested(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     ]
     assert not offenders
 
@@ -127,7 +127,7 @@ def test_every_model_has_a_recipe_and_every_recipe_a_model():
 @pytest.mark.parametrize("option", PROTOCOLS)
 def test_a_recipe_begins_with_its_command_and_the_result_to_expect(option):
     group, _, name = option.partition("/")
-    lines = (CONF / f"{option}.yaml").read_text().splitlines()
+    lines = (CONF / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
     header = []
     for line in lines:
         if not line.startswith("#"):
@@ -162,7 +162,7 @@ def test_misspelt_keys_and_options_are_refused():
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_says_what_it_is(option):
-    assert (CONF / f"{option}.yaml").read_text().startswith("# "), "the first line is a comment"
+    assert (CONF / f"{option}.yaml").read_text(encoding="utf-8").startswith("# "), "the first line is a comment"
 
 
 @pytest.mark.parametrize("option", [option for option in WHOLE if re.search("/(baseline3d|gmh_mdn)_h36m", option)])

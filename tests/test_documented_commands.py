@@ -36,7 +36,9 @@ HEADERS = [
         marks=() if " dataset=" in words else pytest.mark.slow,
     )
     for path in sorted(CONF.rglob("*.yaml"))
-    for number, (script, words) in enumerate(_COMMAND.findall(re.sub(r"\\\n#\s*", " ", path.read_text())))
+    for number, (script, words) in enumerate(
+        _COMMAND.findall(re.sub(r"\\\n#\s*", " ", path.read_text(encoding="utf-8")))
+    )
     if "..." not in words
 ]
 BROUGHT = {"task": {"model"}, "optimizer": {"params", "fused"}}  # by the scripts and the trainer
@@ -93,7 +95,7 @@ def coco(root: Path) -> None:
         write_people(root, 4, split, seed)
         path = root / "annotations" / f"person_keypoints_{split}.json"
         outline = '"segmentation": [[1, 1, 60, 1, 60, 60]], "iscrowd"'
-        path.write_text(path.read_text().replace('"iscrowd"', outline))
+        path.write_text(path.read_text(encoding="utf-8").replace('"iscrowd"', outline), encoding="utf-8")
 
 
 IMAGES = {

@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ MODELS = re.compile(
 MACHINE_WORDS = re.compile(r"onednn|mkldnn|winograd|(?<![a-z])avx|(?<![a-z._])cpus?(?![a-z(])", re.IGNORECASE)
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "misc"}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError")
+OPEN_OTHERS = re.compile(r"^(os|av|self\.av|tarfile|archive|Image|Run)$")  # whose `open` is no file of text's
 MACHINE_PATHS = re.compile(r"(?<![\w.~*/-])/(work|root|home|tmp|Users)/\w")
 
 
@@ -57,7 +59,7 @@ class Source:
     path: str
     text: str
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
@@ -213,6 +215,24 @@ def no_path_of_one_machine(source: Source) -> Iterator[str]:
             yield f"line {number} names {found[0]}..."
 
 
+def text_has_an_encoding(source: Source) -> Iterator[str]:
+    """Without one Windows reads and writes in its own."""
+    if not re.search(r"open\(|_text\(", source.text):
+        return
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.Call) or {"encoding", None} & {word.arg for word in node.keywords}:
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        whose = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        place = 0 if whose else 1  # of the mode: path.open(mode), open(path, mode)
+        modes = [*node.args[place : place + 1], *(word.value for word in node.keywords if word.arg == "mode")]
+        text = all(isinstance(mode, ast.Constant) and re.fullmatch(r"[rwax+t]+", str(mode.value)) for mode in modes)
+        given = len(node.args) - (name == "write_text")  # path.write_text(text, encoding)
+        method = bool(whose) and name in ("read_text", "write_text") and not given
+        if method or (name == "open" and text and not OPEN_OTHERS.search(whose)):
+            yield f"line {node.lineno} leaves the encoding of {name} to the machine"
+
+
 PACKAGE_RULES: list[Rule] = [
     imports_go_one_way,
     rooms_import_downwards,
@@ -227,11 +247,15 @@ PACKAGE_RULES: list[Rule] = [
     no_handler_catches_everything,
     public_names_have_docstrings,
     no_path_of_one_machine,
+    text_has_an_encoding,
 ]
 
 
+@cache
 def read(folder: Path, pattern: str) -> list[Source]:
-    return [Source(str(path.relative_to(ROOT)), path.read_text()) for path in sorted(folder.glob(pattern))]
+    return [
+        Source(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in sorted(folder.glob(pattern))
+    ]
 
 
 def project_sources() -> list[Source]:
@@ -252,13 +276,15 @@ def test_every_file_of_the_project_keeps_the_rule(rule: Rule) -> None:
 
 def test_tests_are_as_short_and_as_finished_as_the_code() -> None:
     tests = [source for source in read(ROOT / "tests", "**/*.py") if source.path != "tests/test_imports.py"]
-    for rule in (files_are_one_idea_long, no_path_of_one_machine):
+    for rule in (files_are_one_idea_long, no_path_of_one_machine, text_has_an_encoding):
         assert not report(rule, tests)
 
 
 def test_configuration_names_devices_only_under_conf_device() -> None:
     files = [path for path in (ROOT / "conf").rglob("*.yaml") if path.parent.name != "device"]
-    settings = [(path, re.sub(r"(^|\s)#.*", "", path.read_text(), flags=re.MULTILINE)) for path in files]
+    settings = [
+        (path, re.sub(r"(^|\s)#.*", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)) for path in files
+    ]
     assert [(str(path), DEVICE_WORDS.findall(text)) for path, text in settings if DEVICE_WORDS.search(text)] == []
 
 
@@ -340,6 +366,9 @@ BAD_EXAMPLES = [
     (no_handler_catches_everything, "anypose/a.py", "try:\n    f()\nexcept:\n    g()", "catches everything"),
     (public_names_have_docstrings, "anypose/a.py", '"""A."""\ndef f(): ...', "f has no docstring"),
     (no_path_of_one_machine, "anypose/a.py", 'x = "/home/me"', "names /home/m"),
+    (text_has_an_encoding, "anypose/a.py", "a = path.read_text()", "line 1 leaves the encoding of read_text"),
+    (text_has_an_encoding, "anypose/a.py", "a.open(mode='a')", "line 1 leaves the encoding of open"),
+    (text_has_an_encoding, "anypose/a.py", "open(a)", "line 1 leaves the encoding of open"),
 ]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CONTRACT = json.loads((ROOT / "tests" / "npu_contract.json").read_text())
+CONTRACT = json.loads((ROOT / "tests" / "npu_contract.json").read_text(encoding="utf-8"))
 NOT_TORCH_NPU = {"CUDAGraph", "cudnn"}
 
 
@@ -59,28 +59,28 @@ ENGINE_ROOTS = ("self.module", "device.module", "module")
 
 @pytest.mark.parametrize("file", ["device", "capture", "loss_scale"])
 def test_what_the_engine_asks_of_torch_npu_is_there(file):
-    source = (ROOT / "anypose" / "engine" / f"{file}.py").read_text()
+    source = (ROOT / "anypose" / "engine" / f"{file}.py").read_text(encoding="utf-8")
     used = list(chains(source, ENGINE_ROOTS))
     assert used
     assert not misuses(source, ENGINE_ROOTS, CONTRACT["torch.npu"])
 
 
 def test_the_graph_class_is_recorded():
-    source = (ROOT / "anypose" / "engine" / "device.py").read_text()
+    source = (ROOT / "anypose" / "engine" / "device.py").read_text(encoding="utf-8")
     names = set(re.findall(r'graph_class = "(\w+)"', source)) - NOT_TORCH_NPU
     assert names == {"NPUGraph"}
     assert names <= CONTRACT["torch.npu"].keys()
 
 
 def test_what_the_engine_asks_of_apex_is_there():
-    source = (ROOT / "anypose" / "engine" / "precision.py").read_text()
+    source = (ROOT / "anypose" / "engine" / "precision.py").read_text(encoding="utf-8")
     names = {name for name, _ in chains(source, ("self.amp",))}
     assert names == set(CONTRACT["apex.amp"])
     assert not misuses(source, ("self.amp",), CONTRACT["apex.amp"])
 
 
 def test_what_a_session_asks_of_ais_bench_is_there():
-    source = (ROOT / "anypose" / "export" / "session.py").read_text()
+    source = (ROOT / "anypose" / "export" / "session.py").read_text(encoding="utf-8")
     contract = CONTRACT["ais_bench.infer.interface"]
     constructed = [
         node

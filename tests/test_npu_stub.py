@@ -48,6 +48,6 @@ def test_torch_npu_is_the_one_of_this_torch_and_an_index_without_it_is_named(mon
     assert run.install_torch_npu() == "pip could not install torch-npu==2.13.0.*"
     info = tmp_path / "packages" / "torch_npu-2.13.0.post1.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch_npu\nVersion: 2.13.0.post1\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch_npu\nVersion: 2.13.0.post1\n", encoding="utf-8")
     assert run.install_torch_npu() is None
     assert len(asked) == 1

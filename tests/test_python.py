@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def blocks(page: str) -> list[str]:
     """The Python of a page of docs/."""
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
 
 
 def save_run(folder: Path, model: str, task: str, **settings: object) -> None:

@@ -18,11 +18,11 @@ FILES = sorted(ROOT.glob("*/released/*.safetensors"))
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_file_is_small_and_its_description_and_card_belong_to_it(file):
     assert file.stat().st_size < 10 << 20
-    about = json.loads(file.with_name(f"{file.name}.json").read_text())
+    about = json.loads(file.with_name(f"{file.name}.json").read_text(encoding="utf-8"))
     assert about["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert about["choices"]["model"] == {"released_video": "window_mlp"}.get(file.stem, file.stem)
     assert "/tmp" not in json.dumps(about)
-    card = file.with_suffix(".md").read_text()
+    card = file.with_suffix(".md").read_text(encoding="utf-8")
     for heading in ("## Data", "## Figures", "## Limits", "## Licence"):
         assert heading in card
 
@@ -32,7 +32,7 @@ def evaluated(folder: Path, *overrides: str) -> dict[str, float]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    return json.loads((folder / "results.json").read_text())["scores"]
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))["scores"]
 
 
 @pytest.mark.slow

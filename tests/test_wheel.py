@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = [
@@ -29,6 +31,19 @@ print(joints.shape, np.isfinite(joints).all())
 """
 INSIDE = {"anypose", "pose2d", "pose3d"}
 NOT_BUILT_FROM = (".*", "runs", "data", "build", "dist", "*.egg-info", "__pycache__")
+
+
+def core_dependencies() -> set[str]:
+    """What an install without extras brings, as far as it is installed here."""
+    wanted, found = ["anypose"], set()
+    while wanted:
+        for line in importlib.metadata.requires(wanted.pop()) or []:
+            requirement = Requirement(line)
+            name = requirement.name.lower()
+            if name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+                found.add(name)
+                wanted.append(name)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +64,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def anypose(wheel: Path, here: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Runs a program in an empty folder, of an environment with this wheel and the dependencies of the tests' own."""
+    """Runs a program in an empty folder, of an environment with this wheel and its core dependencies, no extra's."""
     home = tmp_path_factory.mktemp("environment")
     venv.create(home, with_pip=False)
     paths = {key: str(home) for key in ("base", "platbase", "installed_base", "installed_platbase")}
@@ -57,8 +72,11 @@ def anypose(wheel: Path, here: Path, tmp_path_factory: pytest.TempPathFactory) -
     programs = Path(sysconfig.get_path("scripts", "venv", paths))
     install = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "install", "--quiet", "--no-deps"]
     subprocess.run([*install, str(wheel)], check=True, timeout=300)
-    # A folder named in a .pth is only looked into: no editable install of the checkout comes with it.
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for name in core_dependencies():
+        for top in {file.parts[0] for file in importlib.metadata.files(name) or [] if file.parts[0] != ".."}:
+            place = Path(str(importlib.metadata.distribution(name).locate_file(top)))
+            if place.exists() and not (packages / top).exists():
+                (packages / top).symlink_to(place)
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "ANYPOSE"))}
 
     def run(*words: str, code: int = 0) -> str:
@@ -99,11 +117,32 @@ def test_it_trains_evaluates_exports_and_lifts_in_an_empty_folder(anypose, here)
     anypose("anypose", "train", "model=baseline3d", *SMALL)
     assert "MPJPE" in anypose("anypose", "evaluate", "model=baseline3d", "device=cpu").upper()
     (results,) = here.glob("runs/baseline3d/*/results.json")
-    assert json.loads(results.read_text())["environment"]["command"] == "anypose evaluate model=baseline3d device=cpu"
-    assert json.loads(results.read_text())["environment"]["commit"].startswith("anypose 0.")
+    assert (
+        json.loads(results.read_text(encoding="utf-8"))["environment"]["command"]
+        == "anypose evaluate model=baseline3d device=cpu"
+    )
+    assert json.loads(results.read_text(encoding="utf-8"))["environment"]["commit"].startswith("anypose 0.")
     anypose("anypose", "export", "model=baseline3d", "format=safetensors")
-    (here / "lift.py").write_text(FOUR_LINES)
+    (here / "lift.py").write_text(FOUR_LINES, encoding="utf-8")
     assert "(2, 7, 17, 3) True" in anypose("python", "lift.py")
     anypose("anypose", "check", "dataset=synthetic", *[word for word in SMALL if word.startswith("dataset")])
+    assert "usage: anypose convert" in anypose("anypose", "convert", "--help")
+    assert "anypose cache --empty" in anypose("anypose", "cache", "--help")
     assert "There is no command trian. Did you mean train?" in anypose("anypose", "trian", code=2)
     assert "trainer.epohcs does not exist" in anypose("anypose", "train", "trainer.epohcs=3", code=2)
+
+
+@pytest.mark.slow
+def test_without_extras_it_lifts_keypoints_and_says_which_one_is_missing(anypose, here):
+    printed = anypose("anypose", "predict", "source=example", "output=motion")
+    assert "goes without its pictures, which need OpenCV: pip install 'anypose[video]'." in printed
+    assert {".bvh", ".html", ".npz"} <= {file.suffix for file in (here / "motion").iterdir()}
+    for words, sentence in {
+        ("export", "checkpoint=released"): "format=onnx needs onnx and onnxruntime, which are not installed: pip",
+        ("train", "pictures=true", *SMALL): "pictures=true needs matplotlib, which is not installed: pip",
+        ("train", "model=simplebaseline", "debug=smoke"): "needs pycocotools, which is not installed: pip install",
+        ("skeletons",): "Pictures need matplotlib",
+    }.items():
+        lines = anypose("anypose", *words, code=1).rstrip().splitlines()
+        assert sentence in lines[-1]
+        assert "Traceback" not in "\n".join(lines)

@@ -17,7 +17,7 @@ from anypose.engine.durable import write_whole
 from anypose.engine.stored import plain_choices, plain_config
 
 FORMAT = 1
-ELSEWHERE = "Weights of other projects go through readers: scored by evaluate.py model=NAME init=FILE dataset=NAME."
+ELSEWHERE = "Weights of other projects go through readers: scored by `evaluate model=NAME init=FILE dataset=NAME`."
 # What torch's reader raises on bytes that are no archive of its own.
 UNREADABLE = (
     pickle.UnpicklingError,
@@ -98,7 +98,9 @@ def _load_exported(path: Path) -> dict[str, Any]:
     except (SafetensorError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} ({path.stat().st_size} bytes) is damaged or no safetensors file: {error}.") from error
     if not isinstance(about, dict) or not {"config", "choices"} <= set(about):
-        raise ValueError(f"{path} holds weights without the configuration of their model. Write it with export.py.")
+        raise ValueError(
+            f"{path} holds weights without the configuration of their model. Write it with `export format=safetensors`."
+        )
     return {"model": weights, "config": about["config"], "choices": about["choices"]}
 
 

@@ -72,12 +72,12 @@ def locked(folder: Path, source: str) -> Iterator[None]:
     """
     path = folder / LOCK
     while True:
-        file = path.open("a+")
+        file = path.open("a+", encoding="utf-8")
         try:
             _hold(file)
         except OSError:
             file.close()
-            holder = path.read_text() if path.is_file() else ""
+            holder = path.read_text(encoding="utf-8") if path.is_file() else ""
             raise ValueError(
                 f"{source}={folder} is being written by another process{f' ({holder})' if holder else ''}. Wait for "
                 "it, or train in another folder: hydra.run.dir=FOLDER."

@@ -120,7 +120,7 @@ class Run:
         """Append one line to metrics.jsonl, and to TensorBoard where it was asked for."""
         if not self.writes:
             return
-        with (self.folder / METRICS).open("a") as file:
+        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
         if self._board:
             split = values.get("split", "train")
@@ -175,7 +175,11 @@ class Run:
     def note(self, name: str, value: Any) -> None:
         """Add to environment.json what was only known once the run was under way."""
         file = self.folder / ENVIRONMENT
-        if self.writes and file.is_file() and (facts := json.loads(file.read_text())).get(name) != value:
+        if (
+            self.writes
+            and file.is_file()
+            and (facts := json.loads(file.read_text(encoding="utf-8"))).get(name) != value
+        ):
             write_json(file, facts | {name: value})
 
     def finish(self, scores: dict[str, float]) -> None:
@@ -238,7 +242,7 @@ def commit() -> str:
 def processor() -> str:
     """The name of the CPU, "AMD EPYC", which a ratio of speeds means nothing without."""
     file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.is_file() else []
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 

@@ -90,9 +90,11 @@ def write_command(atc: Atc, onnx: Path, shapes: Mapping[str, Sequence[int]], tas
             )
         aipp = onnx.with_suffix(".aipp.cfg")
         height, width = next(iter(shapes.values()))[2:]
-        aipp.write_text(normalization.aipp(height, width))
+        aipp.write_text(normalization.aipp(height, width), encoding="utf-8")
     command = atc.command(onnx, shapes, aipp)
-    onnx.with_suffix(".atc.sh").write_text("#!/bin/sh\n" + " \\\n    ".join(map(shlex.quote, command)) + "\n")
+    onnx.with_suffix(".atc.sh").write_text(
+        "#!/bin/sh\n" + " \\\n    ".join(map(shlex.quote, command)) + "\n", encoding="utf-8"
+    )
     return command
 
 

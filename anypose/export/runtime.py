@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from anypose.engine.finding import products_folder
+from anypose.engine.place import typed
 from anypose.engine.task import Task
 from anypose.export.metadata import sha256
 from anypose.export.parity import fit
@@ -43,7 +44,7 @@ def compute_with(
     if session.metadata.get("checkpoint_sha256") != sha256(checkpoint):
         raise ValueError(
             f"{path} was exported from {session.metadata.get('checkpoint', 'an unknown checkpoint')}, not from "
-            f"{checkpoint} as it is now. Write it again: python export.py checkpoint={checkpoint} format={runtime}"
+            f"{checkpoint} as it is now. Write it again: {typed('export')} checkpoint={checkpoint} format={runtime}"
         )
     log.info("%s computes %s.", session.runtime, path)
     field = getattr(task.model, "receptive_field", None)

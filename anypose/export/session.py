@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from anypose.engine import checkpoint
+from anypose.engine.place import typed
 from anypose.engine.restore import build_task
 from anypose.export.metadata import beside, describe_model
 from anypose.kernels.blockwise import Blockwise
@@ -119,7 +120,7 @@ class OnnxSession:
         if used != wanted:
             raise ValueError(
                 f"device={device} was asked for, but ONNX Runtime fell back to {used}: {wanted} could not be started. "
-                "See its own message above, and `python -m anypose doctor`."
+                f"See its own message above, and `{typed('doctor')}`."
             )
         self.runtime = f"onnxruntime {ort.__version__} {used}"
         self.inputs = tuple(_onnx_port(node) for node in self.session.get_inputs())
@@ -154,7 +155,7 @@ class OmSession:
         self.outputs = tuple(_om_port(node) for node in self.session.get_outputs())
         self.runtime = f"ais_bench npu:{index}"
         described = beside(path, ".json")
-        self.metadata: dict[str, Any] = json.loads(described.read_text()) if described.is_file() else {}
+        self.metadata: dict[str, Any] = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else {}
 
     def run(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
         # Bytes are copied as they are: neither dtype nor shape is looked at down there.
@@ -240,7 +241,7 @@ def checked(arrays: Mapping[str, np.ndarray], ports: tuple[Port, ...]) -> list[n
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
-            f"No network at {path}. `python export.py model=... format={path.suffix[1:]}` makes one."
+            f"No network at {path}. `{typed('export')} model=... format={path.suffix[1:]}` makes one."
         )
     return path
 

@@ -92,7 +92,7 @@ def measure(session: Session, shape: Sequence[int] | None, loop: int, warmup: in
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m anypose throughput", description="Time a network.")
+    parser = argparse.ArgumentParser(description="Time a network.")
     parser.add_argument("--model", type=Path, required=True, help=".onnx, .om or a checkpoint")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, npu:0, ...")
     parser.add_argument("--loop", type=int, default=100, help="calls")

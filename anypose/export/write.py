@@ -75,7 +75,7 @@ def export_network(
         command = write_command(atc, onnx, Network(task.model, options).input_shapes(), task)
         print(shlex.join(command))
         compile_om(command, onnx)
-        write_json(beside(path, ".json"), json.loads(beside(onnx, ".json").read_text()) | asdict(atc))
+        write_json(beside(path, ".json"), json.loads(beside(onnx, ".json").read_text(encoding="utf-8")) | asdict(atc))
         print(f"{path}: for {atc.soc_version} alone.")
 
 
@@ -113,7 +113,7 @@ def export_onnx(task: Task, path: Path, options: Options, about: Mapping[str, An
             line.check(path.name, options.dtype)
         facts |= {"sha256": sha256(draft), "bytes": draft.stat().st_size, "parity": [asdict(line) for line in report]}
         write_json(beside(draft, ".json"), facts)
-        beside(draft, ".parity.txt").write_text("".join(f"{line}\n" for line in report))
+        beside(draft, ".parity.txt").write_text("".join(f"{line}\n" for line in report), encoding="utf-8")
     return report
 
 

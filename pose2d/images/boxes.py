@@ -57,9 +57,7 @@ def annotated_boxes(truth: dict[str, Any], copies: int, jitter: float, seed: int
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m anypose boxes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("annotations", type=Path, help="COCO's person_keypoints_*.json")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the result file to write")
     parser.add_argument("--copies", type=int, default=1, metavar="N", help="boxes for each person")
@@ -69,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     truth = read_json(options.annotations, "annotations")
     found = annotated_boxes(truth, options.copies, options.jitter, options.seed)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found))
+    options.output.write_text(json.dumps(found), encoding="utf-8")
     images = len({entry["image_id"] for entry in found})
     print(f"{options.output}: {len(found)} boxes in {images} images.")
 

@@ -127,7 +127,7 @@ class KeypointScores(Collected):
             log.warning("Not finite: %s%s.", broken, f"; {self.results} is not written" if self.results else "")
             return dict.fromkeys(STATISTICS, math.nan)
         if self.results is not None:
-            Path(self.results).write_text(json.dumps(self.coco_results()))
+            Path(self.results).write_text(json.dumps(self.coco_results()), encoding="utf-8")
         truth, sigmas = self.people.truth["coco"], self.people.sigmas
         if self.evaluator == "pycocotools":
             statistics = pycocotools_statistics(truth, self.coco_results(), "keypoints", sigmas)

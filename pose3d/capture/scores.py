@@ -121,7 +121,7 @@ class CaptureScores:
         found = self.found()
         results = self.coco_results(found)
         if self.results is not None:
-            Path(self.results).write_text(json.dumps(results))
+            Path(self.results).write_text(json.dumps(results), encoding="utf-8")
         truth, sigmas = self.people.truth["coco"], self.people.sigmas
         if self.evaluator == "pycocotools" and results:
             statistics = pycocotools_statistics(truth, results, "keypoints", sigmas)

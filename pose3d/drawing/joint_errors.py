@@ -58,7 +58,7 @@ def joint_errors(
 def main() -> None:
     """Print the table of one file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, help="what evaluate.py predictions=FILE wrote")
+    parser.add_argument("file", type=Path, help="what `evaluate` wrote with predictions=FILE")
     parser.add_argument("--skeleton", default="h36m_17", choices=list(SKELETONS), help="of the joints")
     options = parser.parse_args()
     skeleton = get_skeleton(options.skeleton)

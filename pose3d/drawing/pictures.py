@@ -17,6 +17,7 @@ import torch
 
 from anypose.drawing.charts import Curves, draw_bars, draw_curves
 from anypose.drawing.poses import Drawing, draw_panel, save_figure, side_colours
+from anypose.engine.place import typed
 from pose2d.drawing import people as draw2d
 from pose2d.scores.collected import Collected
 from pose3d.capture.scores import CaptureScores
@@ -121,8 +122,8 @@ def draw_training(folder: Path) -> list[Path]:
     """
     file = folder / "metrics.jsonl"
     if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist; `python train.py` writes it into the run's folder.")
-    records = [json.loads(line) for line in file.read_text().splitlines()]
+        raise FileNotFoundError(f"{file} does not exist; `{typed('train')}` writes it into the run's folder.")
+    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     scored = [record for record in records if record["split"] == "validation"]
     keys = [key for key in (scored[0] if scored else {}) if key not in ("split", "step", "epoch")]
     columns = _columns(dict.fromkeys(keys, 0.0)) or {key: key for key in keys[:1]}

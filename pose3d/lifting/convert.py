@@ -191,7 +191,7 @@ def convert(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m anypose convert", description="Weights of VideoPose3D's own code.")
+    parser = argparse.ArgumentParser(description="Weights of VideoPose3D's own code.")
     parser.add_argument("file", type=Path, help="pretrained_h36m_cpn.bin, model_best.bin, ...")
     parser.add_argument("--keypoints", help="layout of the 2D it was trained on: h36m_17, coco_17, ...")
     parser.add_argument("--joints", help="skeleton of its output: h36m_17, humaneva_15")

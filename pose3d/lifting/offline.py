@@ -35,7 +35,7 @@ from hydra.utils import instantiate
 from tqdm import tqdm
 
 from anypose.camera import to_screen
-from anypose.engine.place import CONF
+from anypose.engine.place import CONF, typed
 from anypose.export.session import PROVIDERS, Session, open_session
 from anypose.metrics import mpjpe
 from anypose.skeleton import H36M_17, convert, mirror
@@ -86,7 +86,7 @@ def preprocess(
         write_bin(folder / "ground_truths" / f"{name}.bin", both_views(joints))
         deltas[name] = delta
     draft = folder / f".{PADDING_FILE}.tmp"
-    draft.write_text(json.dumps(deltas))
+    draft.write_text(json.dumps(deltas), encoding="utf-8")
     os.replace(draft, folder / PADDING_FILE)
     return deltas
 
@@ -107,9 +107,7 @@ def infer(session: Session, inputs: Path, output: Path) -> int:
     """
     files = sorted(inputs.glob("*.bin"))
     if not files:
-        raise FileNotFoundError(
-            f"--input {inputs} holds no .bin file. `python -m anypose offline preprocess` makes them."
-        )
+        raise FileNotFoundError(f"--input {inputs} holds no .bin file. `{typed('offline')} preprocess` makes them.")
     (port,) = session.inputs
     if None in port.shape:
         raise ValueError(
@@ -155,7 +153,7 @@ def postprocess(prepared: Path, results: Path) -> ActionErrors:
     padding = prepared / PADDING_FILE
     if not padding.is_file():
         raise FileNotFoundError(f"--preprocess-data {prepared} has no {PADDING_FILE}: preprocess did not finish there.")
-    deltas: dict[str, int] = json.loads(padding.read_text())
+    deltas: dict[str, int] = json.loads(padding.read_text(encoding="utf-8"))
     sums: dict[str, float] = {}
     frames: dict[str, int] = {}
     for name, delta in deltas.items():
@@ -211,7 +209,7 @@ def ais_bench_command(model: Path, inputs: Path, output: Path) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The commands."""
-    parser = argparse.ArgumentParser(prog="python -m anypose offline", description=__doc__, formatter_class=_AsWritten)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_AsWritten)
     commands = parser.add_subparsers(dest="command", required=True)
     prepare = commands.add_parser("preprocess", help="a test set as files")
     prepare.add_argument("-d", "--dataset", help="folder of data_3d_h36m.npz and data_2d_h36m_<keypoints>.npz")

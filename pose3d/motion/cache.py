@@ -163,7 +163,7 @@ def _write(place: Path, sequences: list[PoseSequence]) -> None:
         ]
         for file, parts in arrays.items():
             _write_rows(temporary / f"{file}.npy", parts, rows[file])
-        with (temporary / "index.json").open("w") as out:
+        with (temporary / "index.json").open("w", encoding="utf-8") as out:
             json.dump(index, out)
             out.flush()
             os.fsync(out.fileno())
@@ -200,7 +200,7 @@ def _read(place: Path) -> list[PoseSequence]:
         return slices.setdefault((file, start, stop), files[file][start:stop])
 
     try:
-        index = json.loads((place / "index.json").read_text())
+        index = json.loads((place / "index.json").read_text(encoding="utf-8"))
         return [
             PoseSequence(
                 subject=record["subject"],

@@ -14,7 +14,7 @@ def main(cfg: DictConfig) -> None:
     """Read both splits, print what is in them, and write them for VideoPose3D if asked to."""
     dataset = instantiate(cfg.dataset)
     if not hasattr(dataset, "sequences"):
-        raise ValueError(f"pose3d.motion.check counts motion, and dataset={dataset.name} is of pictures.")
+        raise ValueError(f"`check` counts motion, and dataset={dataset.name} is of pictures.")
     sequences: dict[Split, list[PoseSequence]] = {split: dataset.sequences(split) for split in SPLITS}
     print(*report(dataset, sequences), sep="\n")
     if cfg.videopose3d:

@@ -100,7 +100,7 @@ def fetch_blazepose(wheel: Path | None = None) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="anypose fetch", description="Weights of others.")
+    parser = argparse.ArgumentParser(description="Weights of others.")
     parser.add_argument("what", choices=["blazepose"], help="BlazePose's detector and landmark network, 9.4 MB")
     parser.add_argument("--wheel", type=Path, help=f"the wheel of {WHEEL}, already downloaded")
     options = parser.parse_args(arguments)

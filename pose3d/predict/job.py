@@ -69,7 +69,7 @@ class Job:
         file = self.summary_file(source)
         if self.overwrite or not file.is_file():
             return False
-        summary = json.loads(file.read_text())
+        summary = json.loads(file.read_text(encoding="utf-8"))
         if summary["source"] != source or summary["settings"] != self.settings:
             raise FileExistsError(
                 f"{file} is of source={summary['source']} with other settings. Write elsewhere (output=), or say "

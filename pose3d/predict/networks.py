@@ -12,8 +12,6 @@ import numpy as np
 from anypose.engine.loading import load_task
 from anypose.export.session import open_session
 from anypose.skeleton import Skeleton, get_skeleton
-from pose2d.network.detectors import PersonDetector
-from pose2d.network.foreign import KeypointFinder
 from pose3d.predict.blazepose import BlazePose
 from pose3d.predict.people import Found, Frame, KeypointNetwork, iou
 
@@ -102,6 +100,8 @@ def open_network(settings: Any, stills: bool) -> KeypointNetwork:
     find, found_skeleton = open_finder(path, skeleton, device, keypoints.peak)
     detect = None
     if boxes.weights is not None:
+        from pose2d.network.detectors import PersonDetector  # wants OpenCV, as pictures do; keypoints need none
+
         session = open_session(boxes.weights, device)
         detect = PersonDetector(session, str(boxes.weights), boxes.preset, min_score=boxes.min_score).find
     return TopDown(find, found_skeleton, path.name, detect, every)
@@ -136,6 +136,8 @@ def _checkpoint(path: Path, skeleton: str | None) -> tuple[Find, Skeleton]:
 
 
 def _foreign(path: Path, skeleton: str | None, device: str, peak: float) -> tuple[Find, Skeleton]:
+    from pose2d.network.foreign import KeypointFinder  # wants OpenCV
+
     finder = KeypointFinder(open_session(path, device), str(path), peak=peak)
     told = finder.network.skeleton
     if told is None and skeleton is None:

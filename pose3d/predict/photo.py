@@ -123,9 +123,7 @@ def draw(overlay: Overlay, skeleton: Skeleton, joints: np.ndarray, output: Skele
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m anypose photo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photo", type=Path)
     parser.add_argument(
         "--keypoints", type=Path, required=True, metavar="FILE", help="checkpoint of model=simplebaseline, or ONNX"

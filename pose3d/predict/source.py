@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import importlib.util
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +16,8 @@ from anypose.formats.keypoints import read_keypoints
 from anypose.motion import Motion
 from pose3d.predict.people import Frame
 from pose3d.predict.video import SameSize, open_video, source_name
+
+log = logging.getLogger(__name__)
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 KEYPOINTS = (".json", ".npz", ".csv", ".trc", ".pkl")
@@ -107,7 +111,10 @@ def open_source(source: str, settings: Any) -> Pictures | Motion:
 
 
 def open_companion(source: str, settings: Any) -> Pictures | None:
-    """The video that a file of keypoints was made from, where `video=` names it."""
+    """The video that a file of keypoints was made from, where `video=` names it; the example can do without."""
+    if source == EXAMPLE and importlib.util.find_spec("cv2") is None:
+        log.warning("source=example goes without its pictures, which need OpenCV: pip install 'anypose[video]'.")
+        return None
     path = str(PACKAGE / RELEASED / "example.mp4") if source == EXAMPLE else settings.video
     return None if path is None else open_pictures(str(path), settings.decoder, settings.fps, settings.max_megapixels)
 

@@ -39,11 +39,13 @@ def test_an_incomplete_extra_names_what_it_lacks_and_the_pip_line() -> None:
 
 def test_datasets_are_looked_for_where_their_configuration_says(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
-    (tmp_path / "a.yaml").write_text(f"_target_: x\nroot: {tmp_path}/here   # a folder\n")
-    (tmp_path / "b.yaml").write_text("root: data/nowhere\n")
-    (tmp_path / "c.yaml").write_text("seed: 1\n")
-    (tmp_path / "mixed.yaml").write_text("defaults: [c@invented, a@recorded, {/dataset@flat: b}, _self_]\n")
-    (tmp_path / "mine.yaml").write_text("root: null\n")
+    (tmp_path / "a.yaml").write_text(f"_target_: x\nroot: {tmp_path}/here   # a folder\n", encoding="utf-8")
+    (tmp_path / "b.yaml").write_text("root: data/nowhere\n", encoding="utf-8")
+    (tmp_path / "c.yaml").write_text("seed: 1\n", encoding="utf-8")
+    (tmp_path / "mixed.yaml").write_text(
+        "defaults: [c@invented, a@recorded, {/dataset@flat: b}, _self_]\n", encoding="utf-8"
+    )
+    (tmp_path / "mine.yaml").write_text("root: null\n", encoding="utf-8")
     assert doctor.datasets(tmp_path) == [
         ("a", f"needs files; dataset.root={tmp_path}/here: found"),
         ("b", "needs files; dataset.root=data/nowhere: not there"),

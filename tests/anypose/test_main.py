@@ -56,5 +56,13 @@ def test_a_command_gets_the_words_after_its_name(monkeypatch, capsys):
 def test_commands_are_named_as_they_are_typed_where_one_is(monkeypatch):
     assert place.typed("train") == "python train.py"
     assert place.typed("doctor") == "python -m anypose doctor"
+    monkeypatch.setattr(place.sys, "argv", ["python -m anypose check"])  # as the dispatcher names itself
+    assert place.typed("train") == "python -m anypose train"
+    monkeypatch.setattr(place.sys, "argv", ["anypose check"])
+    assert (
+        place.as_typed("see `python train.py` and `python -m anypose doctor`")
+        == "see `anypose train` and `anypose doctor`"
+    )
+    monkeypatch.setattr(place.sys, "argv", ["mine.py"])
     monkeypatch.setattr(place, "INSTALLED", True)
     assert place.typed("train") == "anypose train"

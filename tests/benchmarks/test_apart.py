@@ -28,7 +28,7 @@ def comparison(name: str, note: Path, clock: Clock, **changes) -> Comparison:
 
     def work(side: str, seconds: float):
         def call() -> None:
-            with note.open("a") as file:
+            with note.open("a", encoding="utf-8") as file:
                 print(side, os.getpid(), file=file)
             clock.now += seconds
 
@@ -55,7 +55,7 @@ def test_the_peer_works_in_its_own_process_and_its_time_is_counted(tmp_path, clo
         assert row.ours.median == pytest.approx(0.05)
         assert row.peer.median == pytest.approx(0.2)
         assert row.ratio.median == pytest.approx(4)
-    workers = {tuple(line.split()) for line in note.read_text().splitlines()}
+    workers = {tuple(line.split()) for line in note.read_text(encoding="utf-8").splitlines()}
     ours = {pid for side, pid in workers if side == "ours"}
     theirs = {pid for side, pid in workers if side == "peer"}
     assert ours == {str(os.getpid())}
@@ -68,7 +68,7 @@ def test_a_peer_of_our_own_shares_our_process(tmp_path, clock):
     with process(other_side, note, []) as peer:
         row = compare(comparison("ours, too", note, clock, peer_is_ours=True), settings(peer))
     assert row.ratio.median == pytest.approx(4)
-    assert {line.split()[1] for line in note.read_text().splitlines()} == {str(os.getpid())}
+    assert {line.split()[1] for line in note.read_text(encoding="utf-8").splitlines()} == {str(os.getpid())}
 
 
 def test_processes_out_of_step_are_noticed(tmp_path, clock, capfd):

@@ -75,7 +75,7 @@ def test_a_peer_is_loaded_by_path_from_either_layout(tmp_path):
     for folder in ("VideoPose3D", "facebookresearch/VideoPose3D"):
         file = tmp_path / folder / "common" / "loss.py"
         file.parent.mkdir(parents=True)
-        file.write_text("ANSWER = 42")
+        file.write_text("ANSWER = 42", encoding="utf-8")
         module = peers.load(tmp_path, peers.VIDEOPOSE3D, "common/loss.py")
         assert module is not None
         assert module.ANSWER == 42

@@ -46,9 +46,9 @@ def test_a_ceiling_has_no_peer():
 
 
 def test_thresholds_are_four_fifths_of_what_was_measured_and_others_are_kept(thresholds):
-    thresholds.write_text('{"old": 2.0}')
+    thresholds.write_text('{"old": 2.0}', encoding="utf-8")
     report.update_thresholds({"mlp": [row(3.0), Row("no peer", "", Spread(1, 1, 1))]}, settings())
-    assert json.loads(thresholds.read_text()) == {"mlp: step, fp32, against eager": 2.4, "old": 2.0}
+    assert json.loads(thresholds.read_text(encoding="utf-8")) == {"mlp: step, fp32, against eager": 2.4, "old": 2.0}
 
 
 def test_a_ratio_below_its_threshold_fails_with_both_numbers(thresholds):
@@ -66,7 +66,7 @@ def test_a_ratio_without_a_threshold_fails_too(thresholds):
 
 def test_json_says_how_it_was_measured(tmp_path):
     report.write_json(tmp_path / "rows.json", {"mlp": [row(3.0)]}, settings())
-    written = json.loads((tmp_path / "rows.json").read_text())
+    written = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))
     assert written["protocol"]["clock"] == "processor time"
     assert written["protocol"]["peers"] == "bundled references"
     assert written["rows"]["mlp"][0]["ratio"] == {"median": 3.0, "low": 2.0, "high": 4.0}
@@ -87,6 +87,6 @@ def test_the_title_and_the_file_name_the_processor_and_what_steers_its_libraries
     assert "Some CPU (" in report.title(settings())
     assert "OPENBLAS_CORETYPE=Haswell" in report.title(settings())
     report.write_json(tmp_path / "x.json", {}, settings())
-    protocol = json.loads((tmp_path / "x.json").read_text())["protocol"]
+    protocol = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["protocol"]
     assert protocol["processor"].startswith("Some CPU (")
     assert protocol["steering"]["OPENBLAS_CORETYPE"] == "Haswell"

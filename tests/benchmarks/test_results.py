@@ -28,7 +28,7 @@ EVALUATION = {
 
 
 def test_the_page_is_written_from_the_kept_files():
-    assert write_page() == PAGE.read_text(), "run `python -m benchmarks.results`"
+    assert write_page() == PAGE.read_text(encoding="utf-8"), "run `python -m benchmarks.results`"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -41,7 +41,7 @@ def test_a_row_is_short_and_names_an_experiment_that_there_is(file):
 
 def test_a_table_per_action_averages_to_its_row():
     for file in FILES:
-        kept = json.loads(file.read_text())
+        kept = json.loads(file.read_text(encoding="utf-8"))
         actions = [line for line in kept.get("rows", []) if isinstance(line, dict) and "action" in line]
         actions = [line for line in actions if line["action"] not in ("Average", "Frame-wise", "All")]
         if "mpjpe_mm" in kept.get("scores", {}) and actions:
@@ -50,8 +50,8 @@ def test_a_table_per_action_averages_to_its_row():
 
 
 def test_an_evaluation_becomes_a_row_with_the_command_of_its_training(tmp_path):
-    (tmp_path / "results.json").write_text(json.dumps(EVALUATION))
-    (tmp_path / "environment.json").write_text(json.dumps({"command": "python train.py model=a"}))
+    (tmp_path / "results.json").write_text(json.dumps(EVALUATION), encoding="utf-8")
+    (tmp_path / "environment.json").write_text(json.dumps({"command": "python train.py model=a"}), encoding="utf-8")
     keep(tmp_path / "results.json", tmp_path / "table" / "a.json", published="42.97")
     assert row(tmp_path / "table" / "a.json") == [
         "`python train.py model=a`, then `python evaluate.py model=a`",
@@ -68,7 +68,7 @@ def test_ratios_become_a_row_with_the_processor(tmp_path):
     protocol = {"device": "cpu", "precision": "bf16", "threads": 1, "clock": "processor time", "peers": "bundled"}
     protocol["processor"] = "AMD EPYC (AVX2)"
     rows = {"mlp": [{"name": "train step", "ratio": ratio}, {"name": "alone", "ratio": None}]}
-    (tmp_path / "mlp.json").write_text(json.dumps({"protocol": protocol, "rows": rows}))
+    (tmp_path / "mlp.json").write_text(json.dumps({"protocol": protocol, "rows": rows}), encoding="utf-8")
     keep(tmp_path / "mlp.json", tmp_path / "row.json")
     command, _, device, number, how, _ = row(tmp_path / "row.json")
     assert command == "`python -m benchmarks mlp --cpu-time --precision bf16`"
@@ -85,10 +85,10 @@ def test_ratios_become_a_row_with_the_processor(tmp_path):
     ],
 )
 def test_a_file_that_is_no_row_is_named_with_what_it_lacks(tmp_path, text, sentence):
-    (tmp_path / "a.json").write_text(text)
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=re.escape(f"a.json is no row of RESULTS.md: {sentence}")):
         row(tmp_path / "a.json")
-    (tmp_path / "b.json").write_text("{}")
+    (tmp_path / "b.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"b.json is neither of evaluate.py nor of the benchmarks"):
         keep(tmp_path / "b.json", tmp_path / "c.json")
 
@@ -107,8 +107,8 @@ def test_units_are_spelt_out():
 def test_the_cpu_experiments_are_what_was_measured():
     conf = ROOT / "conf" / "experiment"
     for row_, name in (("1_baseline3d_gt", "baseline3d_h36m_gt_cpu"), ("2_gmh_mdn_sh", "gmh_mdn_h36m_sh_cpu")):
-        typed = json.loads((KEPT / "1_human36m" / f"{row_}.json").read_text())["typed"].split(",")[0]
-        config = yaml.safe_load((conf / f"{name}.yaml").read_text())
+        typed = json.loads((KEPT / "1_human36m" / f"{row_}.json").read_text(encoding="utf-8"))["typed"].split(",")[0]
+        config = yaml.safe_load((conf / f"{name}.yaml").read_text(encoding="utf-8"))
         for word in typed.split()[1:]:
             key, value = word.split("=")
             section, _, setting = key.partition(".")

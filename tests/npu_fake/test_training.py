@@ -25,7 +25,7 @@ def npu(**settings: Any) -> Npu:
 
 
 def losses(folder: Path) -> list[float]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [line["loss"] for line in lines if line["split"] == "train"]
 
 

@@ -34,16 +34,16 @@ def build(folder: Path, packages: Path) -> list[str]:
         there |= defined
     for library in torch.glob("lib/*.so*"):
         there |= symbols(library)[1]
-    written = SOURCE.read_text()
+    written = SOURCE.read_text(encoding="utf-8")
     done = set(re.findall(r"^\w[\w\s*]*?\b((?:acl|rt|Msprof|Hccl)\w+)\s*\(", written, re.MULTILINE))
     empty = sorted(name for name in wanted - there - done if OURS.match(name))
 
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / "cann.c"
-    source.write_text(written + "".join(f"long {name}() {{ return 0; }}\n" for name in empty))
+    source.write_text(written + "".join(f"long {name}() {{ return 0; }}\n" for name in empty), encoding="utf-8")
     compile_library(folder, MAIN, str(source), "-ldl")
     nothing = folder / "nothing.c"
-    nothing.write_text("static int nothing;\n")
+    nothing.write_text("static int nothing;\n", encoding="utf-8")
     for name in OTHERS:
         compile_library(
             folder, name, str(nothing), "-Wl,--no-as-needed", f"-L{folder}", f"-l:{MAIN}", "-Wl,-rpath,$ORIGIN"

@@ -16,7 +16,7 @@ import torch
 import torch_npu  # pyright: ignore[reportMissingImports]
 
 RECORD = Path(__file__).parents[1] / "npu_contract.json"
-NAMES = json.loads(RECORD.read_text())["torch.npu"]
+NAMES = json.loads(RECORD.read_text(encoding="utf-8"))["torch.npu"]
 
 
 def found(name: str) -> str:
@@ -42,9 +42,9 @@ def found(name: str) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recorded_signature_is_the_wheels(name):
     if os.environ.get("ANYPOSE_RECORD"):
-        record = json.loads(RECORD.read_text())
+        record = json.loads(RECORD.read_text(encoding="utf-8"))
         record["torch.npu"][name] = found(name)
         record["versions"]["torch_npu"] = torch_npu.__version__.split("+")[0]
-        RECORD.write_text(json.dumps(record, indent=2) + "\n")
+        RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         return
     assert found(name) == NAMES[name]

@@ -103,7 +103,7 @@ def write_people(root: Path, images: int = 6, split: str = "train2017", seed: in
             )
         cv2.imwrite(str(root / split / f"{i:03d}.jpg"), image)
     truth = {"images": listed, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
-    (root / "annotations" / f"person_keypoints_{split}.json").write_text(json.dumps(truth))
+    (root / "annotations" / f"person_keypoints_{split}.json").write_text(json.dumps(truth), encoding="utf-8")
     return truth
 
 

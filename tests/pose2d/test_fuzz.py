@@ -107,7 +107,7 @@ def coco(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("file", ["annotations", "boxes"])
 def test_coco(coco: Path, read_coco: Any, file: str, rounds: int) -> None:
     path = coco / "annotations" / "person_keypoints_val2017.json"
-    tree = json.loads(path.read_text())
+    tree = json.loads(path.read_text(encoding="utf-8"))
     for annotation in tree["annotations"]:
         annotation["segmentation"] = [[1, 1, 9, 1, 9, 9]]
     tree["annotations"][0] |= {"iscrowd": 1, "segmentation": {"size": [3, 4], "counts": [5, 7]}}
@@ -126,7 +126,7 @@ def test_coco(coco: Path, read_coco: Any, file: str, rounds: int) -> None:
             people.truth["silhouettes"]()
 
     for _ in range(rounds):
-        path.write_text(json.dumps(altered(tree, rng)))
+        path.write_text(json.dumps(altered(tree, rng)), encoding="utf-8")
         survives(read)
         path.write_bytes(damaged(json.dumps(tree).encode(), rng))
         survives(read)
@@ -138,7 +138,7 @@ def test_coco_legacy_and_mpii(tmp_path: Path, conf: Any, rounds: int) -> None:
     legacy = {"root": test_coco_legacy.ENTRIES}
     rng = random.Random(5)
     for _ in range(rounds):
-        (tmp_path / "COCO.json").write_text(json.dumps(altered(legacy, rng)))
+        (tmp_path / "COCO.json").write_text(json.dumps(altered(legacy, rng)), encoding="utf-8")
         survives(lambda: test_coco_legacy.read(tmp_path).people("train"))
     (tmp_path / "annot").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"")
@@ -151,7 +151,9 @@ def test_coco_legacy_and_mpii(tmp_path: Path, conf: Any, rounds: int) -> None:
     }
     settings = conf("dataset/mpii") | {"root": str(tmp_path)}
     for _ in range(rounds):
-        (tmp_path / "annot" / "train.json").write_text(json.dumps(altered([entry, entry, entry], rng)))
+        (tmp_path / "annot" / "train.json").write_text(
+            json.dumps(altered([entry, entry, entry], rng)), encoding="utf-8"
+        )
         survives(lambda: Mpii(**settings).people("train"))
 
 

@@ -103,5 +103,5 @@ def test_learning_rates_fall_when_the_epochs_are_complete(preset):
 
 
 def test_the_header_names_the_published_number(preset):
-    text = (CONF / "experiment" / f"simplebaseline_coco_{preset[0]}.yaml").read_text()
+    text = (CONF / "experiment" / f"simplebaseline_coco_{preset[0]}.yaml").read_text(encoding="utf-8")
     assert expect(preset, "AP 70.5", "AP 70.4", "AP 71.8") in text

@@ -32,7 +32,7 @@ def write_mat(path: Path) -> None:
 
 
 def write_motion(path: Path) -> None:
-    (path.parent / "x.asf").write_text(ASF)
+    (path.parent / "x.asf").write_text(ASF, encoding="utf-8")
     write_amc(path, read_asf(path.parent / "x.asf"), frames=2, seed=0)
 
 
@@ -84,7 +84,7 @@ FORMATS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = 
     "pkl": (lambda path: path.write_bytes(pickle.dumps(MOTION, 2)), read_pickle),
     "mat": (write_mat, lambda path: read_mat(path, ["annot2", "b"])),
     "bvh": (lambda path: write_daz_bvh(path, 2), read_moves),
-    "asf": (lambda path: path.write_text(ASF), read_skeleton),
+    "asf": (lambda path: path.write_text(ASF, encoding="utf-8"), read_skeleton),
     "amc": (write_motion, read_motion),
     "xml": (write_metadata, read_metadata),
 }

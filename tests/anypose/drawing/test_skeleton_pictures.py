@@ -35,7 +35,7 @@ def test_every_skeleton_is_drawn_with_all_its_indices():
 
 
 def test_the_page_names_every_joint_by_its_index():
-    page = PAGE.read_text()
+    page = PAGE.read_text(encoding="utf-8")
     for name, skeleton in SKELETONS.items():
         listed = re.search(rf"\*\*{name}\*\*.*?\n(.*?)\n\n", page, re.DOTALL)
         assert listed, name

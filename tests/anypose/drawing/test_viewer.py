@@ -19,7 +19,7 @@ cv2 = pytest.importorskip("cv2", reason="NO OPENCV: pip install 'anypose[image]'
 
 def page(path):
     """The data in a page, arrays unpacked."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     data = json.loads(text[text.index('id="data">') + 10 : text.index("</script>")])
     kinds = {"times": "<f8", "pictureTimes": "<f8", "world": "<i2", "points": "<i2", "ghosts": "<i2"}
     for name in (*kinds, "scores", "contacts"):
@@ -122,7 +122,7 @@ def test_a_name_ends_no_element(tmp_path) -> None:
                 **{"keypoints": np.zeros((1, 1, 17, 3), np.float32), "keypoint_skeleton": dancers().keypoint_skeleton},
             )
         )
-    assert sink.path.read_text().count("</script>") == 2
+    assert sink.path.read_text(encoding="utf-8").count("</script>") == 2
     assert page(sink.path)["name"] == "</script><b>"
 
 

@@ -54,7 +54,7 @@ def weights(trainer) -> dict[str, torch.Tensor]:
 
 
 def losses(folder: Path) -> list[float]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [line["loss"] for line in lines if line["split"] == "train"]
 
 

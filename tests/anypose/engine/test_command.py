@@ -120,17 +120,19 @@ def test_a_sweep_trains_each_job_as_if_alone_and_ends_in_a_table(run, tmp_path):
     output = run(
         "train.py", "-m", "seed=0,1", *SMALL, "precision=fp32", "hydra.sweep.dir=sweep"
     )  # fmt: skip
-    alone = (tmp_path / "alone" / "metrics.jsonl").read_text().splitlines()
-    second = (tmp_path / "sweep" / "1" / "metrics.jsonl").read_text().splitlines()
+    alone = (tmp_path / "alone" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    second = (tmp_path / "sweep" / "1" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert [drop_speed(line) for line in second] == [drop_speed(line) for line in alone]
     assert "written to sweep/sweep.csv" in output
-    with (tmp_path / "sweep" / "sweep.csv").open() as file:
+    with (tmp_path / "sweep" / "sweep.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["jobs"] for row in rows] == ["2"]
-    scores = [json.loads((tmp_path / "sweep" / job / "summary.json").read_text())["mpjpe_mm"] for job in "01"]
+    scores = [
+        json.loads((tmp_path / "sweep" / job / "summary.json").read_text(encoding="utf-8"))["mpjpe_mm"] for job in "01"
+    ]
     assert float(rows[0]["mpjpe_mm mean"]) == pytest.approx(sum(scores) / 2)
     for job in "01":  # each log holds its own lines only
-        assert (tmp_path / "sweep" / job / "log.txt").read_text().count("epoch ") == 1
+        assert (tmp_path / "sweep" / job / "log.txt").read_text(encoding="utf-8").count("epoch ") == 1
 
 
 def drop_speed(line: str) -> dict:
@@ -144,11 +146,11 @@ def test_training_resuming_and_evaluating_find_each_other(run, tmp_path):
     output = run("train.py", *SMALL, "trainer.max_steps=6", "resume=auto")
     assert "Going on from" in output
     assert [path.name for path in (tmp_path / "runs" / "baseline3d").iterdir()] == [folder.name]
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in lines] == [2, 4, 4, 6, 6]
 
     output = run("evaluate.py", "device=cpu", "predictions=p.npz")
-    results = json.loads((folder / "results.json").read_text())
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert results["config"]["dataset"]["frames"] == 400, "the dataset is the run's own"
     last = json.loads(lines[-1])["mpjpe_mm"]
     assert results["scores"]["mpjpe_mm"] == pytest.approx(last, rel=1e-6)
@@ -161,7 +163,7 @@ def test_training_resuming_and_evaluating_find_each_other(run, tmp_path):
         "evaluate.py", f"run={relative}", "device=cpu", "task.flip_test=true", "parity=seed",
         "output=elsewhere",
     )  # fmt: skip
-    results = json.loads((tmp_path / "elsewhere" / "results.json").read_text())
+    results = json.loads((tmp_path / "elsewhere" / "results.json").read_text(encoding="utf-8"))
     assert (results["config"]["task"]["flip_test"], results["config"]["task"]["parity"]) == (True, "seed")
     assert f"run={relative}" in results["environment"]["command"]
     assert "model=" not in results["environment"]["command"]
@@ -194,7 +196,7 @@ def test_sweeps_run_through_launchers(repository, tmp_path, launcher, processes)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "written to sweep/sweep.csv" in done.stdout
     for job in "01":
-        environment = json.loads((tmp_path / "sweep" / job / "environment.json").read_text())
+        environment = json.loads((tmp_path / "sweep" / job / "environment.json").read_text(encoding="utf-8"))
         assert environment["processes"] == processes
 
 
@@ -203,7 +205,7 @@ def test_slurm_gets_an_array_of_jobs_whose_tasks_share_a_run(repository, tmp_pat
     """`sbatch` here keeps what it is given and refuses it."""
     scripts = {"sbatch": 'for last; do :; done; cp "$last" kept.sh; echo no queue today >&2; exit 1', "srun": "exit 0"}
     for name, body in scripts.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
         (tmp_path / name).chmod(0o755)
     slurm = ("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.launcher.tasks_per_node=4")
     done = subprocess.run(
@@ -215,7 +217,7 @@ def test_slurm_gets_an_array_of_jobs_whose_tasks_share_a_run(repository, tmp_pat
     )
     assert done.returncode != 0
     assert "no queue today" in done.stderr
-    script = (tmp_path / "kept.sh").read_text()
+    script = (tmp_path / "kept.sh").read_text(encoding="utf-8")
     asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)$", script, re.MULTILINE))
     assert asked["array"].startswith("0-1")
     assert (asked["nodes"], asked["ntasks-per-node"], asked["partition"]) == ("1", "4", "gpu")

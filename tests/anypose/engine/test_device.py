@@ -139,11 +139,11 @@ print(device.ASCEND_PROBLEM, os.environ.get("TORCH_DEVICE_BACKEND_AUTOLOAD"), to
 def fake_package(folder: Path, body: str) -> None:
     """A torch_npu with the entry point by which torch loads back-ends itself."""
     (folder / "torch_npu").mkdir()
-    (folder / "torch_npu" / "__init__.py").write_text(body)
+    (folder / "torch_npu" / "__init__.py").write_text(body, encoding="utf-8")
     info = folder / "torch_npu-2.13.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch_npu\nVersion: 2.13.0\n")
-    (info / "entry_points.txt").write_text("[torch.backends]\ntorch_npu = torch_npu:_autoload\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch_npu\nVersion: 2.13.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[torch.backends]\ntorch_npu = torch_npu:_autoload\n", encoding="utf-8")
 
 
 def run(folder: Path, repository: Path, **environment: str) -> str:

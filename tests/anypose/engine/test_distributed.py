@@ -70,7 +70,7 @@ def run(repository: Path, folder: Path, processes: int, **settings: Any) -> list
 
 
 def losses(folder: Path) -> list[float]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [line["loss"] for line in lines if line["split"] == "train"]
 
 
@@ -165,7 +165,7 @@ def test_linear_scaling_takes_more_samples_at_a_larger_rate(repository, tmp_path
     run(repository, tmp_path, 2, net=PLAIN, linear_scaling=True, batch_size=4, learning_rate=0.005, epochs=1)
     trainer = make_trainer(tmp_path / "one", net=PLAIN, epochs=1)  # batch 8, rate 0.01
     trainer.fit()
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert lines[0]["lr"] == pytest.approx(0.01)
     assert losses(tmp_path) == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
 

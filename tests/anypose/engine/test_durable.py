@@ -161,7 +161,7 @@ def test_a_first_score_that_is_no_number_is_not_the_best_for_ever(tmp_path):
         make_trainer(tmp_path, task=Scoreless, epochs=1).fit()
     assert (tmp_path / "last.pt").is_file()
     assert not (tmp_path / "best.pt").exists()
-    assert json.loads((tmp_path / "summary.json").read_text())["error_mm"] is None
+    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["error_mm"] is None
 
 
 @pytest.mark.parametrize("log_every", [1, 7, 50])
@@ -195,7 +195,7 @@ def test_two_processes_do_not_write_one_folder(tmp_path):
 
 def test_what_a_full_disk_stops_is_not_half_written(tmp_path, monkeypatch):
     write_json(tmp_path / "summary.json", {"a": 1.0, "b": [float("nan")]})
-    assert json.loads((tmp_path / "summary.json").read_text()) == {"a": 1.0, "b": [None]}
+    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == {"a": 1.0, "b": [None]}
 
     def full(_):
         raise OSError(28, "No space left on device")
@@ -206,7 +206,7 @@ def test_what_a_full_disk_stops_is_not_half_written(tmp_path, monkeypatch):
     ):
         write_text(tmp_path / "summary.json", "x")
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
-    assert json.loads((tmp_path / "summary.json").read_text())["a"] == 1.0
+    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["a"] == 1.0
 
 
 def test_a_start_that_fails_leaves_no_folder(tmp_path, monkeypatch):
@@ -248,7 +248,7 @@ def test_resume_auto_takes_the_latest_run_of_this_configuration(tmp_path, monkey
     assert find_resume("auto", "a", config | {"actions": "Walking"}, {}) == listed / "last.pt"
     assert find_resume("auto", "a", config | {"actions": "Sitting"}, {}) == zero / "last.pt"
     shutil.rmtree(listed)
-    (zero / "config.yaml").write_text("{")
+    (zero / "config.yaml").write_text("{", encoding="utf-8")
     assert find_resume("auto", "a", config, {}) is None
 
 
@@ -281,7 +281,7 @@ def test_what_changed_is_listed_and_what_cannot_change_is_refused_before_anythin
     assert check_change(folder / "last.pt", changed) == ["resume: optimizer.lr was 0.1 and is 0.01 from here on."]
     with Run(folder, changed, {}, [], True, folder / "last.pt"):
         pass
-    assert "optimizer.lr was 0.1 and is 0.01" in (folder / "log.txt").read_text()
+    assert "optimizer.lr was 0.1 and is 0.01" in (folder / "log.txt").read_text(encoding="utf-8")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     changed = Run(folder, config | {"seed": 1, "model": {"width": 8}}, {}, [], True, folder / "last.pt")
     with pytest.raises(ValueError, match=r"other settings: seed 0 -> 1; model.width 4 -> 8\. .*init="), changed:

@@ -73,7 +73,7 @@ def test_a_launcher_names_its_package(without, launcher, module, missing):
 
 def test_nothing_is_trained_and_no_folder_left_and_the_sentence_is_the_last_line(repository, tmp_path):
     hide = "import sys\nsys.modules['matplotlib'] = None\n"
-    (tmp_path / "sitecustomize.py").write_text(hide)
+    (tmp_path / "sitecustomize.py").write_text(hide, encoding="utf-8")
     (tmp_path / "here").mkdir()
     done = subprocess.run(
         [sys.executable, str(repository / "train.py"), "debug=smoke", "device=cpu", "pictures=true"],

@@ -15,10 +15,12 @@ def test_what_replaces_layers_is_kept_and_taken_again(tmp_path, monkeypatch):
     auto = partial(Kernels, "auto")
     whole = make_trainer(tmp_path / "whole", kernels=auto, epochs=2)
     (tmp_path / "whole").mkdir(exist_ok=True)
-    (tmp_path / "whole" / "environment.json").write_text("{}")
+    (tmp_path / "whole" / "environment.json").write_text("{}", encoding="utf-8")
     whole.fit()
     assert whole.kernels.choice == {"dropout": "packed"}
-    assert json.loads((tmp_path / "whole" / "environment.json").read_text())["kernels"] == {"dropout": "packed"}
+    assert json.loads((tmp_path / "whole" / "environment.json").read_text(encoding="utf-8"))["kernels"] == {
+        "dropout": "packed"
+    }
     make_trainer(tmp_path / "half", kernels=auto, epochs=1).fit()
     monkeypatch.setattr("anypose.kernels.swap.ratios", None)  # nothing is measured again
     rest = make_trainer(tmp_path / "half", kernels=auto, epochs=2)

@@ -102,7 +102,7 @@ def test_all_levels_learn_the_same_curve(tmp_path):
         folder = tmp_path / f"{level} {scale}"
         trainer = make_trainer(folder, level=level, loss_scale=scale, epochs=12, log_every=10, net={"dropout": 0.0})
         trainer.fit()
-        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
         curves[level, scale] = [line["loss"] for line in lines if line["split"] == "train"]
     reference = curves["fp32", None]
     assert reference[-1] < reference[0] / 4
@@ -164,7 +164,7 @@ def test_an_overflow_skips_the_step_is_counted_and_logged(tmp_path, level, scale
 def test_overflows_are_in_the_log_and_survive_a_resume(tmp_path):
     settings = {"task": lambda net: Overflows(net, {1, 3}), "level": "o2", "loss_scale": "dynamic"}
     make_trainer(tmp_path, epochs=1, **settings).fit()
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(line["overflows"], line["loss_scale"]) for line in lines if line["split"] == "train"] == [
         (2, 2.0**14),
         (2, 2.0**14),

@@ -69,7 +69,7 @@ def test_a_key_the_saved_configuration_lacks_is_named():
 
 
 def test_a_run_or_checkpoint_chooses_its_model(tmp_path):
-    (tmp_path / "environment.json").write_text(json.dumps({"choices": {"model": "videopose3d"}}))
+    (tmp_path / "environment.json").write_text(json.dumps({"choices": {"model": "videopose3d"}}), encoding="utf-8")
     assert choose_model([f"run={tmp_path}"]) == ["model=videopose3d"]
     assert choose_model([f"checkpoint={tmp_path}/best.pt"]) == ["model=videopose3d"]
     assert choose_model([f"run={tmp_path}", "model=baseline3d"]) == []
@@ -78,7 +78,9 @@ def test_a_run_or_checkpoint_chooses_its_model(tmp_path):
 
 def test_settings_that_came_after_a_checkpoint_are_those_of_its_choices_files(tmp_path, monkeypatch, caplog):
     (tmp_path / "task").mkdir()
-    (tmp_path / "task" / "t.yaml").write_text("_target_: a.T\nold: 1\nnew: {deep: 2}\nlinked: ${parity}\n")
+    (tmp_path / "task" / "t.yaml").write_text(
+        "_target_: a.T\nold: 1\nnew: {deep: 2}\nlinked: ${parity}\n", encoding="utf-8"
+    )
     monkeypatch.setattr("anypose.engine.stored.CONF", tmp_path)
     caplog.set_level("INFO")
 
@@ -116,7 +118,7 @@ def test_what_a_run_was_trained_on_is_composed_again_so_that_its_keys_can_be_sai
     assert choose_model([]) == []
     run = tmp_path / "runs" / "videopose3d" / "1"
     run.mkdir(parents=True)
-    (run / "environment.json").write_text(json.dumps({"choices": choices}))
+    (run / "environment.json").write_text(json.dumps({"choices": choices}), encoding="utf-8")
     checkpoint.save(run / "last.pt", {"model": {}, "config": {}, "choices": choices})
     trained = ["dataset=cmu", "task=lifting3d"]
     assert choose_model([f"run={run}"]) == ["model=videopose3d", *trained]

@@ -54,15 +54,15 @@ def test_results_are_written_for_people_and_programs(tmp_path):
     assert "weights: best.pt, epoch 3" in text
     assert "375.00" in text
     assert text.endswith(f"written to {tmp_path / 'new' / 'results.json'}, .csv and .md")
-    results = json.loads((tmp_path / "new" / "results.json").read_text())
+    results = json.loads((tmp_path / "new" / "results.json").read_text(encoding="utf-8"))
     assert results["scores"] == {"error_mm": 375.0, "frames": 2.0}
     assert results["protocol"]["dataset"] == "toy"
     assert results["checkpoint"] == "runs/a/best.pt"
     assert results["config"] == {"seed": 0}
     assert results["environment"]["commit"]
-    with (tmp_path / "new" / "results.csv").open() as file:
+    with (tmp_path / "new" / "results.csv").open(encoding="utf-8") as file:
         assert list(csv.DictReader(file)) == [{"action": "All", "error_mm": "375.0", "frames": "2.0"}]
-    assert "error_mm 375.00" in (tmp_path / "new" / "results.md").read_text()
+    assert "error_mm 375.00" in (tmp_path / "new" / "results.md").read_text(encoding="utf-8")
 
 
 def test_what_a_protocol_leaves_empty_is_not_printed():

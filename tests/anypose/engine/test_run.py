@@ -27,7 +27,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 def make_run(folder: str, model: str, age: int, *files: str) -> Path:
     path = Path(folder)
     path.mkdir(parents=True)
-    (path / "environment.json").write_text(json.dumps({"choices": {"model": model}}))
+    (path / "environment.json").write_text(json.dumps({"choices": {"model": model}}), encoding="utf-8")
     for name in files:
         save(path / name, STATE)
         os.utime(path / name, (1e9 - age, 1e9 - age))
@@ -117,15 +117,19 @@ def test_a_run_holds_its_config_environment_log_and_metrics():
         run.save({"model": {}}, best=False)
         run.finish({"error_mm": 2.0})
     logging.getLogger("anything").warning("afterwards")
-    assert (folder / "config.yaml").read_text() == "seed: 3\nparity: ${seed}\n"
-    environment = json.loads((folder / "environment.json").read_text())
+    assert (folder / "config.yaml").read_text(encoding="utf-8") == "seed: 3\nparity: ${seed}\n"
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     assert environment["choices"] == {"model": "a"}
     assert environment["overrides"] == ["seed=3"]
     assert {"command", "commit", "python", "torch", "processes"} <= environment.keys()
-    assert re.search(r"^\d{4}-\d\d-\d\d .* hello\n$", (folder / "log.txt").read_text())
-    assert json.loads((folder / "metrics.jsonl").read_text()) == {"split": "train", "step": 1, "loss": 0.5}
+    assert re.search(r"^\d{4}-\d\d-\d\d .* hello\n$", (folder / "log.txt").read_text(encoding="utf-8"))
+    assert json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8")) == {
+        "split": "train",
+        "step": 1,
+        "loss": 0.5,
+    }
     assert sorted(path.name for path in folder.glob("*.pt")) == ["last.pt"]
-    assert json.loads((folder / "summary.json").read_text()) == {"error_mm": 2.0}
+    assert json.loads((folder / "summary.json").read_text(encoding="utf-8")) == {"error_mm": 2.0}
 
 
 def test_only_rank_0_writes():

@@ -114,7 +114,7 @@ def test_configurations_without_end_are_refused():
 def test_an_option_is_a_name_and_no_path(tmp_path, option):
     with pytest.raises(ValueError, match=r"x.pt: choices.model must be the name of an option, found "):
         plain_choices({"model": option}, "x.pt")
-    (tmp_path / "environment.json").write_text(json.dumps({"choices": {"model": option}}))
+    (tmp_path / "environment.json").write_text(json.dumps({"choices": {"model": option}}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"environment.json: choices.model must be"):
         read_choices(tmp_path)
     with pytest.raises(ValueError, match=r"environment.json: choices.model must be"):
@@ -123,7 +123,7 @@ def test_an_option_is_a_name_and_no_path(tmp_path, option):
 
 @pytest.mark.parametrize("text", ["{", "[]", '"x"', "[" * 100_000, '{"choices": 3}'])
 def test_a_damaged_environment_file_is_named(tmp_path, text):
-    (tmp_path / "environment.json").write_text(text)
+    (tmp_path / "environment.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"environment.json( is damaged|: its choices must be a mapping)"):
         read_choices(tmp_path)
 

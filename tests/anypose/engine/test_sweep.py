@@ -16,8 +16,8 @@ from anypose.engine.sweep import SweepTable, table
 
 def job(folder: Path, number: int, overrides: list[str], score: float) -> None:
     (folder / str(number)).mkdir(parents=True)
-    (folder / str(number) / "environment.json").write_text(json.dumps({"overrides": overrides}))
-    (folder / str(number) / "summary.json").write_text(json.dumps({"mpjpe_mm": score}))
+    (folder / str(number) / "environment.json").write_text(json.dumps({"overrides": overrides}), encoding="utf-8")
+    (folder / str(number) / "summary.json").write_text(json.dumps({"mpjpe_mm": score}), encoding="utf-8")
 
 
 def test_jobs_that_differ_in_their_seed_share_a_row_with_mean_and_spread(tmp_path):
@@ -39,7 +39,7 @@ def test_the_table_is_printed_and_written_as_csv(tmp_path, capsys):
         "---------  ----  ------------",
         "all           2  40.50 ± 0.71",
     ]
-    with (tmp_path / "sweep.csv").open() as file:
+    with (tmp_path / "sweep.csv").open(encoding="utf-8") as file:
         assert next(csv.DictReader(file))["mpjpe_mm mean"] == "40.5"
 
 

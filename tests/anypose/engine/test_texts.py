@@ -5,7 +5,7 @@ from anypose.engine.texts import MOST_BYTES, text_of
 
 
 def test_a_file_is_one_plain_value_of_the_configuration(tmp_path):
-    (tmp_path / "a.yaml").write_text("joints: [a, b]\n")
+    (tmp_path / "a.yaml").write_text("joints: [a, b]\n", encoding="utf-8")
     config = OmegaConf.create({"file": str(tmp_path / "a.yaml"), "text": "${text:${file}}"})
     assert OmegaConf.to_container(config, resolve=True)["text"] == "joints: [a, b]\n"
 
@@ -16,7 +16,7 @@ def test_a_word_that_is_no_file_stays_the_word():
 
 
 def test_what_would_be_looked_up_is_large_or_no_text_is_refused(tmp_path):
-    (tmp_path / "a").write_text("${oc.env:HOME}")
+    (tmp_path / "a").write_text("${oc.env:HOME}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"a holds '\$\{', which a configuration would look up"):
         text_of(str(tmp_path / "a"))
     (tmp_path / "b").write_bytes(b"x" * (MOST_BYTES + 1))

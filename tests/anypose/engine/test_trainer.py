@@ -22,7 +22,7 @@ def weights(trainer) -> dict[str, torch.Tensor]:
 
 
 def records(folder: Path, split: str) -> list[dict]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if line["split"] == split]
 
 
@@ -91,7 +91,7 @@ def test_the_learning_rate_of_a_resumed_run_is_the_configurations(tmp_path):
 
 def test_resuming_rewrites_the_metrics_after_the_checkpoint_once(tmp_path):
     make_trainer(tmp_path, epochs=1).fit()
-    with (tmp_path / "metrics.jsonl").open("a") as file:
+    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"split": "train", "step": 15, "loss": 9.0}) + "\n")
     trainer = make_trainer(tmp_path, epochs=2)
     trainer.resume(tmp_path / "last.pt")
@@ -122,7 +122,11 @@ def test_best_pt_holds_the_weights_of_the_best_evaluation(tmp_path):
     kept = checkpoint.load(tmp_path / "best.pt")
     assert scores[kept["step"]] == min(scores.values()) < score
     # What a sweep compares, and `fit` returns, is the last: the best was chosen on the samples it is scored on.
-    assert json.loads((tmp_path / "summary.json").read_text())["error_mm"] == score == list(scores.values())[-1]
+    assert (
+        json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["error_mm"]
+        == score
+        == list(scores.values())[-1]
+    )
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_inputs_of_another_rank_are_nd(tmp_path):
 def test_the_command_is_saved_so_that_a_shell_runs_it(tmp_path):
     task = lifting_task(videopose3d())
     write_command(Atc("Ascend310P3", None, False, ["--log dir=a b"]), tmp_path / "a net.onnx", SHAPES, task)
-    text = (tmp_path / "a net.atc.sh").read_text()
+    text = (tmp_path / "a net.atc.sh").read_text(encoding="utf-8")
     assert text.startswith("#!/bin/sh\natc \\\n")
     assert f"'--model={tmp_path}/a net.onnx'" in text
     assert "'--log dir=a b'" in text
@@ -76,7 +76,7 @@ def test_with_atc_on_the_path_the_om_is_made_and_described(tmp_path, atc_on_path
     assert header["soc_version"] == "Ascend310P3"
     printed = capsys.readouterr().out
     assert f"atc --framework=5 --model={tmp_path}/net.onnx --output={tmp_path}/net --input_format=NCHW" in printed
-    facts = json.loads((tmp_path / "net.om.json").read_text())
+    facts = json.loads((tmp_path / "net.om.json").read_text(encoding="utf-8"))
     assert facts["soc_version"] == "Ascend310P3"
     assert facts["receptive_field"] == 27
     names = {"net.om", "net.om.json", "net.onnx", "net.onnx.json", "net.onnx.parity.txt", "net.atc.sh"}
@@ -96,17 +96,17 @@ def test_without_atc_the_error_says_how_to_get_it_and_what_is_ready(tmp_path, mo
 
 def test_when_atc_fails_its_words_are_shown_and_an_older_om_stays(tmp_path, atc_on_path):
     task = lifting_task(videopose3d())
-    (tmp_path / "net.om").write_text("older")
+    (tmp_path / "net.om").write_text("older", encoding="utf-8")
     with pytest.raises(ValueError, match=r"(?s)atc ended with 1 .*E10001: Value \[Ascend9\]"):
         export_network(task, tmp_path / "net.om", "om", options(), Atc("Ascend9", None, False, []), {}, None)
-    assert (tmp_path / "net.om").read_text() == "older"
+    assert (tmp_path / "net.om").read_text(encoding="utf-8") == "older"
     assert not (tmp_path / "net.om.json").exists()
 
 
 def test_an_atc_that_leaves_nothing_behind_is_a_failure(tmp_path, monkeypatch):
     script = tmp_path / "bin" / "atc"
     script.parent.mkdir()
-    script.write_text("#!/bin/sh\necho nothing to do\n")
+    script.write_text("#!/bin/sh\necho nothing to do\n", encoding="utf-8")
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(script.parent))
     with pytest.raises(ValueError, match=r"(?s)atc ended with 0 and no net.om.*nothing to do"):
@@ -142,7 +142,7 @@ def test_the_aipp_file_is_the_image_task_s_own_normalisation(tmp_path):
     task.normalization = Normalization("rgb", IMAGENET_MEAN, IMAGENET_STD)
     command = write_command(atc, tmp_path / "net.onnx", {"image": (1, 3, 256, 192)}, task)
     assert f"--insert_op_conf={tmp_path}/net.aipp.cfg" in command
-    text = (tmp_path / "net.aipp.cfg").read_text()
+    text = (tmp_path / "net.aipp.cfg").read_text(encoding="utf-8")
     assert "src_image_size_w: 192" in text
     assert "src_image_size_h: 256" in text
     assert "min_chn_0: 123.675" in text

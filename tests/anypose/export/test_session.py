@@ -57,7 +57,7 @@ def test_a_session_says_what_really_computes(compiled, tmp_path):
 def test_the_description_comes_with_the_file(compiled, tmp_path):
     _, om = compiled
     assert open_session(tmp_path / "net.onnx").metadata["receptive_field"] == 27
-    (tmp_path / "net.om.json").write_text('{"receptive_field": 27}')
+    (tmp_path / "net.om.json").write_text('{"receptive_field": 27}', encoding="utf-8")
     assert open_session(om).metadata == {"receptive_field": 27}
 
 

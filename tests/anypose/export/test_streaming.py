@@ -90,7 +90,7 @@ def test_the_states_are_inputs_and_outputs_of_the_graph(tmp_path):
     assert [port.name for port in session.outputs] == ["3d_preds", "next_state_0", "next_state_1", "next_state_2"]
     operators = {node.op_type for node in onnx.load(tmp_path / "stream.onnx").graph.node}
     assert operators == {"Add", "Concat", "MatMul", "Relu", "Reshape", "Slice"}
-    facts = json.loads((tmp_path / "stream.onnx.json").read_text())
+    facts = json.loads((tmp_path / "stream.onnx.json").read_text(encoding="utf-8"))
     assert (facts["streaming"], facts["causal"], facts["receptive_field"]) == (True, True, 27)
     assert facts["parity"][0]["largest"] < 1e-5
 
@@ -101,7 +101,7 @@ def test_a_chip_streams_too(tmp_path, atc_on_path, ais_bench):
     keypoints = sequence(30)
     stream = open_stream(tmp_path / "stream.om")
     np.testing.assert_allclose(stream.run(keypoints), whole(task.model, keypoints), atol=1e-6)
-    assert "--input_format=ND" in (tmp_path / "stream.atc.sh").read_text()
+    assert "--input_format=ND" in (tmp_path / "stream.atc.sh").read_text(encoding="utf-8")
 
 
 def test_a_network_without_states_is_refused(tmp_path):

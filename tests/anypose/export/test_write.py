@@ -122,7 +122,7 @@ def test_real_input_is_compared_too_and_the_report_is_saved(tmp_path, motion):
     report = export_onnx(lifting_task(videopose3d()), path, options(sizes={"T": 64}), {}, motion)
     assert [line.data for line in report] == ["random", "real (random)"]
     assert all(line.largest < 1e-5 and line.scale > 0.01 for line in report)
-    saved = (tmp_path / "net.onnx.parity.txt").read_text().splitlines()
+    saved = (tmp_path / "net.onnx.parity.txt").read_text(encoding="utf-8").splitlines()
     assert saved == [str(line) for line in report]
     assert "real (random) input, 3d_preds: largest difference" in saved[1]
 
@@ -132,7 +132,7 @@ def test_the_description_tells_names_shapes_units_skeleton_pairs_and_origin(tmp_
     export_onnx(
         lifting_task(videopose3d()), path, options(sizes={"T": 64}, dynamic=["T"]), {"checkpoint": "best.pt"}, None
     )
-    facts = json.loads((tmp_path / "net.onnx.json").read_text())
+    facts = json.loads((tmp_path / "net.onnx.json").read_text(encoding="utf-8"))
     assert facts["inputs"] == {"2d_poses": [2, "T", 17, 2]}
     assert facts["outputs"]["3d_preds"][2:] == [17, 3]
     assert facts["receptive_field"] == 27
@@ -156,11 +156,11 @@ def test_a_file_that_differs_from_torch_is_not_kept(tmp_path):
         return network
 
     task.model.baked = wrong
-    (tmp_path / "net.onnx").write_text("the last good one")
+    (tmp_path / "net.onnx").write_text("the last good one", encoding="utf-8")
     with pytest.raises(ValueError, match=r"net.onnx in float32 differs from torch by .* of the largest output"):
         export_onnx(task, tmp_path / "net.onnx", options(sizes={"T": 40}), {}, None)
     assert [file.name for file in tmp_path.iterdir()] == ["net.onnx"]
-    assert (tmp_path / "net.onnx").read_text() == "the last good one"
+    assert (tmp_path / "net.onnx").read_text(encoding="utf-8") == "the last good one"
 
 
 def test_safetensors_hold_the_weights_and_their_description(tmp_path):
@@ -170,7 +170,7 @@ def test_safetensors_hold_the_weights_and_their_description(tmp_path):
     state = load_file(path)
     assert state.keys() == task.model.state_dict().keys()
     assert all(torch.equal(state[name], tensor) for name, tensor in task.model.state_dict().items())
-    assert json.loads((tmp_path / "net.safetensors.json").read_text())["checkpoint"] == "x.pt"
+    assert json.loads((tmp_path / "net.safetensors.json").read_text(encoding="utf-8"))["checkpoint"] == "x.pt"
     with pytest.raises(ValueError, match=r"takes float32 or float16"):
         export_network(task, path, "safetensors", options(dtype="int8"), ATC, {}, None)
 

@@ -21,7 +21,7 @@ def people(K, T=4, P=2):
 
 
 def write(path, data):
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps(data), encoding="utf-8")
     return path
 
 
@@ -123,7 +123,7 @@ def as_mediapipe_legacy(tmp, points):
 
 
 def as_mediapipe_long(tmp, points):
-    with (tmp / "mp.csv").open("w", newline="") as file:
+    with (tmp / "mp.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["frame", "landmark", "x", "y", "z", "visibility"])
         for t, frame in enumerate(points):
@@ -133,7 +133,7 @@ def as_mediapipe_long(tmp, points):
 
 
 def as_mediapipe_wide(tmp, points):
-    with (tmp / "mp.csv").open("w", newline="") as file:
+    with (tmp / "mp.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow([f"{axis}{i}" for i in range(1, 34) for axis in ("x", "y", "z", "v")])
         for frame in points:

@@ -11,7 +11,7 @@ from tests.pose3d.motion.motion_files import ASF, write_amc
 
 @pytest.fixture
 def skeleton(tmp_path):
-    (tmp_path / "02.asf").write_text(ASF)
+    (tmp_path / "02.asf").write_text(ASF, encoding="utf-8")
     return read_asf(tmp_path / "02.asf")
 
 
@@ -34,7 +34,7 @@ def test_a_motion_is_read_in_the_order_of_the_skeleton(skeleton, tmp_path):
 
 def test_the_root_turns_in_its_own_order_and_its_numbers_stand_in_any(tmp_path, skeleton):
     (tmp_path / "zyx.asf").write_text(
-        ASF.replace("order TX TY TZ RX RY RZ\n   axis XYZ", "order RZ RY RX TX TY TZ\n   axis ZYX")
+        ASF.replace("order TX TY TZ RX RY RZ\n   axis XYZ", "order RZ RY RX TX TY TZ\n   axis ZYX"), encoding="utf-8"
     )
     turned = read_asf(tmp_path / "zyx.asf")
     values = np.zeros((1, sum(map(len, turned.dofs))))
@@ -46,7 +46,7 @@ def test_the_root_turns_in_its_own_order_and_its_numbers_stand_in_any(tmp_path, 
 
 def test_radians_are_told_by_the_motions_header_or_the_skeletons_units(skeleton, tmp_path):
     values = write_amc(tmp_path / "02_01.amc", skeleton, frames=3, seed=0)
-    text = (tmp_path / "02_01.amc").read_text()
+    text = (tmp_path / "02_01.amc").read_text(encoding="utf-8")
     turns = np.array([dof[0] == "r" for dofs in skeleton.dofs for dof in dofs])
     small = values * np.where(turns, 0.001, 1)
     rewritten = read_amc(tmp_path / "02_01.amc", skeleton)
@@ -61,14 +61,14 @@ def test_radians_are_told_by_the_motions_header_or_the_skeletons_units(skeleton,
             for words in [line.split()]
         )
 
-    (tmp_path / "rad.amc").write_text(scaled(10))
+    (tmp_path / "rad.amc").write_text(scaled(10), encoding="utf-8")
     with pytest.raises(ValueError, match=r"rad\.amc: angles up to \d+ cannot be radians, which its header says"):
         read_amc(tmp_path / "rad.amc", skeleton)
-    (tmp_path / "rad.amc").write_text(scaled(0.001))
+    (tmp_path / "rad.amc").write_text(scaled(0.001), encoding="utf-8")
     read = read_amc(tmp_path / "rad.amc", skeleton)
     np.testing.assert_allclose(read[:, turns], np.degrees(small[:, turns]), atol=1e-4)
-    (tmp_path / "rad.amc").write_text(scaled(0.001).replace(":RADIANS\n", ""))
-    (tmp_path / "rad.asf").write_text(ASF.replace("angle deg", "angle rad"))
+    (tmp_path / "rad.amc").write_text(scaled(0.001).replace(":RADIANS\n", ""), encoding="utf-8")
+    (tmp_path / "rad.asf").write_text(ASF.replace("angle deg", "angle rad"), encoding="utf-8")
     by_skeleton = read_amc(tmp_path / "rad.amc", read_asf(tmp_path / "rad.asf"))
     np.testing.assert_allclose(by_skeleton[:, turns], np.degrees(small[:, turns]), atol=1e-4)
 
@@ -135,7 +135,7 @@ def test_an_unknown_bone_is_refused_with_the_bones_there_are(skeleton, tmp_path)
 )
 def test_a_damaged_skeleton_is_named_with_the_line(tmp_path, old, new, message):
     assert old in ASF
-    (tmp_path / "02.asf").write_text(ASF.replace(old, new, 1))
+    (tmp_path / "02.asf").write_text(ASF.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ValueError, match=message) as error:
         read_asf(tmp_path / "02.asf")
     assert "02.asf" in str(error.value)
@@ -156,10 +156,10 @@ def test_a_damaged_skeleton_is_named_with_the_line(tmp_path, old, new, message):
 def test_a_damaged_motion_is_named_with_the_line(skeleton, tmp_path, line, new, message):
     path = tmp_path / "02_01.amc"
     write_amc(path, skeleton, frames=4, seed=0)
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     starts = [i for i, text in enumerate(lines) if text.split()[0] == line]
     lines[starts[1] if line == "lfemur" else starts[0]] = new
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(ValueError, match=message) as error:
         read_amc(path, skeleton)
     assert "02_01.amc" in str(error.value)
@@ -168,11 +168,11 @@ def test_a_damaged_motion_is_named_with_the_line(skeleton, tmp_path, line, new, 
 def test_a_cut_or_empty_motion_is_refused(skeleton, tmp_path):
     path = tmp_path / "02_01.amc"
     write_amc(path, skeleton, frames=4, seed=0)
-    text = path.read_text()
-    path.write_text(text[: text.rindex("ltibia")])
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[: text.rindex("ltibia")], encoding="utf-8")
     with pytest.raises(ValueError, match=r"frame 4 lacks .*ltibia.*; the file is cut off"):
         read_amc(path, skeleton)
-    path.write_text("#!OML:ASF\n:FULLY-SPECIFIED\n:DEGREES\n")
+    path.write_text("#!OML:ASF\n:FULLY-SPECIFIED\n:DEGREES\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"02_01\.amc: frame 0 lacks"):
         read_amc(path, skeleton)
 
@@ -180,7 +180,7 @@ def test_a_cut_or_empty_motion_is_refused(skeleton, tmp_path):
 @given(data=st.data())
 def test_files_cut_or_changed_anywhere_are_read_or_refused(data, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp()
-    (folder / "x.asf").write_text(ASF)
+    (folder / "x.asf").write_text(ASF, encoding="utf-8")
     write_amc(folder / "x.amc", read_asf(folder / "x.asf"), frames=2, seed=0)
     victim = folder / data.draw(st.sampled_from(["x.asf", "x.amc"]))
     content = bytearray(victim.read_bytes())

@@ -48,7 +48,7 @@ BAD = [
 
 @pytest.mark.parametrize(("name", "text", "message"), BAD)
 def test_what_cannot_be_read_is_named_with_the_place(tmp_path, name, text, message) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_keypoints(tmp_path / name, size=SIZE)
 
@@ -102,7 +102,7 @@ plain = st.recursive(
 @given(data=plain)
 def test_any_json_is_read_or_refused_in_one_sentence(tmp_path, data) -> None:
     path = tmp_path / "a.json"
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps(data), encoding="utf-8")
     message = "a.json"
     try:
         read_keypoints(path, size=SIZE)

@@ -40,7 +40,7 @@ Frame Time: 0.00833333
 @pytest.fixture
 def path(tmp_path) -> Path:
     path = tmp_path / "take.bvh"
-    path.write_text(FILE)
+    path.write_text(FILE, encoding="utf-8")
     return path
 
 
@@ -70,7 +70,7 @@ def test_names_with_blanks_and_other_capitals_are_those_of_the_file(path, tmp_pa
     text = FILE.replace("JOINT knee\n  {", "Joint  left  knee {").replace("ROOT hip", "Root Bip01 Pelvis")
     text = text.replace("Frame Time:", "Frame time :").replace("Frames:", "FRAMES:").replace("MOTION", "Motion")
     text = text.replace("End Site", "END SITE").replace("Yrotation", "YROTATION").replace("OFFSET", "Offset")
-    other.write_text(text + "\n  \n")
+    other.write_text(text + "\n  \n", encoding="utf-8")
     bvh = read_bvh(other)
     assert bvh.joints == ("Bip01 Pelvis", "left  knee", "foot", "foot end")
     assert bvh.channels == read_bvh(path).channels
@@ -78,7 +78,7 @@ def test_names_with_blanks_and_other_capitals_are_those_of_the_file(path, tmp_pa
 
 
 def test_a_stated_rate_stands_in_for_a_frame_time_that_cannot_be(path):
-    path.write_text(FILE.replace("0.00833333", "8.33333"))
+    path.write_text(FILE.replace("0.00833333", "8.33333"), encoding="utf-8")
     assert read_bvh(path, rate=120).fps == 120
 
 
@@ -99,7 +99,7 @@ def test_forward_kinematics_agrees_with_scipy_joint_by_joint(path):
 
 def test_position_channels_replace_the_offset(tmp_path):
     path = tmp_path / "take.bvh"
-    path.write_text(FILE.replace("OFFSET 0 0 0", "OFFSET 5 5 5"))
+    path.write_text(FILE.replace("OFFSET 0 0 0", "OFFSET 5 5 5"), encoding="utf-8")
     positions, _ = forward_kinematics(read_bvh(path), ["hip"])
     np.testing.assert_array_equal(positions[0, 0], [1, 90, 2])
 
@@ -152,7 +152,7 @@ def test_an_unknown_joint_is_refused_with_the_joints_there_are(path):
 def test_a_damaged_file_is_named_with_the_place(tmp_path, old, new, message):
     path = tmp_path / "take.bvh"
     assert old in FILE
-    path.write_text(FILE.replace(old, new, 1))
+    path.write_text(FILE.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_bvh(path)
 
@@ -161,7 +161,8 @@ def test_too_many_joints_are_refused(tmp_path):
     path = tmp_path / "take.bvh"
     joint = "JOINT j{}\n{{\nOFFSET 0 1 0\nCHANNELS 0\n"
     path.write_text(
-        "HIERARCHY\nROOT j\n{\nOFFSET 0 0 0\nCHANNELS 0\n" + "".join(map(joint.format, range(2000))) + "MOTION\n"
+        "HIERARCHY\nROOT j\n{\nOFFSET 0 0 0\nCHANNELS 0\n" + "".join(map(joint.format, range(2000))) + "MOTION\n",
+        encoding="utf-8",
     )
     with pytest.raises(ValueError, match="more than 1000 joints"):
         read_bvh(path)

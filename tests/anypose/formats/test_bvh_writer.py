@@ -88,7 +88,7 @@ def test_who_was_away_is_carried_over_the_gap_at_constant_length(tmp_path) -> No
 
 
 def test_a_file_that_is_there_is_not_overwritten(tmp_path) -> None:
-    (tmp_path / "dance_person1.bvh").write_text("mine")
+    (tmp_path / "dance_person1.bvh").write_text("mine", encoding="utf-8")
     with pytest.raises(FileExistsError, match=r"dance_person1\.bvh exists and is not overwritten.*overwrite=true"):
         BvhSink(tmp_path / "dance.bvh")
     BvhSink(tmp_path / "dance.bvh", overwrite=True)

@@ -19,7 +19,7 @@ def test_pycocotools_loads_every_person_of_every_frame(tmp_path, capsys) -> None
     motion.keypoints[5, 0, 3] = np.nan
     with CocoSink(tmp_path / "dance_coco.json") as sink:
         sink.write(part(motion, slice(0, 5)))
-        assert len(json.loads(sink.path.read_text())) == 9
+        assert len(json.loads(sink.path.read_text(encoding="utf-8"))) == 9
         sink.write(part(motion, slice(5, 12)))
     truth = pycocotools.COCO()
     truth.dataset = {"images": [{"id": i} for i in range(12)], "categories": [{"id": 1}], "annotations": []}
@@ -36,7 +36,7 @@ def test_other_keypoints_become_cocos_or_are_refused(tmp_path) -> None:
     points = np.random.default_rng(0).uniform(0, 1, (12, 1, 33, 3)).astype(np.float32)
     with CocoSink(tmp_path / "a_coco.json") as sink:
         sink.write(dancers(keypoints=points, keypoint_skeleton=BLAZEPOSE_33))
-    entry = json.loads(sink.path.read_text())[0]
+    entry = json.loads(sink.path.read_text(encoding="utf-8"))[0]
     assert entry["keypoints"][17 * 3 - 3 :] == pytest.approx(points[0, 0, 28], abs=6e-3)
     with (
         pytest.raises(ValueError, match="h36m_17 cannot be converted to coco_17: 'nose'"),

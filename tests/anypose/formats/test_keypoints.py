@@ -173,7 +173,7 @@ def test_sports2ds_markers_are_halpes_without_eyes_and_ears(tmp_path) -> None:
     head = "PathFileType\t4\t(X/Y/Z)\ta.trc\nDataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\n60\t60\t2\t16\tm\n"
     head += "Frame#\tTime\t" + "\t\t\t".join(SPORTS2D) + "\t\t\n\t\tX1\tY1\tZ1\n"
     rows = "".join(f"{t}\t{t / 60}\t" + "\t".join(str(i + t) for i in range(48)) + "\n" for t in range(2))
-    (tmp_path / "a_m_person00.trc").write_text(head + rows)
+    (tmp_path / "a_m_person00.trc").write_text(head + rows, encoding="utf-8")
     motion = read_keypoints(tmp_path / "a_m_person00.trc")
     assert motion.skeleton.name == "halpe_26"
     np.testing.assert_array_equal(motion.world[0, 0, motion.skeleton.index("right_foot")], [9, -11, 10])

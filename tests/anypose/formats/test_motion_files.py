@@ -20,9 +20,9 @@ SINKS = [CsvSink, JsonSink, NpzSink]
 
 def frames_of(path) -> int:
     if path.suffix == ".csv":
-        return len({row["time_s"] for row in csv.DictReader(path.read_text().splitlines())})
+        return len({row["time_s"] for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())})
     if path.suffix == ".json":
-        return len(json.loads(path.read_text())["frames"])
+        return len(json.loads(path.read_text(encoding="utf-8"))["frames"])
     return len(read_motion_npz(path))
 
 
@@ -33,7 +33,7 @@ def test_a_table_says_of_each_column_what_it_is(tmp_path) -> None:
     with CsvSink(tmp_path / "dance.csv") as sink:
         sink.write(part(motion, slice(0, 5)))
         sink.write(part(motion, slice(5, 12)))
-    rows = list(csv.DictReader(sink.path.read_text().splitlines()))
+    rows = list(csv.DictReader(sink.path.read_text(encoding="utf-8").splitlines()))
     assert [(row["time_s"], row["id"]) for row in rows].count(("0.120000", "2")) == 0
     assert len(rows) == 2 * 12 - 1
     row = rows[2]
@@ -52,7 +52,7 @@ def test_json_describes_itself(tmp_path) -> None:
     motion.world[0, 0, 2] = np.nan
     with JsonSink(tmp_path / "dance.json") as sink:
         sink.write(motion)
-    data = json.loads(sink.path.read_text())
+    data = json.loads(sink.path.read_text(encoding="utf-8"))
     assert (data["format"], data["version"], data["units"]["joints"], data["size"]) == (
         "anypose motion",
         1,
@@ -147,10 +147,10 @@ def test_nothing_comes_of_nothing_and_nothing_is_overwritten(tmp_path, kind) -> 
     with kind(path):
         pass
     assert not path.exists()
-    path.write_text("mine")
+    path.write_text("mine", encoding="utf-8")
     with pytest.raises(FileExistsError, match=rf"dance{kind.suffix} exists and is not overwritten"):
         kind(path)
-    assert path.read_text() == "mine"
+    assert path.read_text(encoding="utf-8") == "mine"
 
 
 def test_chunks_follow_each_other_and_keep_their_fields(tmp_path) -> None:

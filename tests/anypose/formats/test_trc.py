@@ -71,6 +71,6 @@ HEADER = (
     ],
 )
 def test_a_damaged_file_is_named_with_the_place(tmp_path, text, message) -> None:
-    (tmp_path / "a.trc").write_text(text)
+    (tmp_path / "a.trc").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_trc(tmp_path / "a.trc")

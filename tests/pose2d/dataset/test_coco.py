@@ -25,7 +25,7 @@ def test_the_real_people_are_read(real_data, read_coco):
 
 
 def test_columns_equal_the_file(folder, read_coco):
-    truth = json.loads((folder / "annotations" / "person_keypoints_train2017.json").read_text())
+    truth = json.loads((folder / "annotations" / "person_keypoints_train2017.json").read_text(encoding="utf-8"))
     people = read_coco(folder).people("train")
     assert people.ids.tolist() == [a["id"] for a in truth["annotations"]]
     assert people.box_source == "ground truth"
@@ -39,10 +39,10 @@ def test_columns_equal_the_file(folder, read_coco):
 
 def change(folder, split="train2017", **kinds):
     path = folder / "annotations" / f"person_keypoints_{split}.json"
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     for kind, edit in kinds.items():
         edit(content[kind])
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def test_crowds_and_the_unlabelled_are_left_out_and_boxes_outside_are_named(folder, read_coco, caplog):
@@ -175,12 +175,12 @@ def test_miscounted_keypoints_are_counted_anew_and_said(folder, read_coco, caplo
 def test_the_same_keypoints_in_another_order_are_refused(folder, read_coco):
     names = ["left_ankle" if name == "left_foot" else name for name in COCO_17.joints]
     path = folder / "annotations" / "person_keypoints_train2017.json"
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     content["categories"] = [{"id": 1, "name": "person", "keypoints": names}]
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     assert len(read_coco(folder).people("train"))
     names[5], names[6] = names[6], names[5]
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ValueError, match=r"in another order: .*right_shoulder, left_shoulder.*dataset=coco_custom"):
         read_coco(folder).people("train")
 
@@ -188,14 +188,14 @@ def test_the_same_keypoints_in_another_order_are_refused(folder, read_coco):
 def test_a_file_of_json_that_is_a_bomb_is_refused(folder, read_coco):
     path = folder / "annotations" / "person_keypoints_train2017.json"
     for bomb in ('{"a":' * 100_000, "[" * 200_000):
-        path.write_text(bomb)
+        path.write_text(bomb, encoding="utf-8")
         with pytest.raises(ValueError, match=r"train2017.json is nested too deeply"):
             read_coco(folder).people("train")
     with path.open("r+b") as file:
         file.truncate(3_000_000_000)
     with pytest.raises(ValueError, match=r"has 3000 MB; JSON files of up to 1000.*dataset.max_megabytes=3000"):
         read_coco(folder).people("train")
-    path.write_text('{"images": []}' + " " * 2_000_000)
+    path.write_text('{"images": []}' + " " * 2_000_000, encoding="utf-8")
     with pytest.raises(ValueError, match=r"has 2 MB; JSON files of up to 1 are"):
         read_coco(folder, max_megabytes=1).people("train")
     path.write_bytes(b"\xff\xfe\x00")
@@ -210,10 +210,10 @@ def test_a_huge_image_is_named_with_the_key_that_lets_it_in(folder, read_coco):
 
 def test_broken_files_are_named(folder, read_coco):
     path = folder / "annotations" / "person_keypoints_train2017.json"
-    path.write_text(path.read_text()[:-20])
+    path.write_text(path.read_text(encoding="utf-8")[:-20], encoding="utf-8")
     with pytest.raises(ValueError, match=r"person_keypoints_train2017.json is no valid JSON: .*line 1"):
         read_coco(folder).people("train")
-    path.write_text("[]")
+    path.write_text("[]", encoding="utf-8")
     with pytest.raises(ValueError, match=r"must be COCO annotations with a list 'images'"):
         read_coco(folder).people("train")
 
@@ -237,11 +237,11 @@ def test_missing_pieces_say_what_was_found(folder, read_coco, tmp_path):
 
 def detections(folder, boxes):
     (folder / "dets").mkdir(exist_ok=True)
-    (folder / "dets" / "boxes.json").write_text(json.dumps(boxes))
+    (folder / "dets" / "boxes.json").write_text(json.dumps(boxes), encoding="utf-8")
 
 
 def test_detected_boxes_take_the_place_of_annotated_ones_and_bring_their_precision(folder, read_coco):
-    truth = json.loads((folder / "annotations" / "person_keypoints_val2017.json").read_text())
+    truth = json.loads((folder / "annotations" / "person_keypoints_val2017.json").read_text(encoding="utf-8"))
     boxes = [
         {"image_id": a["image_id"], "category_id": 1, "bbox": a["bbox"], "score": 0.9} for a in truth["annotations"]
     ]

@@ -20,7 +20,7 @@ def root(tmp_path):
     images = [{"id": 1, "file_name": "day1/x.png", "height": 60, "width": 80}]
     for split in ("train", "validation"):
         (tmp_path / "annotations" / f"{split}.json").write_text(
-            json.dumps({"images": images, "annotations": annotations})
+            json.dumps({"images": images, "annotations": annotations}), encoding="utf-8"
         )
     return tmp_path
 
@@ -109,7 +109,7 @@ def test_a_person_on_their_side_is_turned_where_the_annotations_stand_upright(se
     exif = Image.Exif()
     exif[274] = 6
     Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(root / "images" / "day1" / "x.png", exif=exif)
-    content = json.loads((root / "annotations" / "train.json").read_text())
+    content = json.loads((root / "annotations" / "train.json").read_text(encoding="utf-8"))
     content["images"][0] |= {"height": size[0], "width": size[1]}
-    (root / "annotations" / "train.json").write_text(json.dumps(content))
+    (root / "annotations" / "train.json").write_text(json.dumps(content), encoding="utf-8")
     assert CocoCustom(**settings).people("train").images.read(0).shape == shape

@@ -28,7 +28,7 @@ def root(tmp_path):
             }
             for i in range(3)
         ]
-        (tmp_path / "annot" / f"{split}.json").write_text(json.dumps(entries))
+        (tmp_path / "annot" / f"{split}.json").write_text(json.dumps(entries), encoding="utf-8")
     joints = np.array([e["joints"] for e in entries])
     visible = np.array([e["joints_vis"] for e in entries])
     boxes = np.zeros((2, 2, 3))
@@ -40,7 +40,7 @@ def root(tmp_path):
 
 def test_people_are_read_with_boxes_as_microsoft_makes_them(root, conf):
     mpii = Mpii(**(conf("dataset/mpii") | {"root": str(root)}))
-    entries = json.loads((root / "annot" / "train.json").read_text())
+    entries = json.loads((root / "annot" / "train.json").read_text(encoding="utf-8"))
     people = mpii.people("train")
     assert people.ids.tolist() == [1, 0, 2]  # by image
     for row, number in enumerate(people.ids.tolist()):
@@ -56,7 +56,7 @@ def test_people_are_read_with_boxes_as_microsoft_makes_them(root, conf):
 def test_head_sizes_follow_their_people(root, conf):
     people = Mpii(**(conf("dataset/mpii") | {"root": str(root)})).people("validation")
     assert people.truth["head_sizes"].tolist() == [100, 50, 150]
-    entries = json.loads((root / "annot" / "valid.json").read_text())
+    entries = json.loads((root / "annot" / "valid.json").read_text(encoding="utf-8"))
     labelled = people.visibility[1] > 0
     np.testing.assert_allclose(people.keypoints[1][labelled], np.array(entries[0]["joints"])[labelled] - 1)
 
@@ -72,7 +72,7 @@ def test_what_is_missing_or_does_not_fit_is_named(root, conf):
     (root / "annot" / "gt_valid.mat").unlink()
     with pytest.raises(FileNotFoundError, match=r"dataset.head_boxes needs .*gt_valid.mat"):
         Mpii(**settings).people("validation")
-    (root / "annot" / "train.json").write_text('[{"image": "b.jpg", "joints": [[1, 2]]}]')
+    (root / "annot" / "train.json").write_text('[{"image": "b.jpg", "joints": [[1, 2]]}]', encoding="utf-8")
     with pytest.raises(ValueError, match=r"entry 0 lacks center, scale, joints_vis; it has image, joints"):
         Mpii(**settings).people("train")
     with pytest.raises(FileNotFoundError, match=r"has no folder 'annot'. Found a|has no folder 'annot'. Found b.jpg"):
@@ -103,12 +103,12 @@ def test_a_head_without_extent_is_named(root, conf):
 )
 def test_a_damaged_entry_is_named(root, conf, change, message):
     path = root / "annot" / "train.json"
-    entries = json.loads(path.read_text())
+    entries = json.loads(path.read_text(encoding="utf-8"))
     entries[1] |= change
-    path.write_text(json.dumps(entries))
+    path.write_text(json.dumps(entries), encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         Mpii(**(conf("dataset/mpii") | {"root": str(root)})).people("train")
-    path.write_text(json.dumps({"root": entries}))
+    path.write_text(json.dumps({"root": entries}), encoding="utf-8")
     with pytest.raises(ValueError, match="must be a list of people"):
         Mpii(**(conf("dataset/mpii") | {"root": str(root)})).people("train")
 

@@ -39,9 +39,11 @@ def test_everyone_with_keypoints_is_found_best_with_the_annotated_box():
 
 
 def test_the_command_writes_the_file_and_its_folder(tmp_path, capsys):
-    (tmp_path / "truth.json").write_text(json.dumps(TRUTH))
+    (tmp_path / "truth.json").write_text(json.dumps(TRUTH), encoding="utf-8")
     main([str(tmp_path / "truth.json"), "--output", str(tmp_path / "dets" / "boxes.json")])
-    assert json.loads((tmp_path / "dets" / "boxes.json").read_text()) == annotated_boxes(TRUTH, 1, 0.05, 0)
+    assert json.loads((tmp_path / "dets" / "boxes.json").read_text(encoding="utf-8")) == annotated_boxes(
+        TRUTH, 1, 0.05, 0
+    )
     assert "2 boxes in 1 images" in capsys.readouterr().out
 
 

@@ -178,7 +178,7 @@ def test_rtmdet_finds_the_people_of_real_photographs(real_data) -> None:
     root = real_data("coco_mini")
     network = real_data("video") / "rtmdet_nano_person.onnx"
     detector = PersonDetector(OnnxSession(network, threads=1), str(network))
-    truth = json.loads((root / "annotations/person_keypoints_val2017.json").read_text())
+    truth = json.loads((root / "annotations/person_keypoints_val2017.json").read_text(encoding="utf-8"))
     found = total = 0
     for image in truth["images"][:12]:
         people = [

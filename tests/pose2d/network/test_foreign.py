@@ -218,7 +218,7 @@ def test_a_box_without_extent_is_refused(box: list[float]) -> None:
 def test_movenet_finds_the_keypoints_of_real_people(real_data, file: str) -> None:
     root, network = real_data("coco_mini"), real_data("video") / file
     finder = KeypointFinder(OnnxSession(network, threads=1), str(network))
-    truth = json.loads((root / "annotations/person_keypoints_val2017.json").read_text())
+    truth = json.loads((root / "annotations/person_keypoints_val2017.json").read_text(encoding="utf-8"))
     names = {image["id"]: image["file_name"] for image in truth["images"]}
     people = [a for a in truth["annotations"] if not a["iscrowd"] and a["num_keypoints"] > 10 and a["area"] > 8000]
     similar = []

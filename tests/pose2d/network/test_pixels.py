@@ -52,7 +52,7 @@ def test_the_file_takes_pixels_and_gives_what_normalised_input_gives(task, tmp_p
         expected = task.model(task.normalization.apply(torch.from_numpy(pixels))).numpy()
     tolerance = {"float32": 1e-4, "float16": 3e-2}[dtype] * np.abs(expected).max()
     np.testing.assert_allclose(session.run({"pixels": pixels})["heatmaps"], expected, atol=tolerance)
-    facts = json.loads((tmp_path / "net.onnx.json").read_text())
+    facts = json.loads((tmp_path / "net.onnx.json").read_text(encoding="utf-8"))
     assert "normalization" not in facts  # there is none left to do
     assert [line["data"] for line in facts["parity"]] == ["random", "real (synthetic_people)"]
 

@@ -84,7 +84,7 @@ def test_both_evaluators_agree_on_bad_predictions(people):
 
 def test_results_are_written_in_cocos_format(people, tmp_path):
     scored(people, results=str(tmp_path / "results.json")).compute()
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert len(results) == len(people)
     assert results[0].keys() == {"image_id", "category_id", "keypoints", "score"}
     assert len(results[0]["keypoints"]) == 51

@@ -51,13 +51,13 @@ def motion(seed: int) -> np.ndarray:
 def root(tmp_path):
     for folder in ("keypoints2d", "keypoints3d", "cameras", "splits"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "cameras/mapping.txt").write_text("".join(f"{name} setting1\n" for name in NAMES))
-    (tmp_path / "cameras/setting1.json").write_text(json.dumps(cameras()))
+    (tmp_path / "cameras/mapping.txt").write_text("".join(f"{name} setting1\n" for name in NAMES), encoding="utf-8")
+    (tmp_path / "cameras/setting1.json").write_text(json.dumps(cameras()), encoding="utf-8")
     (tmp_path / "splits/pose_train.txt").write_text(
-        f"{NAMES[0].replace('cAll', 'c01')}\n{NAMES[0].replace('cAll', 'c02')}\n"
+        f"{NAMES[0].replace('cAll', 'c01')}\n{NAMES[0].replace('cAll', 'c02')}\n", encoding="utf-8"
     )
-    (tmp_path / "splits/pose_val.txt").write_text(f"{NAMES[1]}\ngBR_ignored\n")
-    (tmp_path / "ignore_list.txt").write_text("gBR_ignored\n")
+    (tmp_path / "splits/pose_val.txt").write_text(f"{NAMES[1]}\ngBR_ignored\n", encoding="utf-8")
+    (tmp_path / "ignore_list.txt").write_text("gBR_ignored\n", encoding="utf-8")
     for seed, name in enumerate(NAMES):
         joints = motion(seed)
         seen = np.ones((9, FRAMES, 17, 3))
@@ -107,7 +107,7 @@ def test_frames_without_a_detection_cut_the_take(root):
 
 
 def test_missing_sequences_are_named_and_ignored_ones_are_not(root):
-    (root / "splits/pose_val.txt").write_text(f"{NAMES[1]}\ngLO_sBM_cAll_d13_mLO0_ch01\n")
+    (root / "splits/pose_val.txt").write_text(f"{NAMES[1]}\ngLO_sBM_cAll_d13_mLO0_ch01\n", encoding="utf-8")
     with pytest.raises(
         FileNotFoundError, match=r"lacks the files of 1 sequences of the splits: gLO_sBM_cAll_d13_mLO0_ch01\."
     ):
@@ -140,7 +140,7 @@ def test_wrong_choices_are_named_by_their_key(root, changes, message):
     ],
 )
 def test_cameras_that_are_none_are_named(root, text, message):
-    (root / "cameras/setting1.json").write_text(text)
+    (root / "cameras/setting1.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read(root).sequences("train")
 
@@ -159,6 +159,6 @@ def test_keypoints_that_are_none_are_named(root):
 
 
 def test_lists_with_other_words_are_named_with_the_line(root):
-    (root / "cameras/mapping.txt").write_text(f"{NAMES[0]} setting1\nlonely\n")
+    (root / "cameras/mapping.txt").write_text(f"{NAMES[0]} setting1\nlonely\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"mapping\.txt, line 2: 2 words are wanted, found 'lonely'"):
         read(root)

@@ -41,8 +41,10 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("cmu")
     for number, take in enumerate(("01/01_01", "02/02_01", "02/02_02", "05/05_03")):
         write_daz_bvh(root / f"{take}.bvh", 130 + 20 * number, seed=number)
-    (root / "02" / "notes.bvh").write_text("not a take")
-    (root / "CMU-INDEX.md").write_text("01_01  playground - climb\n02_01  walk\n02_02  run\n05_03  dance\n")
+    (root / "02" / "notes.bvh").write_text("not a take", encoding="utf-8")
+    (root / "CMU-INDEX.md").write_text(
+        "01_01  playground - climb\n02_01  walk\n02_02  run\n05_03  dance\n", encoding="utf-8"
+    )
     return root
 
 
@@ -94,9 +96,9 @@ def test_frame_step_actions_and_cache(root, tmp_path):
 def test_a_take_with_a_jump_is_cut_and_keeps_its_cameras(root, tmp_path):
     values = write_daz_bvh(tmp_path / "02_07.bvh", 400)
     values[200:, 0] += 80
-    lines = (tmp_path / "02_07.bvh").read_text().splitlines()
+    lines = (tmp_path / "02_07.bvh").read_text(encoding="utf-8").splitlines()
     lines[-400:] = [" ".join(map(str, row)) for row in values]
-    (tmp_path / "02_07.bvh").write_text("\n".join(lines))
+    (tmp_path / "02_07.bvh").write_text("\n".join(lines), encoding="utf-8")
     sequences = read(tmp_path, train=[]).sequences("validation")
     assert [s.take for s in sequences] == ["02_07 part 1"] * 3 + ["02_07 part 2"] * 3
     assert sequences[0].camera is sequences[3].camera
@@ -162,7 +164,7 @@ def test_a_score_needs_nobody_to_train_on(root):
 
 def test_several_folders_are_one_database_and_a_take_is_in_one_of_them(root, tmp_path):
     write_daz_bvh(tmp_path / "13" / "13_01.bvh", 130)
-    (tmp_path / "CMU-INDEX.md").write_text("13_01  sit on stool\n")
+    (tmp_path / "CMU-INDEX.md").write_text("13_01  sit on stool\n", encoding="utf-8")
     dataset = read([str(root), str(tmp_path)])
     assert {s.subject for s in dataset.sequences("train")} == {"01", "05", "13"}
     assert {s.action for s in dataset.sequences("train")} == {"Climbing", "Dancing", "Everyday"}
@@ -183,7 +185,7 @@ def test_a_bvh_saved_in_other_units_is_the_same_motion(tmp_path, unit, factor):
 
 def scaled(source, target, factor: float) -> None:
     """The file again with every length times `factor`."""
-    head, _, motion = source.read_text().partition("MOTION\n")
+    head, _, motion = source.read_text(encoding="utf-8").partition("MOTION\n")
     words = head.split()
     for at in [i for i, word in enumerate(words) if word == "OFFSET"]:
         words[at + 1 : at + 4] = [str(float(word) * factor) for word in words[at + 1 : at + 4]]
@@ -191,7 +193,7 @@ def scaled(source, target, factor: float) -> None:
     rows = [line.split() for line in lines[2:]]
     rows = [[*(str(float(word) * factor) for word in row[:3]), *row[3:]] for row in rows]
     target.parent.mkdir(exist_ok=True)
-    target.write_text("\n".join([" ".join(words), "MOTION", *lines[:2], *map(" ".join, rows)]))
+    target.write_text("\n".join([" ".join(words), "MOTION", *lines[:2], *map(" ".join, rows)]), encoding="utf-8")
 
 
 def test_a_size_no_person_has_is_refused_with_the_key_that_settles_it(tmp_path):
@@ -205,13 +207,15 @@ def test_a_size_no_person_has_is_refused_with_the_key_that_settles_it(tmp_path):
 def test_takes_that_a_filter_cuts_away_whole_and_rates_beside_each_other_are_told(root, tmp_path, caplog):
     for take in ("02_01", "02_02", "02_03"):
         write_daz_bvh(tmp_path / f"{take}.bvh", 130)
-    text = (tmp_path / "02_02.bvh").read_text()
-    (tmp_path / "02_02.bvh").write_text(re.sub("Frame Time: .*", "Frame Time: 0.0333333", text))
+    text = (tmp_path / "02_02.bvh").read_text(encoding="utf-8")
+    (tmp_path / "02_02.bvh").write_text(re.sub("Frame Time: .*", "Frame Time: 0.0333333", text), encoding="utf-8")
     values = write_daz_bvh(tmp_path / "02_03.bvh", 130)
     values[::20, 0] += 300
-    lines = (tmp_path / "02_03.bvh").read_text().splitlines()
-    (tmp_path / "02_03.bvh").write_text("\n".join([*lines[:-130], *(" ".join(map(str, row)) for row in values)]))
-    (tmp_path / "CMU-INDEX.md").write_text("02_01 walk\n02_02 walk\n02_03 walk\n")
+    lines = (tmp_path / "02_03.bvh").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "02_03.bvh").write_text(
+        "\n".join([*lines[:-130], *(" ".join(map(str, row)) for row in values)]), encoding="utf-8"
+    )
+    (tmp_path / "CMU-INDEX.md").write_text("02_01 walk\n02_02 walk\n02_03 walk\n", encoding="utf-8")
     dataset = read(tmp_path, train=[])
     with caplog.at_level("WARNING", logger="pose3d.motion.remarks"):
         assert {s.take for s in dataset.sequences("validation")} == {"02_01", "02_02"}
@@ -234,13 +238,13 @@ def test_frames_are_called_what_the_file_calls_them(root):
 
 def test_the_databases_own_files_are_read_with_their_subjects_skeleton(tmp_path):
     (tmp_path / "02").mkdir()
-    (tmp_path / "02/02.asf").write_text(ASF)
+    (tmp_path / "02/02.asf").write_text(ASF, encoding="utf-8")
     asf = read_asf(tmp_path / "02/02.asf")
     values = write_amc(tmp_path / "02/02_01.amc", asf, frames=240, seed=0)
     sequences = read(tmp_path, train=[], form="amc", rate=120).sequences("validation")
     with pytest.raises(ValueError, match=r"Acclaim files do not say how many frames .*dataset\.rate=120"):
         read(tmp_path, train=[], form="amc")
-    (tmp_path / "02/02.asf").write_text(ASF.replace("length 0.45", "length 1.0"))
+    (tmp_path / "02/02.asf").write_text(ASF.replace("length 0.45", "length 1.0"), encoding="utf-8")
     with pytest.raises(
         ValueError, match=r"02_01\.amc: a leg measures .*in none of its skeleton's length.*dataset\.unit="
     ):
@@ -260,8 +264,8 @@ def test_the_databases_own_files_are_read_with_their_subjects_skeleton(tmp_path)
 
 def test_a_damaged_take_is_named(root, tmp_path):
     write_daz_bvh(tmp_path / "02_01.bvh", 130)
-    text = (tmp_path / "02_01.bvh").read_text()
-    (tmp_path / "02_01.bvh").write_text(text[: len(text) // 2])
+    text = (tmp_path / "02_01.bvh").read_text(encoding="utf-8")
+    (tmp_path / "02_01.bvh").write_text(text[: len(text) // 2], encoding="utf-8")
     with pytest.raises(ValueError, match=r"02_01\.bvh: Frames: 130 are announced, \d+ lines of numbers follow"):
         read(tmp_path, train=[]).sequences("validation")
 

@@ -48,7 +48,7 @@ ENTRIES = [
 
 def write_files(root: Path) -> None:
     """COCO.json, images and masks as the original has them."""
-    (root / "COCO.json").write_text(json.dumps({"root": ENTRIES}))
+    (root / "COCO.json").write_text(json.dumps({"root": ENTRIES}), encoding="utf-8")
     for folder in ("images/train2014", "mask2014"):
         (root / folder).mkdir(parents=True)
     for number in (9, 25, 30):
@@ -66,7 +66,7 @@ def root(tmp_path):
 
 
 def read(root, **changes) -> Any:
-    settings = yaml.safe_load((REPOSITORY / "conf" / "dataset" / "coco_legacy.yaml").read_text())
+    settings = yaml.safe_load((REPOSITORY / "conf" / "dataset" / "coco_legacy.yaml").read_text(encoding="utf-8"))
     del settings["_target_"]
     return CocoLegacy(**(settings | {"root": str(root)} | changes))
 
@@ -126,19 +126,21 @@ def test_without_masks_it_says_so(root):
     ],
 )
 def test_a_damaged_entry_is_named(root, changes, message):
-    (root / "COCO.json").write_text(json.dumps({"root": [entry(9, A, [B, C]) | changes]}))
+    (root / "COCO.json").write_text(json.dumps({"root": [entry(9, A, [B, C]) | changes]}), encoding="utf-8")
     with pytest.raises(ValueError, match=re.escape(message)):
         read(root).people("train")
 
 
 def test_other_files_are_refused(root):
-    (root / "COCO.json").write_text(json.dumps({"images": []}))
+    (root / "COCO.json").write_text(json.dumps({"images": []}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"must have a list 'root' of people, as COCO\.json has"):
         read(root).people("train")
-    (root / "COCO.json").write_text(json.dumps({"root": [{"image_id": 9}]}))
+    (root / "COCO.json").write_text(json.dumps({"root": [{"image_id": 9}]}), encoding="utf-8")
     with pytest.raises(ValueError, match="entry 0 lacks isValidation, img_paths"):
         read(root).people("train")
-    (root / "COCO.json").write_text(json.dumps({"root": [entry(9, A, []), entry(9, B, [], img_width=80.0)]}))
+    (root / "COCO.json").write_text(
+        json.dumps({"root": [entry(9, A, []), entry(9, B, [], img_width=80.0)]}), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match=r"entry 1: image 9 is .*'width': 80\}, and before it was .*'width': 160\}"):
         read(root).people("train")
     with pytest.raises(ValueError, match=r"dataset.masks=m/\{number\}.png must be a path with the fields"):

@@ -45,7 +45,7 @@ def content(frames: int = 40, people=("ann", "bob", "eve")) -> dict[str, np.ndar
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "six.yaml").write_text(SKELETON)
+    (tmp_path / "six.yaml").write_text(SKELETON, encoding="utf-8")
     np.savez(tmp_path / "mine.npz", **content())
     return tmp_path
 
@@ -96,10 +96,12 @@ def test_a_table_says_the_same_as_arrays(folder):
         (run_, _) = dataset.sequences("validation")
         np.testing.assert_allclose(run_.keypoints, held["keypoints"][15:20], atol=1e-3)
         np.testing.assert_allclose(run_.joints_camera(), held["joints"][15:20], atol=1e-5)
-    (folder / "bad.csv").write_text("\n".join([*lines[:3], lines[3].replace("ann,sit,", "ann,sit,x"), *lines[4:]]))
+    (folder / "bad.csv").write_text(
+        "\n".join([*lines[:3], lines[3].replace("ann,sit,", "ann,sit,x"), *lines[4:]]), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match=r"bad\.csv, row 4, head_x_px: a number is wanted, found 'x"):
         read(folder / "bad.csv")
-    (folder / "less.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
+    (folder / "less.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines), encoding="utf-8")
     with pytest.raises(ValueError, match=r"less\.csv has no column r_foot_z_cm; it has subject, action, head_x_px"):
         read(folder / "less.csv")
 

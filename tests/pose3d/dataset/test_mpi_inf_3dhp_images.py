@@ -78,7 +78,9 @@ def root(tmp_path_factory):
 
 
 def read(root, **changes):
-    settings = yaml.safe_load((REPOSITORY / "conf" / "dataset" / "mpi_inf_3dhp_images.yaml").read_text())
+    settings = yaml.safe_load(
+        (REPOSITORY / "conf" / "dataset" / "mpi_inf_3dhp_images.yaml").read_text(encoding="utf-8")
+    )
     del settings["_target_"]
     settings |= {"root": str(root), "train_subjects": ["S1"], "validation_subjects": ["TS1"], "cameras": [0, 8]}
     return MPIINF3DHPImages(**(settings | {"frame_step": 1} | changes))

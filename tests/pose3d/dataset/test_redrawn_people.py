@@ -21,7 +21,7 @@ class Source:
 
 
 def people(**options) -> RedrawnPeople:
-    settings = yaml.safe_load(CONF.read_text())
+    settings = yaml.safe_load(CONF.read_text(encoding="utf-8"))
     settings = {key: value for key, value in settings.items() if key not in ("defaults", "_target_")}
     given = {"invented": Source("invented"), "recorded": Source("recorded"), "more": Source("more")}
     return RedrawnPeople(**{**settings, **given, **options})

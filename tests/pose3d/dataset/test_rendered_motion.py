@@ -115,7 +115,7 @@ def test_swapped_legs_in_the_motion_are_found(motion):
 
 
 def test_real_motion_is_rendered_the_same_way(real_data):
-    values = yaml.safe_load((REPOSITORY / "conf" / "dataset" / "cmu.yaml").read_text())
+    values = yaml.safe_load((REPOSITORY / "conf" / "dataset" / "cmu.yaml").read_text(encoding="utf-8"))
     del values["_target_"]
     values |= {"root": str(real_data("cmu")), "allow_missing": True, "cache": None, "validation_subjects": ["08"]}
     people = render(CMU(**values)).people("validation")

@@ -26,7 +26,7 @@ SMALL = {
 
 
 def build(**changes) -> Synthetic:
-    settings = yaml.safe_load(CONFIG.read_text())
+    settings = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     del settings["_target_"]
     return Synthetic(**{**settings, **SMALL, **changes})
 

@@ -129,7 +129,7 @@ def test_of_a_mixture_the_most_likely_pose_is_judged_and_the_others_stand_behind
 def test_the_learning_curve_has_the_lines_of_metrics_jsonl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = [{"split": "train", "step": step, "epoch": 1, "loss": 1 / step} for step in (50, 100, 150)]
     records.append({"split": "validation", "step": 150, "epoch": 1, "mpjpe_mm": 70.0})
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     drawn: list[Any] = []
     draw = pictures.draw_curves
     monkeypatch.setattr(pictures, "draw_curves", lambda charts, *rest: drawn.extend(charts) or draw(charts, *rest))
@@ -144,6 +144,6 @@ def test_the_learning_curve_has_the_lines_of_metrics_jsonl(tmp_path: Path, monke
 def test_a_run_without_metrics_says_who_writes_them(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"metrics.jsonl does not exist; `python train.py` writes it"):
         pictures.draw_training(tmp_path)
-    (tmp_path / "metrics.jsonl").write_text('{"split": "validation", "step": 1}\n')
+    (tmp_path / "metrics.jsonl").write_text('{"split": "validation", "step": 1}\n', encoding="utf-8")
     with pytest.raises(ValueError, match="holds 1 lines and none with a training loss"):
         pictures.draw_training(tmp_path)

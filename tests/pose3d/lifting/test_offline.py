@@ -25,7 +25,7 @@ LEFT, RIGHT = [4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]
 
 def vendor_score(prepared, results):
     """The vendor's post-processing, from its description: files in, mean over actions in millimetres out."""
-    deltas = json.loads((prepared / "delta_dict_padding.json").read_text())
+    deltas = json.loads((prepared / "delta_dict_padding.json").read_text(encoding="utf-8"))
     by_action = {}
     for name, delta in deltas.items():
         predicted = np.fromfile(results / f"{name}_0.bin", "float32").reshape(2, -1, 17, 3)
@@ -57,7 +57,7 @@ def test_files_are_named_numbered_and_padded_as_the_vendor_s(tmp_path, motion):
     assert sorted(file.stem for file in (tmp_path / "inputs").iterdir()) == names
     assert sorted(file.stem for file in (tmp_path / "ground_truths").iterdir()) == names
     assert deltas == {"001_Walking": 4, "002_Walking": 52, "003_Eating": 29}
-    assert json.loads((tmp_path / "delta_dict_padding.json").read_text()) == deltas
+    assert json.loads((tmp_path / "delta_dict_padding.json").read_text(encoding="utf-8")) == deltas
 
 
 def test_inputs_and_truth_hold_what_the_vendor_s_hold(tmp_path, motion):
@@ -83,7 +83,10 @@ def test_human36m_s_longest_take_makes_the_seed_s_6115_frames(tmp_path):
     preprocess([sequence(5873, action="Discussion"), sequence(10, action="Eating")], tmp_path)
     assert (tmp_path / "inputs" / "001_Discussion.bin").stat().st_size == 2 * 6115 * 17 * 2 * 4
     assert (tmp_path / "inputs" / "002_Eating.bin").stat().st_size == 2 * 6115 * 17 * 2 * 4
-    assert json.loads((tmp_path / "delta_dict_padding.json").read_text()) == {"001_Discussion": 0, "002_Eating": 5863}
+    assert json.loads((tmp_path / "delta_dict_padding.json").read_text(encoding="utf-8")) == {
+        "001_Discussion": 0,
+        "002_Eating": 5863,
+    }
 
 
 def test_our_files_scored_by_the_vendor_s_rule_give_our_number(tmp_path, motion, network):

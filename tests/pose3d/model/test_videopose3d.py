@@ -277,5 +277,5 @@ def test_io_says_the_shapes_that_forward_takes_and_gives():
 
 def test_the_recipe_leaves_the_data_to_the_dataset_so_that_another_one_can_be_chosen(repository):
     """Its values would stay when dataset=cmu or an experiment takes the place of the embedded one."""
-    recipe = yaml.safe_load((repository / "conf/recipe/videopose3d.yaml").read_text())
+    recipe = yaml.safe_load((repository / "conf/recipe/videopose3d.yaml").read_text(encoding="utf-8"))
     assert "dataset" not in recipe

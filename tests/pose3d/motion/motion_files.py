@@ -67,7 +67,8 @@ def write_metadata(path: Path) -> None:
         numbers[:, int(subject[1:]) - 1] = rows
     values = " ".join(repr(float(v)) for v in [*numbers.ravel(), *np.ravel(INTRINSICS)])
     path.write_text(
-        f'<?xml version="1.0" encoding="utf-8"?>\n<a><mapping><tr><td>1</td></tr></mapping><w0>[{values}]</w0></a>\n'
+        f'<?xml version="1.0" encoding="utf-8"?>\n<a><mapping><tr><td>1</td></tr></mapping><w0>[{values}]</w0></a>\n',
+        encoding="utf-8",
     )
 
 
@@ -165,7 +166,7 @@ def write_daz_bvh(
     lines += ["MOTION", f"Frames: {frames}", f"Frame Time: {1 / fps:.9f}"]
     lines += [" ".join(f"{v:.6f}" for v in row) for row in values]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return values
 
 
@@ -232,5 +233,5 @@ def write_amc(path: Path, asf, frames: int, seed: int, degrees: float = 20.0) ->
             if asf.dofs[i]:
                 lines.append(f"{asf.bones[i]} " + " ".join(f"{v:.6f}" for v in row[columns[i] : columns[i + 1]]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return values

@@ -133,9 +133,9 @@ def test_a_damaged_cache_says_what_to_delete(tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ValueError, match=rf"The cache {folder} is damaged .*Delete that folder"):
         reader()
-    index = json.loads((folder / "index.json").read_text())
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     index[0]["skeleton"] = "ghost"
-    (folder / "index.json").write_text(json.dumps(index))
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
     with pytest.raises(ValueError, match="is damaged"):
         reader()
 
@@ -169,7 +169,7 @@ def test_what_was_not_used_for_longest_goes_when_there_is_more_than_the_limit(tm
 
 def test_a_command_tells_what_is_kept_and_empties_it(tmp_path, monkeypatch, capsys):
     fill(tmp_path, 2)
-    (tmp_path / "mine.txt").write_text("stays")
+    (tmp_path / "mine.txt").write_text("stays", encoding="utf-8")
     monkeypatch.setattr("sys.argv", ["anypose cache", "--folder", str(tmp_path)])
     cache.main()
     told = capsys.readouterr().out.splitlines()

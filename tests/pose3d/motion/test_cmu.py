@@ -98,8 +98,8 @@ def test_the_floor_is_where_the_feet_are(tmp_path, height):
 
 def test_another_skeleton_is_refused_with_what_lacks(tmp_path):
     write_daz_bvh(tmp_path / "02_01.bvh", 60)
-    text = (tmp_path / "02_01.bvh").read_text().replace("rShin", "RightLeg")
-    (tmp_path / "02_01.bvh").write_text(text)
+    text = (tmp_path / "02_01.bvh").read_text(encoding="utf-8").replace("rShin", "RightLeg")
+    (tmp_path / "02_01.bvh").write_text(text, encoding="utf-8")
     with pytest.raises(
         ValueError, match=r"this BVH has no joint rShin; it has hip, abdomen.*dataset=cmu reads CMU's own"
     ):

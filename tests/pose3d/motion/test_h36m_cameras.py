@@ -59,9 +59,9 @@ def test_pictures_are_1002_high_for_the_first_and_last_camera():
 
 def damaged(path, old, new):
     write_metadata(path)
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new, 1))
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
     return path
 
 
@@ -87,7 +87,7 @@ def test_damaged_metadata_is_refused_with_the_reason(tmp_path, old, new, message
 
 def test_another_xml_file_is_not_taken_for_metadata(tmp_path):
     path = tmp_path / "other.xml"
-    path.write_text("<a><b>1 2 3</b></a>")
+    path.write_text("<a><b>1 2 3</b></a>", encoding="utf-8")
     with pytest.raises(ValueError, match=r"no element <w0>; is it Human3.6M's metadata\.xml\?"):
         read_metadata(path)
 

@@ -52,7 +52,7 @@ def test_the_example_leaves_every_file_and_a_summary(run, tmp_path):
         "example_person1.bvh",
         "example_person2.bvh",
     ]
-    summary = json.loads((folder / "example.summary.json").read_text())
+    summary = json.loads((folder / "example.summary.json").read_text(encoding="utf-8"))
     assert (summary["frames"], summary["people"]) == (150, 2)
     assert set(summary["seconds_of_stages"]) == {"decode", "3D", "write"}
     assert all(str(folder.relative_to(tmp_path) / name) in told for name in names)
@@ -124,7 +124,7 @@ def test_ctrl_c_finishes_the_frames_that_were_seen(run, clip, network, tmp_path,
     told = run("source=walk.mp4", "output=out", "formats=[npz,csv]", fails=True, code=130)
     arrays = np.load(tmp_path / "out" / "walk.npz")
     assert 240 <= len(arrays["times"]) < 900
-    assert len((tmp_path / "out" / "walk.csv").read_text().splitlines()) > len(arrays["times"])
+    assert len((tmp_path / "out" / "walk.csv").read_text(encoding="utf-8").splitlines()) > len(arrays["times"])
     assert not (tmp_path / "out" / "walk.summary.json").exists()
     assert "frames" in told
 
@@ -157,7 +157,7 @@ def test_a_fault_at_the_end_leaves_the_frames_before_it(run, clip, network, tmp_
 )
 def test_bad_sources_end_in_one_sentence_and_leave_nothing(run, tmp_path, network, source, sentence):
     (tmp_path / "noise.mp4").write_bytes(b"\1" * 300)
-    (tmp_path / "walk.json").write_text("{}")
+    (tmp_path / "walk.json").write_text("{}", encoding="utf-8")
     write_sound(tmp_path / "sound.wav")
     before = sorted(tmp_path.rglob("*"))
     told = run(f"source={source}", fails=True)

@@ -93,8 +93,8 @@ def test_a_process_that_is_killed_leaves_what_it_wrote(tmp_path, repository) -> 
     assert done.returncode == -9
     assert len(read_bvh(tmp_path / "dance.bvh")) == 80
     assert len(read_trc(tmp_path / "dance.trc").times) == 80
-    assert len(json.loads((tmp_path / "dance.json").read_text())["frames"]) == 80
-    assert len((tmp_path / "dance.csv").read_text().splitlines()) == 81
+    assert len(json.loads((tmp_path / "dance.json").read_text(encoding="utf-8"))["frames"]) == 80
+    assert len((tmp_path / "dance.csv").read_text(encoding="utf-8").splitlines()) == 81
     assert ezc3d.c3d(str(tmp_path / "dance.c3d"))["data"]["points"].shape[2] == 80
     assert len(read_motion_npz(tmp_path / "dance.npz")) >= 20  # written anew every second or later
 

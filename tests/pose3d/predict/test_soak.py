@@ -17,7 +17,7 @@ MOST = 40e6  # growth after the first frames [bytes]
 
 def resident() -> int:
     """Memory of this process [bytes]."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * 4096
 
 
 @pytest.mark.slow

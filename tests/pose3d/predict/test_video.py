@@ -174,7 +174,7 @@ def test_sources_that_are_none(tmp_path):
 
 def test_keypoints_are_told_from_pictures(tmp_path):
     (tmp_path / "openpose").mkdir()
-    (tmp_path / "openpose" / "a_000_keypoints.json").write_text("{}")
+    (tmp_path / "openpose" / "a_000_keypoints.json").write_text("{}", encoding="utf-8")
     assert holds_keypoints(str(tmp_path / "openpose"))
     assert holds_keypoints("walk.json")
     assert not holds_keypoints("walk.mp4")
