@@ -16,6 +16,7 @@ skeleton (`anypose.skeletons` has the tables):
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
@@ -118,7 +119,9 @@ CMU_21 = SKELETONS["cmu_21"]
 def get_skeleton(name: str) -> Skeleton:
     """The skeleton called `name`."""
     if name not in SKELETONS:
-        raise ValueError(f"There is no skeleton '{name}'. There are {', '.join(SKELETONS)}.")
+        near = difflib.get_close_matches(str(name).lower(), SKELETONS, n=2)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"There is no skeleton '{name}'.{hint} There are {', '.join(SKELETONS)}.")
     return SKELETONS[name]
 
 

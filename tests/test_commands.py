@@ -5,6 +5,9 @@ Training is cut short by settings behind what was typed; files come from what th
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
 import os
 import re
 import shlex
@@ -14,15 +17,18 @@ import sys
 from pathlib import Path
 
 import hydra
+import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from anypose import __main__ as dispatcher
 from anypose.engine.place import CONF
+from benchmarks.__main__ import choices
 from tests.pose3d.motion.motion_files import write_daz_bvh, write_release
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "anypose/released/baseline3d.md"]
+PAGES = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"]
+PAGES += [f"anypose/released/{path.name}" for path in sorted((ROOT / "anypose/released").glob("*.md"))]
 PAGES += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
 # What cannot run on any machine, and why; it is composed all the same.
 ELSEWHERE = re.compile(
@@ -31,7 +37,7 @@ ELSEWHERE = re.compile(
     r"|source=(my\.mp4|0|http)|\bfetch\b|formats=mp4|--beside"  # a film, a camera, the network; minutes of drawing
     r"|--clips|benchmarks(?!\.results)"
     # Detections of Human3.6M and COCO: tests/test_documented_commands.py builds what these name.
-    r"|gmh_mdn_h36m_sh|videopose3d_h36m_cpn|simplebaseline_coco|human_detection|dataset\.file=mine"
+    r"|gmh_mdn_h36m_sh|videopose3d_h36m_cpn|simplebaseline_coco|human_detection"
 )
 SMALL = [
     "dataset.train_subjects=1", "dataset.validation_subjects=1", "dataset.frames=320", "dataset.num_cameras=1",
@@ -98,7 +104,61 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index = "".join(f"{subject:02}_01  {'walk' if subject % 2 else 'run'}\n" for subject in range(1, 13))
     (here / "data/cmu/CMU-INDEX.md").write_text(index, encoding="utf-8")
     write_release(here / "data/h36m")
+    write_own(here)
     return here
+
+
+def write_own(here: Path) -> None:
+    """A person's own files, written by what docs/data.md shows."""
+    rng = np.random.default_rng(0)
+    resting = np.array([[0, 0], [-1, 0], [-1, 4], [-1, 8], [1, 0], [1, 4], [1, 8], [0, -5]]) * 0.1
+    xyz = np.concatenate([resting, np.zeros((8, 1))], -1) + rng.normal(0, 0.02, (200, 8, 3)) + [0, 0, 4.0]
+    names: dict = {"uv": xyz[..., :2] / xyz[..., 2:] * 1100 + [960, 540], "xyz": xyz}
+    names |= {"who": np.repeat(["ann", "bob"], 100), "what": np.repeat(["walk", "run", "walk", "run"], 50)}
+    (body,) = python_of("docs/data.md")
+    for file in ("mine.npz", "mine.yaml"):
+        assert f'"{file}"' in body
+        body = body.replace(f'"{file}"', repr(str(here / file)))
+    exec(compile(body, "docs/data.md", "exec"), names)
+
+
+def python_of(page: str) -> list[str]:
+    """Its blocks of Python."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in ("CONTRIBUTING.md", "docs/python.md")])
+def test_the_python_of_a_page_names_what_is_there(page):
+    for body in python_of(page):
+        for node in ast.walk(ast.parse(body)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(str(node.module))
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, "RESULTS.md", "CHANGELOG.md"])
+def test_a_command_named_in_a_sentence_is_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for module in re.findall(r"python -m ((?:anypose|pose[23]d|benchmarks|tests)(?:\.\w+)*)", text):
+        assert importlib.util.find_spec(module), module
+    for name in re.findall(r"python -m anypose (\w+)|`anypose (\w+)", text):
+        assert (name[0] or name[1]) in dispatcher.commands()
+    for name in re.findall(r"python -m benchmarks ([\w-]+)", text):
+        assert name in choices()
+    for name in re.findall(r"experiment=(\w+)", text):
+        assert [*(CONF / "experiment").glob(f"{name}*.yaml")], name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_python_of_the_readme_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"keypoints": np.random.default_rng(0).uniform(200, 900, (2, 3, 17, 2))}
+    (body,) = python_of(page)
+    assert '"my.mp4"' in body
+    exec(compile(body.replace('"my.mp4"', '"example"'), page, "exec"), names)  # a film wants networks of others
+    assert names["joints"].shape == (2, 3, 17, 3)
+    assert [*tmp_path.glob("walk*.bvh")]
 
 
 def run(line: str, here: Path, root: Path = ROOT) -> None:

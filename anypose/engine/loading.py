@@ -23,7 +23,10 @@ def find(source: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: saying what was looked for and which names there are.
+        TypeError: for what is no path at all.
     """
+    if not isinstance(source, (str, Path)):
+        raise TypeError(f"A checkpoint is named by a path or a word, got {type(source).__name__}.")
     released = {file.stem: file for file in sorted((PACKAGE / RELEASED).glob("*.safetensors"))}
     if str(source) in released:
         return released[str(source)]
@@ -33,7 +36,8 @@ def find(source: str | Path) -> Path:
     if path.is_dir():
         found = [path / name for name in (LAST, BEST) if (path / name).is_file()]
         if not found:
-            there = ", ".join(sorted(file.name for file in path.iterdir())) or "nothing"
+            names = sorted(file.name for file in path.iterdir())
+            there = ", ".join(names[:5] + ["..."] * (len(names) > 5)) or "nothing"
             raise FileNotFoundError(f"{path} holds neither {LAST} nor {BEST} (found: {there}). Name a run's folder.")
         return found[0]
     if not path.is_file():
@@ -63,7 +67,7 @@ def load_task(source: str | Path) -> Any:
     """The whole trained task of a checkpoint, network, loss and metrics, on the CPU: see `anypose.engine.task.Task`.
 
     Args:
-        source: a checkpoint's path or a run's folder. Released weights bring a network and no task.
+        source: a checkpoint's path, a run's folder, or the name of released weights.
     """
     path = find(source)
     state = checkpoint.load(path)

@@ -47,17 +47,17 @@ class KeypointNetwork:
         Returns:
             (P, K, 2) keypoints [px] and (P, K) scores, arrays or tensors as `image` is, float32.
         """
-        known = get_skeleton(skeleton) if isinstance(skeleton, str) else skeleton
+        known = skeleton if isinstance(skeleton, Skeleton) else get_skeleton(skeleton)
         if known.num_joints != self.num_keypoints:
             raise ValueError(
                 f"{self.source} gives {self.num_keypoints} keypoints, and {known.name} has {known.num_joints}. "
                 "Say which skeleton it was trained with."
             )
-        pixels = np.asarray(image)
+        pixels = _on_host(image)
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
             raise ValueError(f"image must be (H, W, 3) uint8 RGB, got {pixels.shape} {pixels.dtype}.")
         height, width = pixels.shape[:2]
-        box_xyxy = np.array([[0, 0, width, height]]) if boxes is None else np.asarray(boxes)
+        box_xyxy = np.array([[0, 0, width, height]]) if boxes is None else _on_host(boxes)
         if box_xyxy.ndim != 2 or box_xyxy.shape[1] != 4:
             raise ValueError(f"boxes must have shape (P, 4): left, top, right, bottom, got {box_xyxy.shape}.")
         box_xyxy = box_xyxy.astype(np.float64)
@@ -76,7 +76,13 @@ class KeypointNetwork:
         else:
             found = self.task.find(pixels, box_xyxy, known)
         keypoints, scores = found["keypoints"].float(), found["scores"].float()
-        return (keypoints.numpy(), scores.numpy()) if isinstance(image, np.ndarray) else (keypoints, scores)
+        if isinstance(image, Tensor):
+            return keypoints.to(image.device), scores.to(image.device)
+        return keypoints.cpu().numpy(), scores.cpu().numpy()
+
+
+def _on_host(given: Any) -> np.ndarray:
+    return np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
 
 
 def load_keypoint_network(source: str | Path) -> KeypointNetwork:

@@ -38,7 +38,7 @@ class ArrayLifter:
                 f"{source} holds a {type(model).__name__}, which is no lifter: it does not take keypoints to joints. "
                 "load_task opens any checkpoint."
             )
-        self.model, self.source, self.device = model.to(device).eval(), source, torch.device(device)
+        self.model, self.source, self.device = onto(model, device).eval(), source, torch.device(device)
         self.input_skeleton, self.output_skeleton = model.input_skeleton, model.output_skeleton
         self.receptive_field = model.receptive_field
 
@@ -77,11 +77,18 @@ class ArrayLifter:
     def _run(
         self, given: Any, skeleton: str | Skeleton, image_size: tuple[int, int], focal: float | None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        source = get_skeleton(skeleton) if isinstance(skeleton, str) else skeleton
+        source = skeleton if isinstance(skeleton, Skeleton) else get_skeleton(skeleton)
         points = check_keypoints(given, source, image_size)
-        if focal is not None and not 0 < focal < float("inf"):
-            raise ValueError(f"focal must be a positive number of pixels or None, got {focal}.")
+        if focal is not None and not (isinstance(focal, (int, float, np.number)) and 0 < focal < float("inf")):
+            raise ValueError(f"focal must be a positive number of pixels or None, got {focal!r}.")
         leading = points.shape[:-2]
+        if 0 in leading:  # nobody, or no frame: the shapes of somebody who is not seen
+            unseen = self._run(torch.full(points.shape[-2:], torch.nan), source, image_size, focal)
+            joints, means, weights = (
+                None if part is None else part.new_zeros(*leading, *part.shape) for part in unseen
+            )
+            assert joints is not None
+            return joints, means, weights
         points[missing(points)] = torch.nan
         read = as_read(points, source, self.model)
         frames = read.reshape(-1, leading[-1] if len(leading) else 1, *read.shape[-2:])  # (N, T, K, C)
@@ -152,6 +159,15 @@ class ArrayLifter:
         return padded[..., columns]
 
 
+def onto(model: Lifter, device: str) -> Lifter:
+    """The network on a device; in a sentence, where there is none of that name."""
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={device} cannot be used here: {reason}. `anypose doctor` says which can.") from error
+
+
 def check_keypoints(given: Any, skeleton: Skeleton, image_size: tuple[int, int]) -> Tensor:
     """The keypoints as a float64 tensor on the CPU, a copy.
 
@@ -167,18 +183,23 @@ def check_keypoints(given: Any, skeleton: Skeleton, image_size: tuple[int, int])
         numbers = given.dtype.kind in "iuf"
     if not numbers:
         raise ValueError(f"keypoints must be real numbers, got {given.dtype}.")
-    points = given.detach().to("cpu", copy=True) if isinstance(given, Tensor) else torch.from_numpy(np.array(given))
+    if isinstance(given, Tensor):
+        points = given.detach().to("cpu", torch.float64, copy=True)
+    else:  # what a mask hides is missing
+        points = torch.from_numpy(np.ma.filled(np.ma.array(given, dtype=np.float64, copy=True), np.nan))
     K = skeleton.num_joints
-    if points.ndim < 2 or points.shape[-1] not in (2, 3) or points.shape[-2] != K or 0 in points.shape:
+    if points.ndim < 2 or points.shape[-1] not in (2, 3) or points.shape[-2] != K:
         shape = tuple(points.shape)
         raise ValueError(
             f"keypoints must have shape (..., {K}, 2) or (..., {K}, 3) with scores, as {skeleton.name} has {K} "
             f"keypoints, got {shape}. Frames come before them: ({K}, 2) is one frame, (T, {K}, 2) a sequence."
         )
-    width, height = image_size
-    if not (width > 0 and height > 0):
-        raise ValueError(f"image_size must be width and height in pixels, got {tuple(image_size)}.")
-    points = points.double()
+    try:
+        width, height = (float(side) for side in image_size)
+    except (TypeError, ValueError):
+        width = height = 0.0
+    if not (0 < width < float("inf") and 0 < height < float("inf")):
+        raise ValueError(f"image_size must be width and height in pixels, as (1920, 1080), got {image_size!r}.")
     there = points[..., :2][~missing(points)]
     if len(there):
         if there.isinf().any():
@@ -186,12 +207,12 @@ def check_keypoints(given: Any, skeleton: Skeleton, image_size: tuple[int, int])
         low, high = there.amin(0).tolist(), there.amax(0).tolist()
         if max(high) <= 2 and min(low) >= -2 and min(width, height) > 20:
             raise ValueError(
-                f"keypoints must be in pixels of a {width}x{height} picture; these lie between {min(low):.3g} and "
+                f"keypoints must be in pixels of a {width:g}x{height:g} picture; these lie between {min(low):.3g} and "
                 f"{max(high):.3g}. Multiply by width and height first."
             )
         if low[0] < -width or high[0] > 2 * width or low[1] < -height or high[1] > 2 * height:
             raise ValueError(
-                f"keypoints lie far outside a {width}x{height} picture: x from {low[0]:.0f} to {high[0]:.0f}, y from "
-                f"{low[1]:.0f} to {high[1]:.0f}. image_size is (width, height)."
+                f"keypoints lie far outside a {width:g}x{height:g} picture: x from {low[0]:.0f} to {high[0]:.0f}, y "
+                f"from {low[1]:.0f} to {high[1]:.0f}. image_size is (width, height)."
             )
     return points

@@ -32,6 +32,8 @@ def test_every_box_gets_its_keypoints_and_no_box_is_the_whole_picture():
     assert find(IMAGE)[0][0, 0].tolist() == [40, 30]
     assert isinstance(find(torch.tensor(IMAGE))[0], torch.Tensor)
     assert find(IMAGE, np.zeros((0, 4)))[0].shape == (0, 17, 2)
+    box = torch.tensor([[0.0, 0, 20, 40]], requires_grad=True)
+    assert find(torch.tensor(IMAGE), box)[0][0, 0].tolist() == [10, 20]
 
 
 @pytest.mark.parametrize(

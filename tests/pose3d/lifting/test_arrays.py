@@ -185,11 +185,19 @@ def test_one_pose_has_no_hypotheses(lifter):
         (np.zeros((4, 16, 2)), {}, "got (4, 16, 2). Frames come before them: (17, 2) is one frame"),
         (STANDING.T, {}, "got (2, 17)"),
         (STANDING[:, 0], {}, "got (17,)"),
-        (np.zeros((0, 17, 2)), {}, "got (0, 17, 2)"),
         (STANDING / 1920, {}, "must be in pixels of a 1920x1080 picture; these lie between 0.099 and 0.552"),
         (STANDING, {"image_size": (300, 200)}, "lie far outside a 300x200 picture: x from 860 to 1060, y from 190 to"),
-        (STANDING, {"image_size": (0, 5)}, "image_size must be width and height in pixels, got (0, 5)"),
-        (STANDING, {"skeleton": "coco17"}, "There is no skeleton 'coco17'. There are h36m_32, "),
+        (
+            STANDING,
+            {"image_size": (0, 5)},
+            "image_size must be width and height in pixels, as (1920, 1080), got (0, 5)",
+        ),
+        (STANDING, {"image_size": 1920}, "image_size must be width and height in pixels, as (1920, 1080), got 1920"),
+        (STANDING, {"image_size": (1080, 1920, 3)}, "as (1920, 1080), got (1080, 1920, 3)"),
+        (STANDING, {"image_size": None}, "as (1920, 1080), got None"),
+        (STANDING, {"skeleton": "coco17"}, "There is no skeleton 'coco17'. Did you mean coco_17? There are h36m_32, "),
+        (STANDING, {"skeleton": 17}, "There is no skeleton '17'. There are h36m_32, "),
+        (STANDING, {"focal": "long"}, "focal must be a positive number of pixels or None, got 'long'"),
         (STANDING, {"focal": -1.0}, "focal must be a positive number of pixels or None, got -1.0"),
         (np.where(STANDING == 860, np.inf, STANDING), {}, "keypoints hold infinite values"),
         (STANDING > 500, {}, "keypoints must be real numbers, got bool"),
@@ -198,6 +206,25 @@ def test_one_pose_has_no_hypotheses(lifter):
 def test_what_does_not_fit_is_named_with_what_was_found(lifter, given, settings, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         lifter(given, **COCO | settings)
+
+
+def test_nobody_gives_nobody(lifter):
+    assert lifter(np.zeros((0, 1, 17, 2)), **COCO).shape == (0, 1, 17, 3)
+    assert lifter(torch.zeros(2, 0, 17, 3), **COCO).shape == (2, 0, 17, 3)
+
+
+def test_every_kind_of_number_is_lifted_and_what_a_mask_hides_is_missing(lifter):
+    expected = lifter(STANDING, **COCO)
+    for kind in (">f8", np.longdouble, np.float32):
+        np.testing.assert_allclose(lifter(STANDING.astype(kind), **COCO), expected, atol=1e-4)
+    masked = np.ma.array(STANDING, mask=np.arange(17)[:, None].repeat(2, 1) == 9)
+    hidden = np.where(np.arange(17)[:, None] == 9, np.nan, STANDING)
+    np.testing.assert_array_equal(lifter(masked, **COCO), lifter(hidden, **COCO))
+
+
+def test_a_device_that_is_not_there_is_named(lifter):
+    with pytest.raises(ValueError, match=r"device=nowhere cannot be used here: .* `anypose doctor` says which can"):
+        ArrayLifter(lifter.model, "x", "nowhere")
 
 
 def test_a_list_is_no_array(lifter):
