@@ -25,6 +25,8 @@ class Motion:
         ids: (P,) int64, the same person for the whole source.
         keypoints: (T, P, K, 3) float32 x, y [px] and score in 0..1, or None.
         keypoint_skeleton: what the K keypoints are.
+        landmarks: (T, P, K, 3) float32 the 2D network's own guess of the keypoints in 3D, relative to the middle of the
+            hips, in the axes of a camera that looks at the person [m], or None.
         joints: (T, P, J, 3) float32 in camera axes, x right, y down, z away [m], or None.
         world: (T, P, J, 3) float32 the same joints upright, z up, the floor at 0 [m], or None.
         skeleton: what the J joints are.
@@ -45,6 +47,7 @@ class Motion:
     ids: np.ndarray
     keypoints: np.ndarray | None = None
     keypoint_skeleton: Skeleton | None = None
+    landmarks: np.ndarray | None = None
     joints: np.ndarray | None = None
     world: np.ndarray | None = None
     skeleton: Skeleton | None = None
@@ -69,6 +72,7 @@ class Motion:
         J = self.skeleton.num_joints if self.skeleton else 0
         shapes = {
             "keypoints": ("T", "P", K, 3),
+            "landmarks": ("T", "P", K, 3),
             "joints": ("T", "P", J, 3),
             "world": ("T", "P", J, 3),
             "rotations": ("T", "P", J, 4),

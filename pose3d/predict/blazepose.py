@@ -64,9 +64,9 @@ class BlazePose:
         """The people in regions of the picture, and where each will be looked for in the next one."""
         found, following = [], []
         for region in regions:
-            points, score = region.read(image, self.landmarks)
+            points, landmarks, score = region.read(image, self.landmarks)
             if score >= SURE:
-                found.append(Found(scored(points[:33]).astype(np.float32), score))
+                found.append(Found(scored(points[:33]).astype(np.float32), score, landmarks[:33].astype(np.float32)))
                 following.append(Region.around(points[HIPS, :2], points[CIRCLE, :2]))
         return found, following
 
@@ -112,8 +112,8 @@ class Region:
         boxes = [np.array([[*(r.centre - r.side / 2), *(r.centre + r.side / 2)]]) for r in (self, other)]
         return bool(iou(*boxes)[0, 0] > SAME)
 
-    def read(self, image: np.ndarray, network: _Network) -> tuple[np.ndarray, float]:
-        """(39, 5) x, y [px], z, visibility and presence in 0..1 of this region, and the person's score."""
+    def read(self, image: np.ndarray, network: _Network) -> tuple[np.ndarray, np.ndarray, float]:
+        """(39, 5) x, y [px], z, visibility and presence in 0..1 of this region, (39, 3) [m], and the person's score."""
         import cv2
 
         unit = self.side / CROP
@@ -127,7 +127,11 @@ class Region:
         points[:, :2] = points[:, :2] @ turned.T + corner
         points[:, 2] *= unit
         points[:, 3:] = 1 / (1 + np.exp(-points[:, 3:].clip(-50, 50)))
-        return points, float(outputs[1].reshape(()))
+        landmarks = outputs[117].reshape(39, 3).astype(np.float64)
+        landmarks[:, :2] = (
+            landmarks[:, :2] @ turned.T / unit
+        )  # from the axes of the crop, turned about its line of sight
+        return points, landmarks, float(outputs[1].reshape(()))
 
 
 def scored(points: np.ndarray) -> np.ndarray:

@@ -36,10 +36,13 @@ class Found:
     Attributes:
         keypoints: (K, 3) x, y [px] and score in 0..1; NaN where a point was not found.
         score: how sure the network is of the person, 0..1.
+        landmarks: (K, 3) the network's own guess of the points in 3D, relative to the middle of the hips, in the axes
+            of a camera that looks at the person [m]; None of one that gives none.
     """
 
     keypoints: np.ndarray
     score: float
+    landmarks: np.ndarray | None = None
 
     @property
     def box(self) -> np.ndarray:

@@ -17,6 +17,7 @@ from anypose.engine.device import Device as Device  # before torch: it makes imp
 import numpy as np
 
 from anypose.motion import Motion
+from pose3d.predict.agreement import agree
 from pose3d.predict.finding import People, PeopleInFile, PeopleInPictures
 from pose3d.predict.ground import Ground
 from pose3d.predict.lifters import open_lifter
@@ -97,7 +98,8 @@ class Pipeline:
                     motion = smooth.keypoints(fill_gaps(motion, settings.gaps))
                     assert people.size is not None  # known from the first frame on
                     intrinsics = assumed_intrinsics(people.size, settings.focal)
-                    motion = place(smooth.joints(self.lift(motion, intrinsics)), intrinsics)
+                    motion = agree(self.lift(motion, intrinsics), intrinsics, settings.landmarks)
+                    motion = place(smooth.joints(motion), intrinsics)
                     motion = cut(self.ground(motion, intrinsics, window.keep), window.keep)
                 self.ids |= set(motion.ids.tolist())
                 self.frames += len(motion)
@@ -142,12 +144,13 @@ class Pipeline:
 
     def motion(self, window: Window, people: People) -> Motion:
         """The record of a window's keypoints, without those who were there for a moment only."""
-        ids, keypoints = dense([frame.people for frame in window.seen], people.skeleton.num_joints)
+        ids, keypoints, landmarks = dense([frame.people for frame in window.seen], people.skeleton.num_joints)
         times = np.array([frame.time for frame in window.seen])
         if not people.live and len(times) > 1:
             counted = np.isfinite(keypoints[..., 0]).any(-1).sum(0) * float(np.median(np.diff(times)))
             stays = counted >= min(BRIEF, (times[-1] - times[0]) / 2)
             ids, keypoints = ids[stays], keypoints[:, stays]
+            landmarks = None if landmarks is None else landmarks[:, stays]
         facts = {
             "keypoints": people.network,
             "lifter": str(self.settings.lifter),
@@ -155,6 +158,6 @@ class Pipeline:
             "height": self.settings.height or "the lifter's",
         }
         return Motion(
-            people.name, times, ids, keypoints=keypoints, keypoint_skeleton=people.skeleton, size=people.size,
-            facts=facts,
+            people.name, times, ids, keypoints=keypoints, keypoint_skeleton=people.skeleton, landmarks=landmarks,
+            size=people.size, facts=facts,
         )  # fmt: skip

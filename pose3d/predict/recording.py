@@ -11,7 +11,7 @@ import numpy as np
 
 from anypose.motion import Motion
 
-OVER_TIME = ("keypoints", "joints", "world", "rotations", "filled", "contacts", "hypotheses")
+OVER_TIME = ("keypoints", "landmarks", "joints", "world", "rotations", "filled", "contacts", "hypotheses")
 
 
 def cut(motion: Motion, keep: slice) -> Motion:
@@ -93,8 +93,11 @@ class MainPeople:
             if len(self._chosen) < self.count and ids[column] not in self._chosen:
                 self._chosen.append(ids[column])
         columns = sorted(ids.index(number) for number in self._chosen)
-        filled = None if motion.filled is None else motion.filled[:, columns]
-        return replace(motion, ids=motion.ids[columns], keypoints=motion.keypoints[:, columns], filled=filled)
+        parts: dict[str, Any] = {}
+        for name in ("keypoints", "landmarks", "filled"):
+            array = getattr(motion, name)
+            parts[name] = None if array is None else array[:, columns]
+        return replace(motion, ids=motion.ids[columns], **parts)
 
 
 def presence(keypoints: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def undo_swaps(motion: Motion) -> Motion:
     assert motion.keypoints is not None
     assert motion.keypoint_skeleton is not None
     keypoints, skeleton = motion.keypoints.copy(), motion.keypoint_skeleton
-    filled = None if motion.filled is None else motion.filled.copy()
+    filled, landmarks = (None if array is None else array.copy() for array in (motion.filled, motion.landmarks))
     for words in LIMBS.values():
         left, right = pairs(skeleton, words)
         if not left:
@@ -41,9 +41,10 @@ def undo_swaps(motion: Motion) -> Motion:
                 )
                 here, there = (np.ix_(frames.tolist(), [person], side) for side in (both, turned))
                 keypoints[here] = keypoints[there]
-                if filled is not None:
-                    filled[here] = filled[there]
-    return replace(motion, keypoints=keypoints, filled=filled)
+                for array in (filled, landmarks):
+                    if array is not None:
+                        array[here] = array[there]
+    return replace(motion, keypoints=keypoints, filled=filled, landmarks=landmarks)
 
 
 def pairs(skeleton: Skeleton, words: tuple[str, ...]) -> tuple[list[int], list[int]]:

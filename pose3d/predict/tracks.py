@@ -110,14 +110,20 @@ class Tracker:
         return (1 - SHAPE) * where + SHAPE * shape * (where > LEAST)
 
 
-def dense(frames: Sequence[dict[int, Found]], num_keypoints: int) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) ids in the order of their numbers, and (T, P, K, 3) keypoints, NaN where a person is not found."""
+def dense(frames: Sequence[dict[int, Found]], num_keypoints: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Ids (P,) in the order of their numbers, keypoints (T, P, K, 3), and landmarks as many, None where there are none.
+
+    NaN where a person is not found.
+    """
     ids = sorted(set().union(*frames)) if frames else []
     keypoints = np.full((len(frames), len(ids), num_keypoints, 3), np.nan, np.float32)
+    landmarks, known = keypoints.copy(), False
     for t, people in enumerate(frames):
         for number, person in people.items():
             keypoints[t, ids.index(number)] = person.keypoints
-    return np.array(ids, np.int64), keypoints
+            if person.landmarks is not None:
+                landmarks[t, ids.index(number)], known = person.landmarks, True
+    return np.array(ids, np.int64), keypoints, landmarks if known else None
 
 
 def _moved(points: np.ndarray, by: np.ndarray) -> np.ndarray:

@@ -19,8 +19,11 @@ Turn = Callable[[Tensor], Tensor]
 LEGS = [BONE[f"{side}_{joint}"] for side in ("left", "right") for joint in ("hip", "knee", "foot")]
 TRUNK = [number for number in range(len(BONE)) if number not in LEGS]  # with head and arms
 ARMS = {side: [BONE[f"{side}_elbow"], BONE[f"{side}_wrist"]] for side in ("left", "right")}
-# What is turned as a whole, from the joint where it begins.
+UPPER = [number for number in TRUNK if number != BONE["spine"]]
+# What is turned as a whole, from the joint where it begins: the trunk on the legs, the chest, then what hangs on them.
 LIMBS = [
+    TRUNK,
+    UPPER,
     *(
         [BONE[f"{side}_{joint}"] for joint in chain]
         for side in ("left", "right")

@@ -51,7 +51,9 @@ class Landmarks:
         points[:, :2] = np.arange(39)[:, None] * [1, 2]
         points[33, :2], points[34, :2] = (CROP / 2, CROP / 2), (CROP / 2, CROP / 2 - 100)
         points[:, 3:] = 2.0
-        return [points.reshape(1, 195), np.zeros((1, 117), np.float32), np.full((1, 1), self.score, np.float32)]
+        body = np.zeros((39, 3), np.float32)
+        body[11] = (0.1, -0.5, 0.2)
+        return [points.reshape(1, 195), body.reshape(1, 117), np.full((1, 1), self.score, np.float32)]
 
 
 @pytest.fixture
@@ -82,11 +84,12 @@ def test_detections_come_back_to_the_picture(blaze):
 
 
 def test_landmarks_come_back_to_the_picture_also_from_a_turned_crop(blaze):
-    straight, score = Region(np.array([100.0, 100.0]), 128, 0.0).read(frame().image, blaze.landmarks)
+    straight, _, score = Region(np.array([100.0, 100.0]), 128, 0.0).read(frame().image, blaze.landmarks)
     assert score == pytest.approx(0.9)
     assert straight[10, :2] == pytest.approx([100 - 64 + 5, 100 - 64 + 10])
     assert straight[33, :2] == pytest.approx([100, 100])
-    turned, _ = Region(np.array([100.0, 100.0]), 128, np.pi / 2).read(frame().image, blaze.landmarks)
+    turned, body, _ = Region(np.array([100.0, 100.0]), 128, np.pi / 2).read(frame().image, blaze.landmarks)
+    assert body[11] == pytest.approx([0.5, 0.1, 0.2])
     assert turned[33, :2] == pytest.approx([100, 100])
     assert turned[34, :2] == pytest.approx([150, 100])  # what is up in the crop is to the right in the picture
     assert turned[0, 3] == pytest.approx(1 / (1 + np.exp(-2)))

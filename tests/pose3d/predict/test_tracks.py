@@ -73,8 +73,12 @@ def test_nobody_and_nothing_found():
 
 
 def test_dense_has_a_column_for_everyone():
-    one, two = Found(np.ones((17, 3)), 1.0), Found(np.full((17, 3), 2.0), 1.0)
-    ids, keypoints = dense([{3: one}, {}, {3: two, 1: one}], 17)
+    one, two = Found(np.ones((17, 3)), 1.0), Found(np.full((17, 3), 2.0), 1.0, np.full((17, 3), 0.5))
+    ids, keypoints, landmarks = dense([{3: one}, {}, {3: two, 1: one}], 17)
+    assert landmarks is not None
+    assert landmarks[2, 1, 0].tolist() == [0.5] * 3
+    assert np.isnan(landmarks[2, 0]).all()
+    assert dense([{3: one}], 17)[2] is None
     assert ids.tolist() == [1, 3]
     assert np.isnan(keypoints[1]).all()
     assert keypoints[2, :, 0, 0].tolist() == [1, 2]
