@@ -20,6 +20,7 @@ from anypose.motion import Motion
 from pose3d.predict.agreement import agree
 from pose3d.predict.finding import People, PeopleInFile, PeopleInPictures
 from pose3d.predict.ground import Ground
+from pose3d.predict.levelling import Levelled
 from pose3d.predict.lifters import open_lifter
 from pose3d.predict.lifting import Lift
 from pose3d.predict.networks import open_network
@@ -89,6 +90,7 @@ class Pipeline:
         with ExitStack() as stack:
             people = self.people(source, stack, pictures)
             smooth = Smoothing(self.method(people.live), settings.smooth_legs, settings.smooth_arms)
+            lift = Levelled(self.lift, settings.level)
             place, main = Place(settings.height, smooth), MainPeople(settings.people)
             chunk, future = (1, 0) if people.live else (CHUNK, max(self.lift.future, 1))
             for window in windows(self.until_stopped(people), chunk, CONTEXT, future):
@@ -98,7 +100,7 @@ class Pipeline:
                     motion = smooth.keypoints(fill_gaps(motion, settings.gaps))
                     assert people.size is not None  # known from the first frame on
                     intrinsics = assumed_intrinsics(people.size, settings.focal)
-                    motion = agree(self.lift(motion, intrinsics), intrinsics, settings.landmarks)
+                    motion = agree(lift(motion, intrinsics, window.keep), intrinsics, settings.landmarks)
                     motion = place(smooth.joints(motion), intrinsics)
                     motion = cut(self.ground(motion, intrinsics, window.keep), window.keep)
                 self.ids |= set(motion.ids.tolist())
