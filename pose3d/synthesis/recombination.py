@@ -67,7 +67,7 @@ def _transplant(bones: Tensor, donor: Tensor, part: list[int], turn: Turn, where
 
 
 def turn_limbs(bones: Tensor, degrees: float, generator: Generator) -> Tensor:
-    """Turn arms, forearms, legs, shins and head about where they begin, the same over a sample's frames.
+    """Turn trunk, chest, arms, forearms, legs, shins and head about where they begin, the same over a sample's frames.
 
     Args:
         bones: (B, T, 16, 3).
