@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from anypose.drawing.pictures import KeptPictures
 from anypose.formats.sink import Sink
 from anypose.formats.spool import Pace, Spool
 from anypose.motion import Motion
@@ -36,10 +37,11 @@ class ViewerSink(Sink):
     """`NAME.html`, written anew every few seconds and at the end."""
 
     suffix = ".html"
+    shows = True
 
     def _begin(self, motion: Motion) -> None:
         self._spool, self._pace = Spool(self.path.parent, FIELDS), Pace()
-        self._pictures = KeptPictures(self.path.parent)
+        self._pictures = PictureFile(self.path.parent)
 
     def _add(self, motion: Motion, pictures: Sequence[np.ndarray] | None) -> None:
         self._spool.append(motion)
@@ -71,7 +73,7 @@ class ViewerSink(Sink):
                 self._pictures.close()
 
 
-class KeptPictures:
+class PictureFile:
     """Small JPEGs on disk: all of them while they fit, then every second, every fourth ...
 
     Attributes:
@@ -88,6 +90,8 @@ class KeptPictures:
 
     def add(self, times: np.ndarray, pictures: Sequence[np.ndarray]) -> None:
         """Pictures (H, W, 3) uint8 RGB at these times."""
+        if isinstance(pictures, KeptPictures) and len(pictures) and max(pictures[0].shape) >= 2 * PICTURE_WIDTH:
+            pictures = KeptPictures(pictures.encoded, half=True)
         for place, stamp in enumerate(times.tolist()):
             if self._seen % self.every == 0:  # only these are looked at: pictures may be decoded by that
                 data = small_jpeg(pictures[place])
@@ -131,7 +135,7 @@ def small_jpeg(picture: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def write_page(file: IO[bytes], spool: Spool, pictures: KeptPictures) -> list[str]:
+def write_page(file: IO[bytes], spool: Spool, pictures: PictureFile) -> list[str]:
     """Write the page; gives what was left out."""
     last = spool.last
     assert last is not None

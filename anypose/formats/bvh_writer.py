@@ -15,7 +15,8 @@ import numpy as np
 from anypose.formats.even import EvenFrames, frame_step
 from anypose.formats.person_files import PersonFiles
 from anypose.formats.rig import Rig, build_rig
-from anypose.formats.sink import GrowingFile, Sink, format_rows
+from anypose.formats.rows import format_rows
+from anypose.formats.sink import GrowingFile, Sink
 from anypose.motion import Motion
 from anypose.quaternions import to_matrix
 from anypose.skeleton import Skeleton

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from anypose.formats.rows import format_rows
 from anypose.formats.sink import GrowingFile, Sink
 from anypose.motion import Motion
 from anypose.skeleton import COCO_17, convert
@@ -42,9 +43,9 @@ class CocoSink(Sink):
         )[known.any(-1)]
         pattern = (
             '{"image_id": %d, "category_id": 1, "time": %.6f, "track_id": %d, "score": %.4f, '
-            f'"skeleton": "{COCO_17.name}", "keypoints": [{", ".join(["%.2f, %.2f, %.3f"] * 17)}]}}'
+            f'"skeleton": "{COCO_17.name}", "keypoints": [{", ".join(["%.2f, %.2f, %.3f"] * 17)}]}}\n'
         )
-        entries = [pattern % tuple(row) for row in rows.tolist()]
+        entries = format_rows(pattern, rows).splitlines()
         if entries:
             self._file.append((("," if self._entries else "") + "\n" + ",\n".join(entries)).encode())
         self._entries += len(entries)

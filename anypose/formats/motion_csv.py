@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anypose.formats.sink import GrowingFile, Sink, format_rows
+from anypose.formats.rows import format_rows
+from anypose.formats.sink import GrowingFile, Sink
 from anypose.motion import Motion
 from anypose.skeleton import Skeleton
 

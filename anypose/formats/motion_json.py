@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from anypose.camera import Camera
+from anypose.formats.rows import format_rows
 from anypose.formats.sink import GrowingFile, Sink
 from anypose.motion import Motion
 from anypose.skeleton import Skeleton, get_skeleton
@@ -157,12 +158,9 @@ def _people(motion: Motion, p: int) -> list[str]:
             present |= np.isfinite(parts[-1]).any(-1)
     if not parts:
         return [""] * len(motion)
-    pattern = f'{{"id": {motion.ids[p]}, ' + ", ".join(patterns) + "}"
-    rows = np.column_stack(parts)
-    texts = []
-    for row, there in zip(rows.tolist(), present.tolist(), strict=True):
-        texts.append((pattern % tuple(row)).replace("[nan, nan, nan]", "null").replace("nan", "null") if there else "")
-    return texts
+    pattern = f'{{"id": {motion.ids[p]}, ' + ", ".join(patterns) + "}\n"
+    text = format_rows(pattern, np.column_stack(parts)).replace("[nan, nan, nan]", "null").replace("nan", "null")
+    return [line if there else "" for line, there in zip(text.splitlines(), present.tolist(), strict=True)]
 
 
 def _plain(value: Any) -> Any:

@@ -24,6 +24,7 @@ class Sink:
 
     suffix = ""
     needs: tuple[str, ...] = ()  # fields of Motion
+    shows = False  # whether it uses pictures
 
     def __init__(self, path: str | Path, overwrite: bool = False) -> None:
         self.path = Path(path)
@@ -141,8 +142,3 @@ class GrowingFile:
         left = memoryview(data)
         while left:
             left = left[os.write(self._file, left) :]
-
-
-def format_rows(pattern: str, rows: np.ndarray) -> str:
-    """(N, C) numbers as text, each row by the %-`pattern`; the quickest way Python has."""
-    return "".join([pattern % tuple(row) for row in rows.tolist()])

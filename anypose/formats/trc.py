@@ -18,7 +18,8 @@ from anypose.formats.even import frame_step
 from anypose.formats.files import read_bytes
 from anypose.formats.marker_names import marker_of
 from anypose.formats.person_files import PersonFiles
-from anypose.formats.sink import GrowingFile, Sink, format_rows
+from anypose.formats.rows import format_rows
+from anypose.formats.sink import GrowingFile, Sink
 from anypose.motion import Motion
 
 MAX_BYTES = 1 << 30

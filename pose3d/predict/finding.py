@@ -8,15 +8,17 @@ from typing import Protocol
 
 import numpy as np
 
+from anypose.drawing.pictures import compress
 from anypose.motion import Motion
 from anypose.skeleton import Skeleton
 from pose3d.predict.people import Found, Frame, KeypointNetwork
 from pose3d.predict.source import Pictures
 from pose3d.predict.stages import Ahead, Stopwatch
 from pose3d.predict.tracks import Tracker
-from pose3d.predict.windows import Seen, compress
+from pose3d.predict.windows import Seen
 
-WAITING = 8  # frames that may wait between two stages
+WAITING = 8  # decoded frames that may wait for the 2D network
+FOUND = 240  # frames with their people that may wait for what writes whole chunks of them
 
 
 class People(Protocol):
@@ -74,11 +76,11 @@ class PeopleInPictures:
         return self.source.size
 
     def __iter__(self) -> Iterator[Seen]:
-        waiting = 1 if self.live else WAITING
+        waiting, found = (1, 1) if self.live else (WAITING, FOUND)
         decode = Ahead(lambda: self.stopwatch.timed("decode", self.source.frames()), waiting, newest=self.live)
         self.decode = decode
         frames = self.stack.enter_context(decode)
-        yield from self.stack.enter_context(Ahead(lambda: self.look(frames), waiting))
+        yield from self.stack.enter_context(Ahead(lambda: self.look(frames), found))
 
     def look(self, frames: Ahead[Frame]) -> Iterator[Seen]:
         """The people of each frame."""
@@ -128,13 +130,12 @@ class PeopleInFile:
     def __iter__(self) -> Iterator[Seen]:
         assert self.motion.keypoints is not None
         tracker, shown = Tracker(), self.shown()
-        for time, keypoints in zip(self.motion.times.tolist(), self.motion.keypoints, strict=True):
-            there = np.isfinite(keypoints[..., :2]).all(-1).any(-1)
-            people = {
-                int(number): Found(points, float(np.nanmean(points[:, 2])))
-                for number, points, seen in zip(self.motion.ids, keypoints, there, strict=True)
-                if seen
-            }
+        every, ids = self.motion.keypoints, self.motion.ids.tolist()
+        there = np.isfinite(every[..., :2]).all(-1).any(-1).tolist()
+        scores = np.isfinite(every[..., 2])
+        sure = (np.where(scores, every[..., 2], 0).sum(-1) / np.maximum(scores.sum(-1), 1)).tolist()
+        for t, time in enumerate(self.motion.times.tolist()):
+            people = {number: Found(every[t, p], sure[t][p]) for p, number in enumerate(ids) if there[t][p]}
             time, picture = next(shown, (time, None))
             yield Seen(time, people if self.tracked else tracker(list(people.values()), time), picture)
 
@@ -142,10 +143,14 @@ class PeopleInFile:
         """Time stamp and picture of each frame of the video."""
         if self.video is None:
             return
-        decode = self.video.frames
-        frames = self.stack.enter_context(Ahead(lambda: self.stopwatch.timed("decode", decode()), WAITING))
-        for frame in frames:
-            yield frame.time, compress(frame.image) if self.pictures else None
+        yield from self.stack.enter_context(Ahead(lambda: self.decode(self.video), FOUND))
+
+    def decode(self, video: Pictures) -> Iterator[tuple[float, bytes | None]]:
+        """The same, in the order in which a thread comes to them."""
+        for frame in self.stopwatch.timed("decode", video.frames()):
+            with self.stopwatch("pictures"):
+                picture = compress(frame.image) if self.pictures else None
+            yield frame.time, picture
         count = len(self.motion)
         raise ValueError(
             f"video={self.video.name} has fewer frames than source={self.name}, which has {count}. Is it another video?"

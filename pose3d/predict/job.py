@@ -152,6 +152,7 @@ class Watched:
 
     def __init__(self, sinks: Sinks, pipeline: Pipeline, caught: list[int], show: Show | None) -> None:
         self.sinks, self.pipeline, self.caught, self.show = sinks, pipeline, caught, show
+        self.pictures = show is not None or any(sink.shows for sink in sinks.sinks.values())  # are wanted
         self.told = time.monotonic()
 
     def write(self, motion: Motion, pictures: Sequence[np.ndarray] | None) -> None:

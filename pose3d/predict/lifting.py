@@ -125,8 +125,9 @@ class Lift:
     def windows(self, seen: np.ndarray, there: np.ndarray, step: float = 1.0) -> np.ndarray:
         """(N, R, K, C) the frames around each of the N frames with a person in it.
 
-        Neighbours in which the person is not, or that are not there yet, are replaced by the nearest in which they are;
-        a network that knows missing keypoints is told so.
+        Neighbours in which the person is not, or that are not there yet, are replaced by the nearest in which they are,
+        as the ends of sequences are in training. To tell a network that knows missing keypoints of them instead cost
+        0.7 and 1.9 mm on two real clips, 11 and 16 mm where no later frame is known, and up to 9 mm beside gaps.
 
         Args:
             seen: (P, T, K, C) what the network reads.
@@ -135,12 +136,9 @@ class Lift:
         """
         people, frames = np.nonzero(there)
         T, nearest = there.shape[1], nearest_known(there)
-        wanted = frames[:, None] + np.round(np.arange(-self.past, self.future + 1) * step).astype(int)
-        around = wanted.clip(0, T - 1)
-        windows = seen[people[:, None], nearest[people[:, None], around]]
-        if self.model.keypoints_may_miss:
-            windows[(wanted != around) | ~there[people[:, None], around], :, 2] = 0
-        return windows
+        around = frames[:, None] + np.round(np.arange(-self.past, self.future + 1) * step).astype(int)
+        around = around.clip(0, T - 1)
+        return seen[people[:, None], nearest[people[:, None], around]]
 
     def whole_windows(self, seen: np.ndarray, there: np.ndarray) -> np.ndarray:
         """(N, J, 3) joints of a network that gives a pose for each frame of a window: one window behind the other."""

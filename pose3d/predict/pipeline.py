@@ -16,6 +16,7 @@ from anypose.engine.device import Device as Device  # before torch: it makes imp
 
 import numpy as np
 
+from anypose.drawing.pictures import KeptPictures
 from anypose.motion import Motion
 from pose3d.predict.agreement import agree
 from pose3d.predict.finding import People, PeopleInFile, PeopleInPictures
@@ -32,7 +33,7 @@ from pose3d.predict.smoothing import Smoothing
 from pose3d.predict.source import expand, open_companion, open_source
 from pose3d.predict.stages import Stopwatch
 from pose3d.predict.tracks import dense
-from pose3d.predict.windows import KeptPictures, Window, windows
+from pose3d.predict.windows import Window, windows
 
 CHUNK = 240  # new frames at a time
 CONTEXT = 1.0  # seconds looked at on either side of a chunk

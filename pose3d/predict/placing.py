@@ -107,12 +107,14 @@ def solve_root(joints: np.ndarray, pixels: np.ndarray, intrinsics: np.ndarray) -
     scale = weights
     solution = np.zeros((len(slopes), 3))
     for _ in range(3):
-        matrix = np.zeros((*slopes.shape[:2], 2, 3))
-        matrix[..., 0, 0] = matrix[..., 1, 1] = 1
-        matrix[..., 2] = -slopes
+        # Each point gives two rows, (1, 0, -slope x) and (0, 1, -slope y); these are their products, summed.
         value = slopes * known[..., 2:] - known[..., :2]
-        left = np.einsum("nk,nkij,nkil->njl", scale**2, matrix, matrix)
-        right = np.einsum("nk,nkij,nki->nj", scale**2, matrix, value)
+        square = (scale**2)[..., None]
+        left = np.zeros((len(slopes), 3, 3))
+        left[:, 0, 0] = left[:, 1, 1] = square.sum((1, 2))
+        left[:, 2, :2] = left[:, :2, 2] = -(square * slopes).sum(1)
+        left[:, 2, 2] = (square * slopes**2).sum((1, 2))
+        right = np.column_stack([(square * value).sum(1), -(square * slopes * value).sum((1, 2))])
         solution = np.linalg.solve(left + 1e-12 * np.eye(3), right[..., None])[..., 0]
         solution[:, 2] = solution[:, 2].clip(NEAREST, FARTHEST)
         scale = weights / (known[..., 2] + solution[:, 2:]).clip(NEAREST)

@@ -80,11 +80,11 @@ class Smoothing:
         flat = points.reshape(len(points), -1).astype(np.float64)
         there = np.isfinite(flat)
         smoothed = flat.copy()
-        # Series with the same gaps go through the filter together.
-        patterns, which = np.unique(there, axis=1, return_inverse=True)
-        for number, pattern in enumerate(patterns.T):
-            columns = which.reshape(-1) == number
-            for start, end in runs(pattern):
+        alike: dict[bytes, list[int]] = {}  # series with the same gaps go through the filter together
+        for column, pattern in enumerate(np.ascontiguousarray(there.T)):
+            alike.setdefault(pattern.tobytes(), []).append(column)
+        for columns in alike.values():
+            for start, end in runs(there[:, columns[0]]):
                 if end - start >= SHORTEST:
                     piece = flat[start:end][:, columns]
                     smoothed[start:end, columns] = _run(FILTERS[self.method], piece, times[start:end], period)
@@ -111,15 +111,22 @@ def _run(method: Callable[..., np.ndarray], points: np.ndarray, times: np.ndarra
 
 
 def _butterworth(points: np.ndarray, step: float, period: float) -> np.ndarray:
-    """Second-order low pass at 1 / period, there and back, so nothing is delayed; -3 dB of both passes together."""
-    from scipy.signal import butter, sosfiltfilt
+    """Second-order low pass at 1 / period, there and back, so nothing is delayed; -3 dB of both passes together.
 
+    What passes of each frequency is multiplied in one go, over (T, C) extended at both ends by its mirror image turned
+    about the end: loading and designing SciPy's filter takes longer than all of it.
+    """
     cutoff = 2 * step / period / 0.802  # of the Nyquist frequency; two passes of order two lower it by that factor
     if cutoff >= 0.99:
         return points  # frames come too seldom for so short a period
-    sections = butter(2, cutoff, output="sos")
     pad = min(len(points) - 1, int(np.ceil(2 * period / step)))
-    return sosfiltfilt(sections, points, axis=0, padtype="odd", padlen=pad)
+    before, after = 2 * points[:1] - points[pad:0:-1], 2 * points[-1:] - points[-2 : -2 - pad : -1]
+    wide = np.concatenate([before, points, after])
+    line = wide[:1] + np.linspace(0, 1, len(wide))[:, None] * (wide[-1:] - wide[:1])  # or its ends would meet in a jump
+    spectrum = np.fft.rfft(wide - line, axis=0)
+    frequency = np.fft.rfftfreq(len(wide)).clip(max=0.4999999)
+    spectrum /= (1 + (np.tan(np.pi * frequency) / np.tan(np.pi * cutoff / 2)) ** 4)[:, None]
+    return (np.fft.irfft(spectrum, len(wide), axis=0) + line)[pad : len(wide) - pad]
 
 
 def _savitzky_golay(points: np.ndarray, step: float, period: float) -> np.ndarray:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
 
-import numpy as np
-
+from anypose.drawing.pictures import KeptPictures
 from pose3d.predict.people import Found
-
-LONGEST_SIDE = 960  # of the pictures that are kept for showing [px]
-QUALITY = 85
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,39 +78,3 @@ def windows(seen: Iterable[Seen], chunk: int, context: float, future: int) -> It
         yield Window(held, slice(start, len(held)), True)
     if failure is not None:
         raise failure
-
-
-def compress(image: np.ndarray) -> bytes:
-    """A picture (H, W, 3) uint8 RGB, made small and JPEG: what is shown later must not fill the memory until then."""
-    import cv2
-
-    scale = LONGEST_SIDE / max(image.shape[:2])
-    if scale < 1:
-        size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    assert done
-    return encoded.tobytes()
-
-
-class KeptPictures(Sequence[np.ndarray]):
-    """Pictures (H, W, 3) uint8 RGB that are decoded when they are looked at."""
-
-    def __init__(self, encoded: Sequence[bytes]) -> None:
-        self.encoded = encoded
-
-    def __len__(self) -> int:
-        return len(self.encoded)
-
-    @overload
-    def __getitem__(self, index: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, index: slice) -> KeptPictures: ...
-    def __getitem__(self, index: int | slice) -> np.ndarray | KeptPictures:
-        import cv2
-
-        if isinstance(index, slice):
-            return KeptPictures(self.encoded[index])
-        image = cv2.imdecode(np.frombuffer(self.encoded[index], np.uint8), cv2.IMREAD_COLOR)
-        assert image is not None  # `compress` made it
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -35,11 +35,11 @@ def test_every_frame_has_its_own_time_and_its_picture(tmp_path) -> None:
         sink.write(part(motion, slice(5, 12)), movie(12)[5:])
     stamps, images = decode(sink.path)
     np.testing.assert_allclose(stamps, times - times[0], atol=1e-4)
-    assert images[0].shape == (540, 720 + 540, 3)
+    assert images[0].shape == (480, 640 + 480, 3)
     for image, picture in zip(images, movie(12), strict=True):
         np.testing.assert_allclose(image[200:300, 200:300].mean((0, 1)), picture[0, 0], atol=8)
         for colour in SIDES[1:]:
-            assert (np.abs(image[:, 720:].astype(int) - colour).sum(-1) < 90).any()
+            assert (np.abs(image[:, 640:].astype(int) - colour).sum(-1) < 90).any()
 
 
 def test_an_interrupted_film_plays(tmp_path) -> None:
@@ -66,7 +66,15 @@ def test_a_film_whose_process_died_plays_to_its_last_fragment(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "room"), [((1920, 1080), (960, 540)), ((1080, 1920), (304, 540)), ((3000, 500), (960, 540))]
+    ("size", "room"),
+    [
+        ((1920, 1080), (960, 540)),
+        ((1080, 1920), (304, 540)),
+        ((3000, 500), (960, 360)),
+        ((640, 480), (640, 480)),
+        ((320, 180), (640, 360)),
+        ((641, 361), (642, 362)),
+    ],
 )
 def test_the_left_half_has_the_pictures_shape(size, room) -> None:
     assert picture_size(size) == room

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from anypose.drawing import viewer
-from anypose.drawing.viewer import KeptPictures, ViewerSink, small_jpeg
+from anypose.drawing.viewer import PictureFile, ViewerSink, small_jpeg
 from tests.anypose.formats.dancers import dancers, part
 
 cv2 = pytest.importorskip("cv2", reason="NO OPENCV: pip install 'anypose[image]'")
@@ -86,7 +86,7 @@ def test_a_long_motion_is_thinned_and_says_so(tmp_path, monkeypatch) -> None:
 
 def test_pictures_are_thinned_evenly(tmp_path) -> None:
     size = len(small_jpeg(movie(1)[0]))
-    pictures = KeptPictures(tmp_path, 5 * size + 200)
+    pictures = PictureFile(tmp_path, 5 * size + 200)
     for start in range(0, 40, 8):
         pictures.add(np.arange(start, start + 8) / 10, movie(8))
     assert pictures.every == 8

@@ -7,7 +7,7 @@ import pytest
 
 from anypose.motion import Motion
 from anypose.skeleton import H36M_17
-from pose3d.predict.repair import drop_unsure, exchanged_frames, fill_gaps, pairs, undo_swaps
+from pose3d.predict.repair import Limbs, drop_unsure, exchanged_frames, fill_gaps, pairs, undo_swaps
 from tests.pose3d.predict.walkers import seen, walk
 
 TIMES = np.arange(150) / 30
@@ -46,8 +46,25 @@ def test_a_clean_walk_is_left_alone():
 def test_most_frames_decide_which_side_is_left():
     right = walker()
     sides = [right[:, 0, side, :2] for side in LEGS]
-    assert not exchanged_frames(sides[0], sides[1], TIMES).any()
-    assert not exchanged_frames(sides[1], sides[0], TIMES).any()
+    for left, right in (sides, sides[::-1]):
+        assert not exchanged_frames([Limbs(left, right, TIMES)])[0].any()
+
+
+def test_limbs_together_are_as_each_alone():
+    legs, arms = (pairs(H36M_17, words) for words in (("knee", "foot"), ("elbow",)))
+    keypoints = walker(noise=3)
+    keypoints[30:37] = keypoints[30:37][:, :, list(H36M_17.flip_index)]
+    limbs = [
+        Limbs(keypoints[part, 0][:, left, :2], keypoints[part, 0][:, right, :2], TIMES[part])
+        for left, right in (arms, legs)
+        for part in (slice(0, 60), slice(20, 120), slice(50, 52), slice(0, 1), slice(25, 45))
+    ]
+    together = exchanged_frames(limbs)
+    assert sum(map(np.count_nonzero, together)) > 20
+    for one, expected in zip(limbs, together, strict=True):
+        assert len(expected) == len(one.times)
+        assert (exchanged_frames([one])[0] == expected).all()
+    assert exchanged_frames([]) == []
 
 
 def test_a_missing_foot_neither_stops_nor_breaks_it():

@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
-import numpy as np
 import pytest
 
 from pose3d.predict.stages import Ahead, Stopwatch
-from pose3d.predict.windows import LONGEST_SIDE, KeptPictures, Seen, compress, windows
+from pose3d.predict.windows import Seen, windows
 
 
 def frames(count: int, rate: float = 30.0):
@@ -59,16 +58,6 @@ def test_what_was_seen_before_an_error_is_not_lost():
     with pytest.raises(ValueError, match="the file ends here"):
         collect()
     assert len(seen) == 50
-
-
-def test_pictures_are_kept_small_and_decoded_when_looked_at():
-    image = np.zeros((1080, 1920, 3), np.uint8)
-    image[:, 960:] = (250, 20, 20)
-    kept = KeptPictures([compress(image), compress(image[:50, :70])])
-    assert kept[0].shape == (540, LONGEST_SIDE, 3)
-    assert np.abs(kept[0][100, 700].astype(int) - (250, 20, 20)).max() < 12
-    assert kept[1].shape == (50, 70, 3)
-    assert len(kept[1:]) == 1
 
 
 def test_items_come_in_order_and_an_error_after_those_before_it():
@@ -125,4 +114,4 @@ def test_the_stopwatch_adds_up():
     with watch("write"):
         time.sleep(0.01)
     assert watch.seconds["write"] >= 0.01
-    assert watch.seconds["decode"] < 0.01
+    assert watch.cpu_seconds["decode"] < 0.01
