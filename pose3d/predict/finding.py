@@ -148,8 +148,11 @@ class PeopleInFile:
     def decode(self, video: Pictures) -> Iterator[tuple[float, bytes | None]]:
         """The same, in the order in which a thread comes to them."""
         for frame in self.stopwatch.timed("decode", video.frames()):
+            if not self.pictures:
+                yield frame.time, None
+                continue
             with self.stopwatch("pictures"):
-                picture = compress(frame.image) if self.pictures else None
+                picture = compress(frame.image)
             yield frame.time, picture
         count = len(self.motion)
         raise ValueError(

@@ -28,7 +28,7 @@ from pose3d.predict.networks import open_network
 from pose3d.predict.placing import Place, assumed_intrinsics
 from pose3d.predict.recording import MainPeople, Recording, cut, join
 from pose3d.predict.repair import drop_unsure, fill_gaps, undo_swaps
-from pose3d.predict.settings import complete
+from pose3d.predict.settings import check_effects, complete
 from pose3d.predict.smoothing import Smoothing
 from pose3d.predict.source import expand, open_companion, open_source
 from pose3d.predict.stages import Stopwatch
@@ -132,9 +132,13 @@ class Pipeline:
             raise ValueError(f"source={source} names {len(singles)} sources; a pipeline takes one at a time.")
         opened = open_source(singles[0], settings)
         if isinstance(opened, Motion):
+            weights = settings.keypoints.weights or settings.boxes.weights
+            if weights is not None:
+                raise ValueError(f"{weights} has no effect: source={singles[0]} holds keypoints, no pictures.")
             return PeopleInFile(opened, open_companion(singles[0], settings), self.stopwatch, stack, pictures)
         if settings.video is not None:
             raise ValueError(f"video={settings.video} has no effect: source={singles[0]} has pictures of its own.")
+        check_effects(settings, singles[0], opened.stills)
         network = open_network(settings, opened.stills)
         return PeopleInPictures(opened, network, self.stopwatch, stack, pictures)
 

@@ -84,7 +84,9 @@ def expand(source: str | Path | int | Sequence[str | Path | int] | None) -> list
     if source is None:
         return [EXAMPLE]
     if isinstance(source, str | Path | int):
-        text = str(source)
+        text = str(source).removeprefix("file://")
+        if not text.strip():
+            raise ValueError("source= names nothing. Name a video, images, a webcam's number or keypoints.")
         if not is_pattern(text):
             return [text]
         files = sorted(glob.glob(text, recursive=True), key=natural)

@@ -24,7 +24,7 @@ class Video:
 
     Args:
         path: a file or a URL.
-        live: a stream: decoded without waiting for frames to be reordered in threads.
+        live: a stream, unless it says how long it is: decoded without waiting for frames to be reordered in threads.
 
     Attributes:
         name: of the file, without its suffix.
@@ -42,7 +42,7 @@ class Video:
         except ImportError as error:
             raise ImportError(MISSING.format(error)) from error
         self.av: Any = av
-        self.path, self.live, self.name = path, live, source_name(path)
+        self.path, self.name = path, source_name(path)
         self.size: tuple[int, int] | None = None
         self.warnings: list[str] = []
         try:
@@ -54,8 +54,9 @@ class Video:
             kinds = sorted({stream.type for stream in self.container.streams}) or ["nothing"]
             self.container.close()
             raise ValueError(f"source={path} holds no video, only {' and '.join(kinds)}.")
+        self.live = live and self.container.duration is None  # a film on a server waits, and no frame of it is let go
         self.video = self.container.streams.video[0]
-        self.video.thread_type = "SLICE" if live else "AUTO"
+        self.video.thread_type = "SLICE" if self.live else "AUTO"
         rate = self.video.average_rate or self.video.guessed_rate
         self.rate = float(rate) if rate else None
         self.count: int | None = self.video.frames or None
