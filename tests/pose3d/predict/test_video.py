@@ -105,6 +105,13 @@ def test_a_video_cut_off_gives_what_there_is(tmp_path, decoder):
     assert 5 < len(list(video.frames())) < 40
 
 
+def test_a_film_on_a_server_is_no_stream(tmp_path):
+    clip = write_clip(tmp_path / "film.mp4", [quarters()] * 5)
+    video = open_video(str(clip), "av", live=True)  # as for a URL
+    assert not video.live
+    assert len(list(video.frames())) == 5
+
+
 def test_a_size_that_changes_is_told(tmp_path):
     from pose3d.predict.video import SameSize
 
@@ -155,6 +162,12 @@ def test_patterns_and_lists(tmp_path, monkeypatch):
         expand("*.mov")
     with pytest.raises(ValueError, match=r"source=\[\] names nothing"):
         expand([])
+
+
+def test_a_source_may_be_written_as_a_url_of_a_file():
+    assert expand("file:///films/walk.mp4") == ["/films/walk.mp4"]
+    with pytest.raises(ValueError, match=r"source= names nothing"):
+        expand("")
 
 
 def test_sources_that_are_none(tmp_path):
