@@ -3,6 +3,7 @@
     3d-pose-baseline, GMH-MDN   the TensorFlow checkpoint, or an npz of it              model=baseline3d, gmh_mdn
     weigq's port                its ckpt_best.pth.tar                                   model=baseline3d
     VideoPose3D, Ascend's port  the .bin; with task=semi_supervised model_traj, too     model=videopose3d
+    MotionAGFormer              its motionagformer-*.pth.tr                             model=motionagformer
     microsoft, mmpose, mks0601  as `pose2d.network.weights` reads them                  model=simplebaseline
     Monocular Total Capture     as `pose3d.capture.weights` reads them                  model=total_capture
     this project                a checkpoint of the same model
@@ -32,6 +33,7 @@ from pose2d.network.weights import architecture, convert, load_weights, read_wei
 from pose3d.capture.weights import load_capture_weights
 from pose3d.lifting.convert import KNOWN, read_bin, shape_of
 from pose3d.lifting.published import from_published
+from pose3d.lifting.published_agformer import from_published_agformer, size_of
 
 log = logging.getLogger(__name__)
 IMAGES = {"simplebaseline": load_weights, "total_capture": load_capture_weights}
@@ -74,6 +76,8 @@ def task_elsewhere(config: DictConfig, typed: set[str], name: str, path: Path, d
     task = instantiate(config.task, model=instantiate(config.model))
     if ours:
         checkpoint.load_weights(task.model, content["model"], str(path))
+    elif name == "motionagformer":
+        log.info("init=%s is of %s.", path, task.take_weights(path, "init"))
     elif name in IMAGES:
         IMAGES[name](task.model, path, "init", whole=True)
     else:
@@ -106,6 +110,8 @@ def _told(name: str, content: Mapping[str, Any], path: Path) -> Iterator[tuple[s
             yield from (("model.input_skeleton", keypoints), ("model.output_skeleton", joints))
         if shape["inputs"] % 3 == 0 and shape["inputs"] % 2:
             yield "model.keypoint_channels", 3
+    elif name == "motionagformer":
+        yield from ((f"model.{key}", value) for key, value in size_of(from_published_agformer(content)).items())
     elif name == "simplebaseline":
         source, weights = convert(content)
         yield from ((f"model.{key}", value) for key, value in architecture(weights).items())

@@ -54,3 +54,20 @@ def published_adjacency() -> Tensor:
     for joint, neighbour in _UNSEEN:
         adjacency[H36M_17.index(joint), H36M_17.index(neighbour)] = 0
     return adjacency
+
+
+def size_of(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """What the state of a `MotionAGFormer` tells of its size, in the words of conf/model/motionagformer.yaml."""
+    sizes = {}
+    if blocks := [int(found[1]) for name in state if (found := re.match(r"blocks\.(\d+)\.", name))]:
+        sizes["num_blocks"] = max(blocks) + 1
+    first = "blocks.0.graph_temporal.mixer.norm.weight"
+    for word, name, axis in (
+        ("channels", "embedding.weight", 0),
+        ("num_frames", first, 0),
+        ("keypoint_channels", "embedding.weight", 1),
+        ("representation", "representation.weight", 0),
+    ):
+        if name in state and state[name].dim() > axis:
+            sizes[word] = state[name].shape[axis]
+    return sizes

@@ -22,6 +22,7 @@ from pose3d.lifter import Lifter
 from pose3d.lifting.arrays import PICTURE, TALL
 from pose3d.lifting.missing_keypoints import FEWEST, as_read, complete, missing
 from pose3d.lifting.mixture import most_likely
+from pose3d.lifting.sliding import lift_windows
 
 RATES = (24.0, 60.5)  # frames a second that need no thinning or repeating
 BATCH = 4096  # output frames at once: bounded memory for many people
@@ -142,18 +143,12 @@ class Lift:
 
     def whole_windows(self, seen: np.ndarray, there: np.ndarray) -> np.ndarray:
         """(N, J, 3) joints of a network that gives a pose for each frame of a window: one window behind the other."""
-        R, nearest = self.model.receptive_field, nearest_known(there)
-        poses = []
-        for person, row in enumerate(there):
-            frames = seen[person, nearest[person]]
-            frames = np.concatenate([frames, np.repeat(frames[-1:], max(R - len(frames), 0), axis=0)])
-            starts = [min(start, len(frames) - R) for start in range(0, len(frames), R)]
-            windows = torch.from_numpy(np.stack([frames[start : start + R] for start in starts]).astype(np.float32))
-            joints = np.zeros((len(frames), self.skeleton.num_joints, 3))
-            with torch.inference_mode():
-                for start, window in zip(starts, windows, strict=True):
-                    joints[start : start + R] = self.model(window[None].to(self.device))[0].cpu().numpy()
-            poses.append(joints[: len(row)][row])
+        nearest, poses = nearest_known(there), []
+        with torch.inference_mode():
+            for person, row in enumerate(there):
+                frames = torch.from_numpy(seen[person, nearest[person]].astype(np.float32))
+                joints = lift_windows(self.model, frames[None].to(self.device), self.model.receptive_field)
+                poses.append(joints[0].cpu().numpy()[row])
         return np.concatenate(poses)
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

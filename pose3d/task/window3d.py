@@ -5,6 +5,7 @@ The loss is that of MotionAGFormer (Mehraban et al., WACV 2024, section 3.4) and
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from anypose.skeleton import mirror
 from pose2d.network.weight_files import read_weights
 from pose3d.lifter import Lifter
 from pose3d.lifting.errors import PoseErrors
-from pose3d.lifting.published_agformer import from_published_agformer
+from pose3d.lifting.published_agformer import from_published_agformer, size_of
 from pose3d.motion.clips import ClipBatches
 from pose3d.motion.missing_joints import Hide
 from pose3d.motion.packed import Packed, mirror_keypoints
@@ -25,6 +26,8 @@ from pose3d.motion.splits import conditions, pack_split, training_batches
 from pose3d.motion.windows import WindowBatches
 
 Batch = dict[str, Tensor]
+
+log = logging.getLogger(__name__)
 
 
 class Window3D:
@@ -85,6 +88,7 @@ class Window3D:
     ) -> WindowBatches | ClipBatches:
         if training:
             packed = pack_split(dataset, "train", self.model, device, share=self.subset)
+            self._compare_lengths(packed.end - packed.start)
             self.hide = Hide(dataset.missing_joints.in_training, self.model, device)
             return training_batches(packed, self.model, loading, device, step=self.train_step, flip=self.flip_augment)
         packed = pack_split(dataset, "validation", self.model, device)
@@ -99,6 +103,27 @@ class Window3D:
             rank=loading.rank,
             world_size=loading.world_size,
         )
+
+    def _compare_lengths(self, frames: Tensor) -> None:
+        """Say which takes a window is longer than: their last frame is repeated, and nothing moves there.
+
+        Raises:
+            ValueError: where it is longer than all.
+        """
+        window, longest = self.model.receptive_field, int(frames.max())
+        if longest < window:
+            raise ValueError(
+                f"A window of {window} frames is longer than every training take: the longest has {longest} frames. "
+                f"Choose a smaller model.size or model.num_frames, a smaller dataset.frame_step, or task.subset=1.0 "
+                f"(here {self.subset})."
+            )
+        if short := int((frames < window).sum()):
+            log.warning(
+                "%d of %d training takes are shorter than a window of %d frames; their last frame is repeated.",
+                short,
+                len(frames),
+                window,
+            )
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         keypoints = self.hide(batch["keypoints"]) if self.hide else batch["keypoints"]
@@ -140,9 +165,14 @@ class Window3D:
         if more := sorted(state.keys() - wanted.keys()):
             wrong.append(f"{len(more)} more, first {more[0]}")
         if wrong:
+            ours, theirs = size_of(wanted), size_of(state)
+            other = [
+                f"model.{word}={value} (here {ours[word]})" for word, value in theirs.items() if value != ours[word]
+            ]
+            hint = f" The file was trained with {', '.join(other)}." if other else ""
             raise ValueError(
                 f"{setting}={path} does not fit this MotionAGFormer: {len(wrong)} differences, "
-                f"{'; '.join(wrong[:3])}. Choose model.size and model.num_frames as it was trained."
+                f"{'; '.join(wrong[:3])}.{hint} Choose model.size and the rest as it was trained."
             )
         self.model.load_state_dict(state)
         return "MotionAGFormer, authors' code"

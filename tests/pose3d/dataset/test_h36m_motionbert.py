@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from anypose.camera import world_to_camera
+from pose3d.dataset.h36m_cdf import H36MCDF
 from pose3d.dataset.h36m_motionbert import H36MMotionBERT
 from pose3d.motion.splits import pack_split
 from pose3d.task.window3d import Window3D
 from tests.pose3d.model.test_motionagformer import network
+from tests.pose3d.motion.motion_files import protocol, write_release
 from tests.pose3d.task.test_window3d import OPTIONS
 
 SETTINGS = {
@@ -81,6 +84,31 @@ def test_takes_with_bad_ground_truth_are_left_out_by_name(tmp_path):
     assert any("S9 Greeting, S9 SittingDown 1, S9 Waiting 1 left out by choice" in note for note in dataset.notes)
 
 
+def test_scores_with_and_without_them_say_so_and_come_by_frame_and_by_action(tmp_path):
+    write(tmp_path / "file.pkl")
+    told = {}
+    for left_out in ([], ["S9 Greeting", "S9 SittingDown 1", "S9 Waiting 1"]):
+        dataset = H36MMotionBERT(str(tmp_path / "file.pkl"), **{**SETTINGS, "leave_out": left_out})
+        task = Window3D(network(num_frames=9, num_blocks=1), **OPTIONS)
+        loading = SimpleNamespace(batch_size=4, seed=0, rank=0, world_size=1, drop_last=False)
+        task.model.eval()
+        metrics = None
+        with torch.no_grad():
+            for batch in task.batches(dataset, False, loading, torch.device("cpu")).epoch():
+                metrics = metrics or task.metrics()
+                metrics.update(task.predict(batch), batch)
+        scores, rows = metrics.compute(), metrics.rows()
+        told[len(left_out)] = rows[-1]["frames"], metrics.protocol()["notes"]
+        by_action = [row["mpjpe_mm"] for row in rows[:-2]]
+        frames = [row["frames"] for row in rows[:-2]]
+        assert scores["mpjpe_mm"] == pytest.approx(np.mean(by_action), rel=1e-5)
+        assert scores["framewise_mpjpe_mm"] == pytest.approx(np.average(by_action, weights=frames), rel=1e-5)
+    assert told[0][0] == 27
+    assert "left out" not in told[0][1]
+    assert told[3][0] == 12
+    assert "S9 Greeting, S9 SittingDown 1, S9 Waiting 1 left out by choice" in told[3][1]
+
+
 def test_errors_are_in_millimetres_by_the_true_scale(tmp_path):
     write(tmp_path / "file.pkl", protocol=2)
     dataset = H36MMotionBERT(str(tmp_path / "file.pkl"), **SETTINGS)
@@ -118,3 +146,38 @@ def test_what_the_file_cannot_be_is_named(tmp_path, changes, message):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"h36m_sh_conf_cam_source_final\.pkl"):
         H36MMotionBERT(str(tmp_path), **SETTINGS)
+
+
+def test_takes_and_cameras_are_those_of_the_release(tmp_path):
+    """Both files are of one motion: a frame's points of the picture, lifted through the camera that the pickle names,
+    are the release's joints in that camera, take by take and frame by frame."""
+    actions = ("Greeting", "SittingDown")
+    write_release(tmp_path, subjects=("S1", "S9"), actions=actions)
+    release = H36MCDF(str(tmp_path), None, None, **protocol(actions=actions))
+    takes = {"Greeting": (5, 2), "Greeting 1": (5, 1), "SittingDown": (10, 1), "SittingDown 1": (10, 2)}
+    parts: dict[str, list] = {"joint3d_image": [], "2.5d_factor": [], "camera_name": [], "source": []}
+    expected = {}
+    for sequence in release.sequences("validation"):
+        inside = world_to_camera(sequence.joints.astype(float), sequence.camera)
+        expected[sequence.take, sequence.camera.name] = inside
+        root, focal = inside[:, :1, 2:], sequence.camera.focal
+        pixels = inside[..., :2] / inside[..., 2:] * focal + sequence.camera.centre
+        depth = (inside[..., 2:] - root) / root * focal[0]
+        action, second = takes[sequence.take]
+        camera = CAMERAS.index(sequence.camera.name) + 1
+        parts["joint3d_image"] += list(np.concatenate([pixels, depth], -1))
+        parts["2.5d_factor"] += list(root[:, 0, 0] / focal[0] * 1000)
+        parts["camera_name"] += [sequence.camera.name] * len(sequence)
+        parts["source"] += [f"s_09_act_{action:02}_subact_{second:02}_ca_{camera:02}"] * len(sequence)
+    count = len(parts["source"])
+    held = {name: value if name == "source" else np.array(value) for name, value in parts.items()}
+    held |= {"joint_2d": held["joint3d_image"][..., :2], "confidence": np.ones((count, 17))}
+    (tmp_path / "file.pkl").write_bytes(pickle.dumps({"train": held, "test": held}))
+    found = H36MMotionBERT(str(tmp_path / "file.pkl"), **{**SETTINGS, "actions": list(actions)}).sequences("validation")
+    assert {(s.take, s.camera.name) for s in found} == set(expected)
+    for sequence in found:
+        inside, width = expected[sequence.take, sequence.camera.name], sequence.camera.width
+        depth = sequence.joints[..., 2:] * sequence.scale[:, None, None] + inside[:, :1, 2:]
+        pixels = sequence.joints[..., :2] * width / 2 + np.array([width, sequence.camera.height]) / 2
+        lifted = (pixels - sequence.camera.centre) / sequence.camera.focal * depth
+        np.testing.assert_allclose(np.concatenate([lifted, depth], -1), inside, atol=1e-3)

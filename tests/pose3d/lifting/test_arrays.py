@@ -245,3 +245,21 @@ def test_what_is_no_checkpoint_is_answered_with_what_is_one(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=re.escape(sentence)):
         load_lifter(source)
+
+
+def test_scores_reach_a_network_that_reads_them_and_a_missing_keypoint_has_none(repository):
+    lifter = built(repository, "motionagformer", num_blocks=1, keypoint_channels=3)
+    seen = []
+    lifter.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    scores = np.linspace(0.2, 0.9, 27 * 17).reshape(27, 17, 1)
+    clip = np.concatenate([np.broadcast_to(STANDING, (27, 17, 2)), scores], -1)
+    wrist = COCO_17.index("left_wrist")
+    clip[3, wrist, 2] = 0
+    joints = lifter(clip, **COCO)
+    place = lifter.input_skeleton.index("left_wrist")
+    expected = scores[:, wrist, 0].copy()
+    expected[3] = 0
+    np.testing.assert_allclose(seen[0][0, :, place, 2], expected, atol=1e-6)
+    assert np.isnan(joints[3, lifter.output_skeleton.index("left_wrist")]).all()
+    lifter(clip[..., :2], **COCO)  # who has no scores is as sure as can be
+    assert (seen[1][..., 2] == 1).all()

@@ -18,6 +18,8 @@ from pose3d.lifting.elsewhere import task_elsewhere
 from pose3d.lifting.trajectory import ROOT
 from tests.anypose.export.small_tasks import lifting_task, videopose3d
 from tests.pose3d.model import test_baseline3d as martinez
+from tests.pose3d.model.test_motionagformer import network as agformer
+from tests.pose3d.task.test_window3d import published
 
 SMALL = (
     "dataset.train_subjects=1", "dataset.validation_subjects=1", "dataset.frames=40", "dataset.frame_step=5",
@@ -47,6 +49,19 @@ def test_weigqs_port_with_the_statistics_of_the_training_split(tmp_path):
     with torch.no_grad():
         outputs = port(model.keypoint_statistics(keypoints).flatten(1)).view(6, 16, 3)
         torch.testing.assert_close(model(keypoints[:, None])[:, 0, 1:], model.joint_statistics.undo(outputs))
+
+
+def test_motionagformers_own_with_its_size_told_by_the_weights(tmp_path):
+    source = agformer(num_frames=9, num_blocks=2, channels=16)
+    path = tmp_path / "motionagformer-xs-h36m.pth.tr"
+    torch.save({"epoch": 60, "min_mpjpe": np.float64(45.1), "model": published(source)}, path)
+    noise = "dataset.jitter=0.01"  # detections have scores
+    window = "task.train_step=9"
+    model = restored(path, noise, window, model="motionagformer").model
+    assert (model.receptive_field, len(model.blocks), model.keypoint_channels) == (9, 2, 3)
+    assert torch.equal(model.head.weight, source.head.weight)
+    with pytest.raises(ValueError, match=r"does not fit .*trained with model.num_frames=9 \(here 12\)"):
+        restored(path, noise, window, "model.num_frames=12", model="motionagformer")
 
 
 def test_tensorflows_variables(tmp_path):

@@ -167,3 +167,32 @@ def test_keypoints_of_another_layout_are_converted():
     pixels[..., 2] = 1
     moved = Motion("photo", TIMES, np.array([1]), keypoints=pixels, keypoint_skeleton=COCO_17, size=SIZE)
     assert np.isfinite(Lift(open_lifter("baseline3d"))(moved, INTRINSICS).joints).all()
+
+
+class Whole(Lifter):
+    """Gives for every frame of a window of five the keypoints, and as z their scores."""
+
+    keypoint_frame, keypoint_channels, whole_window, receptive_field = "pixel", 3, True, 5
+    input_skeleton = output_skeleton = H36M_17
+    io = IO(inputs={}, outputs={})
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        assert keypoints.shape[1:] == (5, 17, 3)
+        return torch.cat([keypoints[..., :2] / 1000, keypoints[..., 2:]], -1)
+
+
+@pytest.mark.parametrize("frames", [3, 5, 12])
+def test_whole_windows_give_every_frame_its_own_pose_and_read_scores(frames):
+    moved = motion(((-1.0, 5.0), (1, 0)), ((1.5, 9.0), (0, 0)))
+    rng = np.random.default_rng(0)
+    scores = rng.uniform(0.1, 1, (*moved.keypoints.shape[:3], 1)).astype(np.float32)
+    moved = replace(
+        moved, times=TIMES[:frames], keypoints=np.concatenate([moved.keypoints[..., :2], scores], -1)[:frames]
+    )
+    one = Lift(Flat())(replace(moved, keypoints=moved.keypoints.copy()), INTRINSICS).joints
+    joints = Lift(Whole())(moved, INTRINSICS).joints
+    points = moved.keypoints.astype(float).swapaxes(0, 1)
+    _, turns = Lift(Flat()).look_at(points, np.isfinite(points[..., 0]).all(-1), INTRINSICS)
+    seen, alone = (np.einsum("ptij,tpkj->tpki", turns, each) for each in (joints, one))
+    assert seen[..., :2] == pytest.approx(alone[..., :2], abs=1e-5)
+    assert seen[..., 2] == pytest.approx(scores[:frames, ..., 0], abs=1e-5)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from anypose.skeleton import H36M_17
 from pose3d.task.lifting3d import Lifting3D
 from pose3d.task.window3d import Window3D
 from tests.pose3d.model.test_motionagformer import network
@@ -94,9 +95,52 @@ def test_official_checkpoints_load_and_others_are_told_apart(tmp_path):
     torch.nn.init.zeros_(lifting.model.head.weight)
     assert lifting.take_weights(file, "init") == "MotionAGFormer, authors' code"
     torch.testing.assert_close(lifting.model.head.weight, source.head.weight)
-    other = Window3D(network(num_frames=10, num_blocks=2), **OPTIONS)
-    with pytest.raises(ValueError, match=r"init=.* does not fit .* \d+ differences, .*\(9,\) for \(10,\)"):
+    other = Window3D(network(num_frames=10, num_blocks=3), **OPTIONS)
+    with pytest.raises(ValueError, match=r"init=.* does not fit .* \d+ differences, .*\(9,\) for \(10,\)") as error:
         other.take_weights(file, "init")
+    assert "trained with model.num_blocks=2 (here 3), model.num_frames=9 (here 10). Choose" in str(error.value)
+    without_scores = Window3D(network(num_frames=9, num_blocks=2, keypoint_channels=2), **OPTIONS)
+    with pytest.raises(ValueError, match=r"trained with model.keypoint_channels=3 \(here 2\)"):
+        without_scores.take_weights(file, "init")
+
+
+def test_scores_stay_with_their_keypoints_where_windows_are_mirrored():
+    lifting = task(train_step=9)
+    for batch in lifting.batches(DATA, True, SimpleNamespace(**{**vars(LOADING), "batch_size": 8}), CPU).epoch(0):
+        for window, row in zip(batch["keypoints"], batch["index"].tolist(), strict=True):
+            seen = {tuple(np.round(scores, 5)) for scores in window[..., 2].numpy()}
+            takes = DATA.sequences("train")
+            plain = {tuple(np.round(scores, 5)) for take in takes for scores in take.scores}
+            left_and_right = [H36M_17.flip_index[j] for j in range(17)]
+            mirrored = {tuple(np.round(scores[left_and_right], 5)) for take in takes for scores in take.scores}
+            assert seen <= plain or seen <= mirrored, row
+
+
+def test_the_flip_test_averages_with_the_mirrored_person():
+    lifting = task()
+    lifting.model.eval()
+    batch = next(lifting.batches(DATA, False, LOADING, CPU).epoch(0))
+    swap, keypoints = list(H36M_17.flip_index), batch["keypoints"]
+    mirrored = keypoints[:, :, swap] * torch.tensor([-1.0, 1.0, 1.0])  # on the screen, x about zero; scores stay
+    with torch.no_grad():
+        back = lifting.model(mirrored)[:, :, swap] * torch.tensor([-1.0, 1.0, 1.0])
+        expected = (lifting.model(keypoints) + back) / 2
+        found = lifting.predict(batch)["joints"]
+    torch.testing.assert_close(found[..., 1:, :], expected[..., 1:, :])
+
+
+def test_windows_of_which_takes_are_shorter_are_told_and_refused_where_all_are(caplog):
+    task().batches(DATA, True, LOADING, CPU)
+    assert "1 of 2 training takes are shorter than a window of 9 frames" in caplog.text
+    long = Window3D(network(num_frames=61, num_blocks=1), **OPTIONS)
+    with pytest.raises(ValueError, match=r"window of 61 frames is longer than every .* the longest has 60 frames"):
+        long.batches(DATA, True, LOADING, CPU)
+
+
+def test_keypoints_without_scores_do_not_go_into_a_network_that_reads_them():
+    bare = dataset(sequence(20, "S9", "Walking", "Walking 1", seed=1))
+    with pytest.raises(ValueError, match=r"reads a score with every keypoint, and S9.* has none.*keypoint_channels=2"):
+        task().batches(bare, True, LOADING, CPU)
 
 
 def test_what_does_not_fit_is_refused():
