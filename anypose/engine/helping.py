@@ -20,7 +20,8 @@ PAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         (
             "model=baseline3d                                  minutes on a CPU, nothing to download",
             "model=videopose3d debug=smoke                     a few steps of anything, to see that it runs",
-            "model=baseline3d dataset=custom dataset.file=mine.npz dataset.skeleton=mine.yaml    yours: docs/data.md",
+            "model=baseline3d dataset=custom dataset.file=mine.npz dataset.skeleton=mine.yaml \\",
+            "    dataset.validation_subjects=bob               your own data: docs/data.md has the files in ten lines",
             "model=baseline3d experiment=baseline3d_cmu dataset.root=data/cmu    a protocol; its number is in the file",
             "model=baseline3d resume=auto                      go on where the latest run stopped",
             "-m model=baseline3d seed=0,1,2                    a sweep; ends in a table",
@@ -90,7 +91,7 @@ def page(command: str, about: str) -> str:
     """The short page: how it is typed, what can be chosen, what people change."""
     examples, groups, keys = PAGES.get(command, ((), _groups(command), ()))
     cfg, _ = compose(command, [])
-    lines = [about, *([""] if examples else []), *(f"  {typed(command)} {example}" for example in examples)]
+    lines = [about, *([""] if examples else []), *(f"  {_begun(command, example)}" for example in examples)]
     lines += ["", "Choices:"]
     for group in groups:
         lines += _wrapped(group, [file.stem for file in sorted((CONF / group).glob("*.yaml"))])
@@ -105,6 +106,11 @@ def page(command: str, about: str) -> str:
         "prints the whole configuration as YAML.",
     ]
     return "\n".join(lines)
+
+
+def _begun(command: str, example: str) -> str:
+    """With what is typed before it; a line that goes on begins below."""
+    return f"{' ' * len(typed(command)) if example.startswith(' ') else typed(command)} {example}"
 
 
 def everything(command: str, overrides: Sequence[str]) -> str:

@@ -75,7 +75,8 @@ class Custom:
         if unknown or not validation or not train or set(train) & set(validation):
             raise ValueError(
                 f"dataset.validation_subjects={list(validation)} and train_subjects={list(train)} must be different "
-                f"people, at least one each; the file has {', '.join(found)}."
+                f"people, at least one each; the file has {', '.join(found)}. Say who is scored: "
+                f"dataset.validation_subjects={found[-1]}."
             )
         have = sorted({str(name) for rows in self.files for name in rows.names.get("action", ["All"])})
         if unknown := [action for action in actions or () if action not in have]:

@@ -52,7 +52,7 @@ class ArrayLifter:
 
         Args:
             keypoints: (K, 2), (T, K, 2) or (..., T, K, 2) in pixels, frames of one sequence along T; or 3, with scores.
-            skeleton: what the K keypoints are, e.g. "coco_17".
+            skeleton: what the K keypoints are, e.g. "coco_17", or the name of the network's own.
             image_size: width and height of the picture [px].
             focal: the camera's focal length [px], which tells how people far from the middle are turned; None assumes
                 that people are seen from straight ahead.
@@ -77,7 +77,8 @@ class ArrayLifter:
     def _run(
         self, given: Any, skeleton: str | Skeleton, image_size: tuple[int, int], focal: float | None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        source = skeleton if isinstance(skeleton, Skeleton) else get_skeleton(skeleton)
+        own = self.input_skeleton  # a person's own has a name that only the checkpoint knows
+        source = skeleton if isinstance(skeleton, Skeleton) else own if skeleton == own.name else get_skeleton(skeleton)
         points = check_keypoints(given, source, image_size)
         if focal is not None and not (isinstance(focal, (int, float, np.number)) and 0 < focal < float("inf")):
             raise ValueError(f"focal must be a positive number of pixels or None, got {focal!r}.")

@@ -208,6 +208,20 @@ def test_what_does_not_fit_is_named_with_what_was_found(lifter, given, settings,
         lifter(given, **COCO | settings)
 
 
+OWN = """
+name: mine
+joints: [pelvis, l_hip, l_knee, l_foot, r_hip, r_knee, r_foot, neck]
+parents: [null, pelvis, l_hip, l_knee, pelvis, r_hip, r_knee, pelvis]
+left: [l_hip, l_knee, l_foot]
+right: [r_hip, r_knee, r_foot]
+"""
+
+
+def test_a_skeleton_of_a_persons_own_is_known_by_its_name(repository):
+    own = built(repository, "baseline3d", input_skeleton=OWN, output_skeleton=OWN, linear_size=8)
+    assert own(STANDING[:8], **COCO | {"skeleton": "mine"}).shape == (8, 3)
+
+
 def test_nobody_gives_nobody(lifter):
     assert lifter(np.zeros((0, 1, 17, 2)), **COCO).shape == (0, 1, 17, 3)
     assert lifter(torch.zeros(2, 0, 17, 3), **COCO).shape == (2, 0, 17, 3)
