@@ -254,7 +254,8 @@ PACKAGE_RULES: list[Rule] = [
 @cache
 def read(folder: Path, pattern: str) -> list[Source]:
     return [
-        Source(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in sorted(folder.glob(pattern))
+        Source(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob(pattern))
     ]
 
 

@@ -101,11 +101,11 @@ def anypose(wheel: Path, here: Path, tmp_path_factory: pytest.TempPathFactory) -
 def test_the_wheel_holds_three_packages_with_conf_scripts_and_weights_inside(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == INSIDE
-    conf = {str(file.relative_to(ROOT)) for file in (ROOT / "conf").rglob("*.yaml")}
+    conf = {file.relative_to(ROOT).as_posix() for file in (ROOT / "conf").rglob("*.yaml")}
     assert {f"anypose/{name}" for name in conf} <= set(names)
     scripts = {file.name for file in ROOT.glob("*.py")} - {"setup.py"}
     assert {name for name in names if name.startswith("anypose/scripts/")} == {f"anypose/scripts/{s}" for s in scripts}
-    python = {str(file.relative_to(ROOT)) for top in INSIDE for file in (ROOT / top).rglob("*.py")}
+    python = {file.relative_to(ROOT).as_posix() for top in INSIDE for file in (ROOT / top).rglob("*.py")}
     assert python <= set(names)
     assert {f"anypose/released/{file.name}" for file in (ROOT / "anypose/released").iterdir()} <= set(names)
 

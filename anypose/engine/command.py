@@ -125,7 +125,7 @@ def suggestions(config: str, overrides: list[str]) -> list[str]:
         overrides: as typed, e.g. ["model=basline3d", "trainer.epohcs=3"].
     """
     groups = {
-        str(folder.relative_to(CONF)): sorted(file.stem for file in folder.glob("*.yaml"))
+        folder.relative_to(CONF).as_posix(): sorted(file.stem for file in folder.glob("*.yaml"))
         for folder in CONF.rglob("*")
         if folder.is_dir()
     }

@@ -101,7 +101,7 @@ class MPIINF3DHP:
         splits: tuple[Split, ...] = ("train", "validation") if split == "train" else ("validation",)
         lacking = {part: [path for path in self._files(part) if not path.is_file()] for part in splits}
         if missing := [path for paths in lacking.values() for path in paths]:
-            names = ", ".join(str(path.relative_to(self.root)) for path in missing)
+            names = ", ".join(path.relative_to(self.root).as_posix() for path in missing)
             instead = ", ".join(NPZ[part] for part, paths in lacking.items() if paths)
             raise FileNotFoundError(f"dataset.root={self.root} has no {names}, nor {instead}.")
         files = self._files(split)

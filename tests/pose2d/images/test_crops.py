@@ -1,6 +1,7 @@
 """Batches of crops: the same for any number of workers, resumable, honest about what cannot be read."""
 
 import logging
+import pickle
 
 import numpy as np
 import pytest
@@ -56,6 +57,13 @@ def test_batches_are_the_same_for_any_number_of_workers_and_resume_in_the_middle
     other = list(alone.epoch(5))
     assert not torch.equal(other[0]["index"], whole[0]["index"])
     assert sorted(torch.cat([b["index"] for b in whole]).tolist()) == list(range(12))
+
+
+def test_workers_can_be_started_afresh_as_macos_and_windows_do(people, loading, augmentation):
+    batches = make(people, loading(3), augmentation)
+    sent = pickle.dumps((batches.source, batches.loader.collate_fn, batches.loader.worker_init_fn))
+    source, rows = pickle.loads(sent)[0], np.arange(3)
+    assert_same([batches._prepare(source[0, rows])], [batches.batch(rows)])
 
 
 def test_walking_an_epoch_leaves_the_global_generators_alone(people, loading, augmentation):
