@@ -21,6 +21,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from anypose.bounds import MAX_KEY, raised_to
 from anypose.engine import helping
 from anypose.engine.distributed import adopt_submitit
 from anypose.engine.durable import remove_empty
@@ -49,7 +50,8 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
             with job_named(), empty_folder_removed():
                 check_extras(cfg)
                 check_settings(cfg, name)
-                return function(cfg)
+                with raised_to(cfg.get(MAX_KEY)):
+                    return function(cfg)
 
         @functools.wraps(function)
         def entry() -> None:

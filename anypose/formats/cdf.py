@@ -17,7 +17,7 @@ from pathlib import Path
 import cdflib
 import numpy as np
 
-from anypose.formats.files import largest_of, limit
+from anypose.bounds import largest_of, limit
 
 MAX_BYTES = 1 << 28
 _PLAIN = b"\x00\x00\xff\xff"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anypose.formats.files import largest_of, limit
+from anypose.bounds import largest_of, limit
 
 if TYPE_CHECKING:
     import h5py

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from anypose.formats.files import largest_of, limit, read_bytes
+from anypose.bounds import largest_of, limit
+from anypose.formats.files import read_bytes
 
 MAX_CELLS = 10_000
 _HEADER = 128

@@ -13,7 +13,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from anypose.formats.files import largest_of, limit, require_file
+from anypose.bounds import largest_of, limit
+from anypose.formats.files import require_file
 from anypose.formats.plain_pickle import load_plain
 from anypose.shapes import check_shape
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from anypose.formats.files import largest, limit
+from anypose.bounds import largest, limit
 
 MAX_OPERATIONS = 5_000_000
 MAX_DEPTH = 20
@@ -100,7 +100,10 @@ class _Operations(dict[int, Any]):
 
 # The Python form of the Unpickler keeps its memo in a dictionary, whatever places a file names, and its operations can
 # be replaced one by one; the C form sets memory aside first.
-class _PlainUnpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
+_PythonUnpickler: Any = pickle._Unpickler  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class _PlainUnpickler(_PythonUnpickler):
     def __init__(self, pieces: _Pieces, operations: int) -> None:
         super().__init__(pieces, encoding="latin1")
         self.pieces, self.made = pieces, 0
@@ -171,7 +174,7 @@ class _PlainUnpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAcce
         target.build(state)
 
     dispatch = {  # noqa: RUF012 (the Unpickler has it so)
-        **pickle._Unpickler.dispatch,  # pyright: ignore[reportAttributeAccessIssue]
+        **_PythonUnpickler.dispatch,
         pickle.DICT[0]: load_dict,
         pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine.place import CONF
 
-COMMANDS_OWN = ("defaults", "hydra", "device")
+COMMANDS_OWN = ("defaults", "hydra", "device", "max_gigabytes")
 # What a number may be, and what it counts.
 RANGES = {
     "max_megapixels": (1e-3, 1e5, "millions of pixels"),

@@ -70,7 +70,7 @@ def test_headers_that_do_not_fit_are_refused(header, message):
 def test_a_member_larger_than_allowed_is_refused_unread(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "x.npz", a=np.zeros(1000))
     monkeypatch.setenv("ANYPOSE_MAX_GIGABYTES", "0.000001")
-    with pytest.raises(ValueError, match=r"'a' has 8128 bytes; at most 1e-06 GB .*set ANYPOSE_MAX_GIGABYTES=N"):
+    with pytest.raises(ValueError, match=r"'a' has 8128 bytes; at most 1e-06 GB .*set max_gigabytes=N"):
         read_npz(tmp_path / "x.npz", ["a"])
     monkeypatch.setenv("ANYPOSE_MAX_GIGABYTES", "1")
     assert read_npz(tmp_path / "x.npz", ["a"])["a"].shape == (1000,)

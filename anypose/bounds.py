@@ -1,0 +1,63 @@
+"""How large a foreign file, or an array in one, may be once it is unpacked: one limit, and how it is raised."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+MAX_KEY = "max_gigabytes"  # of the commands
+MAX_VARIABLE = "ANYPOSE_MAX_GIGABYTES"  # elsewhere; it also reaches the processes that a command starts
+DEFAULT_GIGABYTES = 2.0
+# Numbers of real motion shrink to a fifth at best. What grows a hundredfold is no motion, from this many bytes on.
+MOST_GROWTH = 100
+GROWTH_FREE = 1 << 28
+
+
+def largest() -> int:
+    """The most bytes that a file, or an array in one, may have once it is unpacked.
+
+    2 GB, or what `max_gigabytes` or the environment variable ANYPOSE_MAX_GIGABYTES says: no array of the data sets that
+    are read here is larger, and a packed file of a few kilobytes can ask for all memory there is.
+    """
+    text = os.environ.get(MAX_VARIABLE, "")
+    try:
+        size = float(text) if text else DEFAULT_GIGABYTES
+    except ValueError:
+        size = 0.0
+    if not 0 < size < 1e6:
+        raise ValueError(f"{MAX_VARIABLE}={text!r} must be a number of gigabytes above 0, e.g. 16.")
+    return int(size * 1e9)
+
+
+def largest_of(packed: int) -> int:
+    """The most bytes that `packed` ones may unpack to; a limit the user has set is taken as it is."""
+    return largest() if os.environ.get(MAX_VARIABLE) else min(largest(), max(GROWTH_FREE, MOST_GROWTH * packed))
+
+
+def limit(size: int) -> str:
+    """How a limit is told: its size, and how to raise it."""
+    return f"{size / 1e9:.3g} GB (if you trust the file, set {MAX_KEY}=N; outside a command {MAX_VARIABLE}=N)"
+
+
+@contextmanager
+def raised_to(gigabytes: float | None) -> Iterator[None]:
+    """The limit that a command was given; None leaves it as it is.
+
+    Raises:
+        ValueError: for what is no size.
+    """
+    if gigabytes is None:
+        yield
+        return
+    if not 0 < gigabytes < 1e6:
+        raise ValueError(f"{MAX_KEY} must be a number of gigabytes above 0, e.g. 16; got {gigabytes!r}.")
+    before = os.environ.get(MAX_VARIABLE)
+    os.environ[MAX_VARIABLE] = str(gigabytes)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(MAX_VARIABLE)
+        else:
+            os.environ[MAX_VARIABLE] = before
