@@ -35,7 +35,7 @@ def title(settings: Settings) -> str:
 
 def machine() -> str:
     """The CPU, and which of its instructions torch uses: ratios hold for these alone."""
-    return f"{processor()} ({torch.backends.cpu.get_cpu_capability()})"
+    return f"{processor()} ({instructions()})"
 
 
 def steering() -> dict[str, str]:
@@ -98,27 +98,32 @@ def key(what: str, row: Row, settings: Settings) -> str:
     return f"{what}: {row.name}, {settings.precision}, against {row.peer_name}"
 
 
-def read_thresholds() -> dict[str, float]:
-    """{key: smallest ratio allowed}, for one thread and processor time."""
+def instructions() -> str:
+    """Which of the CPU's instructions torch uses, e.g. "AVX2": a way that gains with these may not with others."""
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def read_thresholds() -> dict[str, dict[str, float]]:
+    """{instructions: {key: smallest ratio allowed}}, for one thread and processor time."""
     return json.loads(THRESHOLDS.read_text(encoding="utf-8")) if THRESHOLDS.exists() else {}
 
 
 def update_thresholds(results: dict[str, list[Row]], settings: Settings) -> None:
-    """Set the thresholds of what was measured to `MARGIN` of its ratios; keep the others."""
+    """Set the thresholds of what was measured to `MARGIN` of its ratios; keep the others, and those of other CPUs."""
     measured = {
         key(what, row, settings): round(row.ratio.median * MARGIN, 2)
         for what, rows in results.items()
         for row in rows
         if row.ratio
     }
-    THRESHOLDS.write_text(
-        json.dumps(dict(sorted((read_thresholds() | measured).items())), indent=1) + "\n", encoding="utf-8"
-    )
+    known = read_thresholds()
+    known[instructions()] = dict(sorted((known.get(instructions(), {}) | measured).items()))
+    THRESHOLDS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
 
 
 def failures(results: dict[str, list[Row]], settings: Settings) -> list[str]:
-    """A sentence for each ratio below its threshold, and for each without one."""
-    thresholds = read_thresholds()
+    """A sentence for each ratio below its threshold, and for each without one on CPUs of these instructions."""
+    thresholds = read_thresholds().get(instructions(), {})
     found = []
     for what, rows in results.items():
         for row in rows:
@@ -126,7 +131,7 @@ def failures(results: dict[str, list[Row]], settings: Settings) -> list[str]:
                 continue
             name = key(what, row, settings)
             if name not in thresholds:
-                found.append(f"{name}: no threshold; set one with --cpu-time --set-thresholds.")
+                found.append(f"{name}: no threshold with {instructions()}; set one with --cpu-time --set-thresholds.")
             elif row.ratio.median < thresholds[name]:
                 found.append(f"{name}: {row.ratio.median:.2f} times the peer, the threshold is {thresholds[name]:.2f}.")
     return found

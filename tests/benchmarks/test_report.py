@@ -21,6 +21,7 @@ def row(ratio: float, name: str = "step") -> Row:
 def thresholds(tmp_path, monkeypatch):
     path = tmp_path / "thresholds.json"
     monkeypatch.setattr(report, "THRESHOLDS", path)
+    monkeypatch.setattr(report, "instructions", lambda: "AVX2")
     return path
 
 
@@ -46,9 +47,10 @@ def test_a_ceiling_has_no_peer():
 
 
 def test_thresholds_are_four_fifths_of_what_was_measured_and_others_are_kept(thresholds):
-    thresholds.write_text('{"old": 2.0}', encoding="utf-8")
+    thresholds.write_text('{"AVX2": {"old": 2.0}, "AVX512": {"older": 3.0}}', encoding="utf-8")
     report.update_thresholds({"mlp": [row(3.0), Row("no peer", "", Spread(1, 1, 1))]}, settings())
-    assert json.loads(thresholds.read_text(encoding="utf-8")) == {"mlp: step, fp32, against eager": 2.4, "old": 2.0}
+    ours = {"mlp: step, fp32, against eager": 2.4, "old": 2.0}
+    assert json.loads(thresholds.read_text(encoding="utf-8")) == {"AVX2": ours, "AVX512": {"older": 3.0}}
 
 
 def test_a_ratio_below_its_threshold_fails_with_both_numbers(thresholds):
@@ -61,7 +63,15 @@ def test_a_ratio_below_its_threshold_fails_with_both_numbers(thresholds):
 
 def test_a_ratio_without_a_threshold_fails_too(thresholds):
     (message,) = report.failures({"mlp": [row(3.0)]}, settings("bf16"))
-    assert message == "mlp: step, bf16, against eager: no threshold; set one with --cpu-time --set-thresholds."
+    assert (
+        message == "mlp: step, bf16, against eager: no threshold with AVX2; set one with --cpu-time --set-thresholds."
+    )
+
+
+def test_a_threshold_of_other_instructions_says_nothing(thresholds, monkeypatch):
+    report.update_thresholds({"mlp": [row(3.0)]}, settings())
+    monkeypatch.setattr(report, "instructions", lambda: "AVX512")
+    assert "no threshold with AVX512" in report.failures({"mlp": [row(9.0)]}, settings())[0]
 
 
 def test_json_says_how_it_was_measured(tmp_path):
@@ -77,8 +87,9 @@ def test_shipped_thresholds_are_ratios_of_measured_choices():
 
     shipped = report.read_thresholds()
     assert shipped
-    assert {name.split(":")[0] for name in shipped} <= set(choices())
-    assert all(ratio > 0 for ratio in shipped.values())
+    assert set(shipped) == {"AVX2", "AVX512"}
+    assert {name.split(":")[0] for thresholds in shipped.values() for name in thresholds} <= set(choices())
+    assert all(ratio > 0 for thresholds in shipped.values() for ratio in thresholds.values())
 
 
 def test_the_title_and_the_file_name_the_processor_and_what_steers_its_libraries(monkeypatch, tmp_path):
