@@ -28,7 +28,7 @@ from anypose.kernels.temporal import ConvByProducts, NormOfRows
 from anypose.kernels.winograd import ConvByWinograd
 
 MODES = ("auto", "plain", "fast")
-GAIN = 0.95  # of the plain layers' time: what is no quicker than that is not worth another rounding
+GAIN = 0.9  # of the plain layers' time: what is no quicker than that is not worth another rounding
 
 log = logging.getLogger(__name__)
 
