@@ -76,9 +76,10 @@ class KeypointNetwork:
         else:
             found = self.task.find(pixels, box_xyxy, known)
         keypoints, scores = found["keypoints"].float(), found["scores"].float()
+        given: Any = (keypoints.cpu().numpy(), scores.cpu().numpy())
         if isinstance(image, Tensor):
-            return keypoints.to(image.device), scores.to(image.device)
-        return keypoints.cpu().numpy(), scores.cpu().numpy()
+            given = keypoints.to(image.device), scores.to(image.device)
+        return given
 
 
 def _on_host(given: Any) -> np.ndarray:

@@ -61,7 +61,8 @@ class ArrayLifter:
             (..., J, 3), an array or a tensor as `keypoints` is, float32.
         """
         joints = self._run(keypoints, skeleton, image_size, focal)[0]
-        return joints.numpy() if isinstance(keypoints, np.ndarray) else joints.to(keypoints.device)
+        given: Any = joints.numpy() if isinstance(keypoints, np.ndarray) else joints.to(keypoints.device)
+        return given
 
     def hypotheses(
         self, keypoints: Array, *, skeleton: str | Skeleton, image_size: tuple[int, int], focal: float | None = None

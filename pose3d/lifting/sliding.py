@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from pose3d.lifter import Lifter
 from pose3d.motion.clips import cut
 
 AT_ONCE = 64  # windows in a batch
 
 
-def lift_windows(model: nn.Module, keypoints: Tensor, step: int, causal: bool = False) -> Tensor:
+def lift_windows(model: Lifter, keypoints: Tensor, step: int, causal: bool = False) -> Tensor:
     """A pose for every frame of a sequence, from windows `step` frames apart (`pose3d.motion.clips.cut`).
 
     Args:
