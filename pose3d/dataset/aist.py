@@ -14,13 +14,13 @@ from anypose.camera import Camera
 from anypose.formats.files import read_bytes, require_file, require_folder
 from anypose.formats.npz import motion_array
 from anypose.formats.plain_pickle import load_plain
-from anypose.settings import judged
 from anypose.skeleton import COCO_17
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.pinhole import rodrigues, straightened
 from pose3d.motion.remarks import remarks
 from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.units import UNITS, metres_per_unit
 
 FPS = 60.0
 VIEWS = tuple(f"c0{number}" for number in range(1, 10))
@@ -33,7 +33,6 @@ MAX_BYTES = 1 << 28
 _UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
 
-@judged("dataset")
 class AIST:
     """The annotations as published: keypoints2d, keypoints3d, cameras, splits, ignore_list.txt.
 
@@ -46,6 +45,7 @@ class AIST:
         views: of c01 to c09.
         train_split, validation_split: names of files in `splits`, without .txt.
         actions: of `GENRES`; None for all.
+        unit: of the 3D; None for the one that makes people of the size of people, as published centimetres.
         frame_step: keep every n-th frame.
         allow_missing: go on without sequences whose files are not there.
         cache: folder for parsed motion; None to parse every time.
@@ -62,6 +62,7 @@ class AIST:
         train_split: str,
         validation_split: str,
         actions: Sequence[str] | None,
+        unit: Literal["m", "cm", "mm"] | None,
         frame_step: int,
         allow_missing: bool,
         cache: str | None,
@@ -75,27 +76,22 @@ class AIST:
                 raise ValueError(f"dataset.{key} has {', '.join(wrong)}; AIST++ has {', '.join(possible)}.")
         if frame_step < 1:
             raise ValueError(f"dataset.frame_step={frame_step} must be at least 1.")
-        self.views, self.frame_step, self.cache = tuple(views), frame_step, cache
+        self.views, self.unit, self.frame_step, self.cache = tuple(views), unit, frame_step, cache
+        self.allow_missing = allow_missing
         self.actions = tuple(genre for genre in GENRES.values() if not actions or genre in actions)
         self.root = require_folder(root, "AIST++'s keypoints2d, keypoints3d, cameras and splits")
         self.settings = {name: setting for name, setting in _lines(self.root / "cameras" / "mapping.txt", 2)}
         ignore = self.root / "ignore_list.txt"
         ignored = {name for (name,) in _lines(ignore, 1)} if ignore.exists() else set()
         self.names: dict[Split, list[str]] = {}
-        missing = []
+        self.missing: dict[Split, list[str]] = {}
         splits: dict[Split, str] = {"train": train_split, "validation": validation_split}
         for split, file in splits.items():
             names = {_sequence(name) for (name,) in _lines(self.root / "splits" / f"{file}.txt", 1)} - ignored
             wanted = sorted(name for name in names if GENRES.get(name[:3]) in self.actions)
             self.names[split] = [name for name in wanted if all(path.is_file() for path in self._files(name))]
-            missing += [name for name in wanted if name not in self.names[split]]
-        if (missing and not allow_missing) or not all(self.names.values()):
-            raise FileNotFoundError(
-                f"dataset.root={root} lacks the files of {len(missing)} sequences of the splits: "
-                f"{', '.join(missing[:8])}{', ...' if len(missing) > 8 else ''}. Get them, or go on without with "
-                "dataset.allow_missing=true."
-            )
-        self.notes = (f"without {len(missing)} sequences",) if missing else ()
+            self.missing[split] = [name for name in wanted if name not in self.names[split]]
+        self.notes: tuple[str, ...] = ()
 
     def _files(self, name: str) -> list[Path]:
         setting = self.settings.get(name, "of no setting")
@@ -106,15 +102,24 @@ class AIST:
         ]
 
     def sequences(self, split: Split) -> list[PoseSequence]:
-        """Every chosen view of every sequence of the split."""
+        """Every chosen view of every sequence of the split; what is missing is named before training, of both."""
+        needed: tuple[Split, ...] = ("train", "validation") if split == "train" else ("validation",)
+        missing = [name for part in needed for name in self.missing[part]]
+        if (missing and not self.allow_missing) or not all(self.names[part] for part in needed):
+            raise FileNotFoundError(
+                f"dataset.root={self.root} lacks the files of {len(missing)} sequences of the splits: "
+                f"{', '.join(missing[:8])}{', ...' if len(missing) > 8 else ''}. Get them, or go on without with "
+                "dataset.allow_missing=true."
+            )
         names = self.names[split]
-        settings = {"names": names, "views": self.views, "frame_step": self.frame_step}
+        settings = {"names": names, "views": self.views, "unit": self.unit, "frame_step": self.frame_step}
         files = [path for name in names for path in self._files(name)]
         sequences = cached_sequences(
             self.cache, self.name, settings, files, lambda: [s for name in names for s in self._read(name)]
         )
         found = remarks(sequences, names, "in which no half second is whole in 2D and 3D")
-        self.notes = tuple(dict.fromkeys((*self.notes, *found)))
+        without = [f"without {len(missing)} sequences"] if missing else []
+        self.notes = tuple(dict.fromkeys((*self.notes, *without, *found)))
         return sequences
 
     def _read(self, name: str) -> Iterator[PoseSequence]:
@@ -123,7 +128,9 @@ class AIST:
         joints = motion_array(_unpickled(path_3d, "keypoints3d_optim"), ("T", 17, 3), f"{path_3d}, keypoints3d_optim")
         if seen.shape[1] != len(joints):
             raise ValueError(f"{path_2d} has {seen.shape[1]} frames, {path_3d} has {len(joints)}.")
-        world = (0.01 * joints.astype(np.float64) @ _UPRIGHT.T).astype(np.float32)
+        known = joints[np.isfinite(joints).all((1, 2))]
+        metres = metres_per_unit(known, COCO_17, self.unit, str(path_3d), UNITS, fine=False) if len(known) else 0.0
+        world = (metres * joints.astype(np.float64) @ _UPRIGHT.T).astype(np.float32)
         subject = re.search(r"_(d\d+)_", name)
         for view in self.views:
             camera, distortion = read_camera(path_cameras, view)

@@ -10,12 +10,12 @@ import numpy as np
 from anypose.camera import Camera
 from anypose.formats.files import require_file, require_folder
 from anypose.formats.npz import motion_array
-from anypose.settings import judged
 from anypose.skeleton import HUMANEVA_15, Skeleton
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.pinhole import fit_pinhole, quaternion_rotation
 from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.units import UNITS, metres_per_unit
 from pose3d.motion.videopose3d_files import read_detections, read_positions, views_of
 
 FPS = 60.0
@@ -38,7 +38,6 @@ EXTRINSICS = {
 }
 
 
-@judged("dataset")
 class HumanEvaNPZ:
     """VideoPose3D's HumanEva-I. Its cameras' lenses are in no file: they are fitted to the 2D and 3D of each subject.
 
@@ -47,6 +46,7 @@ class HumanEvaNPZ:
         keypoints: the detector, as in the name of the 2D file: "gt", "detectron_pt_coco", ...
         train_subjects, validation_subjects: e.g. "Train/S1" and "Validate/S1".
         actions: what names of takes start with, e.g. "Walk" of "Walking 1 chunk0"; None for all.
+        unit: of the 3D; None for the one that makes people of the size of people, as published metres.
         frame_step: keep every n-th frame.
         cache: folder for parsed motion; None to parse every time.
         missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
@@ -61,6 +61,7 @@ class HumanEvaNPZ:
         train_subjects: Sequence[str],
         validation_subjects: Sequence[str],
         actions: Sequence[str] | None,
+        unit: Literal["m", "cm", "mm"] | None,
         frame_step: int,
         cache: str | None,
         missing_joints: int,
@@ -81,7 +82,7 @@ class HumanEvaNPZ:
                 f"dataset.frame_step={frame_step} must be at least 1."
             )
         self.actions = tuple(action for action in ACTIONS if not actions or action in actions)
-        self.frame_step, self.cache, self.keypoints = frame_step, cache, keypoints
+        self.unit, self.frame_step, self.cache, self.keypoints = unit, frame_step, cache, keypoints
         self.keypoint_source = "ground truth" if keypoints == "gt" else keypoints
         self.root = require_folder(root, "data_3d_humaneva15.npz and data_2d_humaneva15_*.npz")
         self.positions = require_file(self.root / "data_3d_humaneva15.npz", "VideoPose3D's HumanEva-I")
@@ -91,7 +92,7 @@ class HumanEvaNPZ:
     def sequences(self, split: Split) -> list[PoseSequence]:
         """Every take of the split's subjects, three views each."""
         subjects = self.subjects[split]
-        settings = {"subjects": subjects, "actions": self.actions, "frame_step": self.frame_step}
+        settings = {"subjects": subjects, **{key: getattr(self, key) for key in ("actions", "unit", "frame_step")}}
         files = [self.positions, self.detections]
         return cached_sequences(self.cache, self.name, settings, files, lambda: list(self._read(subjects)))
 
@@ -137,7 +138,9 @@ class HumanEvaNPZ:
     def _take(
         self, positions: dict[str, Any], detections: dict[str, Any], skeleton: Skeleton, subject: str, take: str
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        joints = motion_array(positions[subject][take], ("T", 15, 3), f"{self.positions}, {subject}, {take}")
+        where = f"{self.positions}, {subject}, {take}"
+        joints = motion_array(positions[subject][take], ("T", 15, 3), where)
+        joints = joints * metres_per_unit(joints, HUMANEVA_15, self.unit, where, UNITS, fine=False)
         where = f"{self.detections}, {subject}, {take}"
         return joints, views_of(detections[subject].get(take), skeleton, len(joints), 3, where)
 

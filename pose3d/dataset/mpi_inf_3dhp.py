@@ -13,13 +13,13 @@ from anypose.formats.files import require_folder
 from anypose.formats.h5 import open_h5, read_array
 from anypose.formats.mat import read_mat
 from anypose.formats.npz import motion_array, read_npz
-from anypose.settings import judged
 from anypose.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.pinhole import fit_pinhole
 from pose3d.motion.remarks import remarks
 from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.units import UNITS, metres_per_unit
 
 # Annotated frames and frames per second of the training sequences.
 TRAIN = {
@@ -33,7 +33,6 @@ TEST_FPS = 25
 NPZ = {"train": "data_train_3dhp.npz", "validation": "data_test_3dhp.npz"}
 
 
-@judged("dataset")
 class MPIINF3DHP:
     """Fourteen cameras around eight people, and six test sequences; each view stands in a world of its own.
 
@@ -46,6 +45,7 @@ class MPIINF3DHP:
         train_subjects: of S1 to S8.
         validation_subjects: of TS1 to TS6.
         cameras: of training, 0 to 13; lifters use the eight at chest height.
+        unit: of the 3D; None for the one that makes people of the size of people, as published millimetres.
         frame_step: keep every n-th frame.
         cache: folder for parsed motion; None to parse every time.
         missing_joints, missing_in: see `pose3d.motion.missing_joints.MissingJoints`.
@@ -62,6 +62,7 @@ class MPIINF3DHP:
         train_subjects: Sequence[str],
         validation_subjects: Sequence[str],
         cameras: Sequence[int],
+        unit: Literal["m", "cm", "mm"] | None,
         frame_step: int,
         cache: str | None,
         missing_joints: int,
@@ -80,7 +81,7 @@ class MPIINF3DHP:
             if wrong:
                 raise ValueError(f"dataset.{key} has {', '.join(wrong)}; possible are {', '.join(map(str, possible))}.")
         self.root = require_folder(root, f"S1/Seq1/annot.mat, ... and TS1/annot_data.mat, ..., or {NPZ['train']}")
-        self.annotation, self.cameras = annotation, tuple(cameras)
+        self.annotation, self.cameras, self.unit = annotation, tuple(cameras), unit
         self.frame_step, self.cache = frame_step, cache
         self.subjects: dict[Split, tuple[str, ...]] = {
             "train": tuple(train_subjects),
@@ -107,7 +108,7 @@ class MPIINF3DHP:
         files = self._files(split)
         settings = {
             "subjects": self.subjects[split],
-            **{key: getattr(self, key) for key in ("annotation", "cameras", "frame_step")},
+            **{key: getattr(self, key) for key in ("annotation", "cameras", "unit", "frame_step")},
         }
         read = {
             (True, "train"): self._train_npz,
@@ -180,13 +181,15 @@ class MPIINF3DHP:
     def _sequences(self, view: _View) -> Iterator[PoseSequence]:
         """The view's stretches of valid frames, all with one lens."""
         keypoints = motion_array(view.keypoints, ("T", 17, 2), f"{view.where}, 2D").astype(np.float32)
-        joints = motion_array(view.joints, ("T", 17, 3), f"{view.where}, 3D").astype(np.float64) / 1000
+        joints = motion_array(view.joints, ("T", 17, 3), f"{view.where}, 3D").astype(np.float64)
         valid = np.ones(len(joints), dtype=bool)
         if view.valid is not None:
             valid = motion_array(view.valid, ("T",), f"{view.where}, valid frames") > 0
         if not len(keypoints) == len(joints) == len(valid):
             lengths = f"{len(keypoints)}, {len(joints)} and {len(valid)}"
             raise ValueError(f"{view.where}: 2D, 3D and valid flags must be of one length, found {lengths} frames.")
+        if valid.any():
+            joints *= metres_per_unit(joints[valid], MPI_INF_3DHP_17, self.unit, view.where, UNITS, fine=False)
         size = (1920, 1080) if view.subject in ("TS5", "TS6") else (2048, 2048)
         seen, shown = joints[valid].reshape(-1, 3), keypoints[valid].reshape(-1, 2)
         camera = fit_pinhole(str(view.camera), seen, shown, size)

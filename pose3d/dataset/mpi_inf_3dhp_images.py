@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from anypose.skeleton import H36M_17, MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert,
 from pose2d.images.image_files import ImageFiles
 from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
 from pose3d.motion.pinhole import fit_pinhole
+from pose3d.motion.units import UNITS, metres_per_unit
 
 # COCO's limbs are 3DHP's of the same name; its face has no counterpart.
 _COCO = get_skeleton("coco_17")
@@ -57,6 +58,7 @@ class MPIINF3DHPImages:
         train_subjects: of S1 to S8, each with Seq1 and Seq2.
         validation_subjects: of TS1 to TS6.
         cameras: of training, 0 to 13.
+        unit: of the 3D; None for the one that makes people of the size of people, as published millimetres.
         frame_step: keep every n-th frame.
         train_files, validation_files: where a frame's image is, from `root` or the test set's folder on; the fields are
             subject, sequence, camera and frame, which counts from 1.
@@ -72,6 +74,7 @@ class MPIINF3DHPImages:
         train_subjects: Sequence[str],
         validation_subjects: Sequence[str],
         cameras: Sequence[int],
+        unit: Literal["m", "cm", "mm"] | None,
         frame_step: int,
         train_files: str,
         validation_files: str,
@@ -89,6 +92,7 @@ class MPIINF3DHPImages:
         self.root = require_folder(root, "S1/Seq1/annot.mat, ... and TS1/annot_data.mat, ...")
         self.test_folder = "mpi_inf_3dhp_test_set/" if (self.root / "mpi_inf_3dhp_test_set").is_dir() else ""
         self.annotation, self.cameras, self.frame_step = annotation, tuple(cameras), frame_step
+        self.unit = unit
         self.subjects = {"train": tuple(train_subjects), "validation": tuple(validation_subjects)}
         self.files = {"train": train_files, "validation": validation_files}
         self.max_megapixels = max_megapixels
@@ -143,7 +147,8 @@ class MPIINF3DHPImages:
                     count = min(len(keypoints), len(joints))
                     files = [self._file("train", subject, sequence, camera, frame + 1) for frame in range(count)]
                     valid = np.ones(count, bool)
-                    yield View(keypoints[:count], joints[:count] / 1000, valid, files, (2048, 2048))
+                    joints = self._in_metres(joints[:count], valid, f"{path}, camera {camera}")
+                    yield View(keypoints[:count], joints, valid, files, (2048, 2048))
 
     def _test_views(self) -> Iterator[View]:
         for subject in self.subjects["validation"]:
@@ -158,10 +163,17 @@ class MPIINF3DHPImages:
                     f"{path}: 2D, 3D and valid flags must be of one length, found "
                     f"{len(keypoints)}, {len(found[1])} and {len(valid)} frames."
                 )
-            joints = motion_array(np.where(valid[:, None, None], found[1], 1.0), ("T", 17, 3), f"{path}, 3D") / 1000
+            joints = motion_array(np.where(valid[:, None, None], found[1], 1.0), ("T", 17, 3), f"{path}, 3D")
+            joints = self._in_metres(joints.astype(np.float64), valid, str(path))
             files = [self._file("validation", subject, "", 0, frame + 1) for frame in range(len(valid))]
             size = (1920, 1080) if subject in ("TS5", "TS6") else (2048, 2048)
-            yield View(keypoints, joints.astype(np.float64), valid, files, size)
+            yield View(keypoints, joints, valid, files, size)
+
+    def _in_metres(self, joints: np.ndarray, valid: np.ndarray, where: str) -> np.ndarray:
+        """(T, 17, 3) in the file's unit -> [m], judged by the valid frames."""
+        if not valid.any():
+            return joints
+        return joints * metres_per_unit(joints[valid], MPI_INF_3DHP_17, self.unit, where, UNITS, fine=False)
 
     def _chosen(self, view: View) -> dict[str, Any] | None:
         """What the table needs of a view's frames that are valid and have a file; None where there are none."""

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 
 from anypose.camera import Camera, project, world_to_camera
-from anypose.settings import judged
 from anypose.skeleton import H36M_17, H36M_32, Skeleton, convert
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.units import check_person
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,6 @@ def take_files(paths: Iterable[Path]) -> dict[str, Path]:
     return takes
 
 
-@judged("dataset")
 @dataclass(frozen=True)
 class Selection:
     """Which part of Human3.6M is asked for, and what is hidden: what all its readers take from conf/ beside their own.
@@ -196,10 +195,14 @@ def told(selection: Selection, sequences: list[PoseSequence], notes: Sequence[st
     return sequences
 
 
-def joints_17(joints_32: np.ndarray, where: str) -> np.ndarray:
+def joints_17(joints_32: np.ndarray, where: str, any_size: bool = False) -> np.ndarray:
     """(T, 96) of the release [mm] -> (T, 17, 3) [m], float64.
 
     The release's joint 11 is the hip again. That tells a wrong order of the axes, which no shape tells when T = 96.
+
+    Args:
+        where: the file, for errors.
+        any_size: the unit is settled; else they must be as large as a person.
     """
     joints = joints_32.reshape(len(joints_32), 32, 3) / 1000
     if not np.isfinite(joints).all():
@@ -211,7 +214,10 @@ def joints_17(joints_32: np.ndarray, where: str) -> np.ndarray:
             f"{where}: joints 0 and 11 must coincide, found them {apart * 1000:.0f} mm apart; "
             "the axes are stored in another order, or these are not Human3.6M's 32 joints."
         )
-    return convert(joints, H36M_32, H36M_17)
+    joints = convert(joints, H36M_32, H36M_17)
+    if not any_size:
+        check_person(joints, H36M_17, where, "Human3.6M's joints are in millimetres, as released.")
+    return joints
 
 
 def views(

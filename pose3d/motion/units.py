@@ -9,6 +9,7 @@ import numpy as np
 from anypose.skeleton import Skeleton
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
+UNITS = {unit: METRES[unit] for unit in ("m", "cm", "mm")}  # that published joints come in
 # Thigh and shin together, children of six to the tallest: narrower than an inch is in centimetres, so at most one of
 # the units fits.
 LEG = (0.46, 1.14)
@@ -52,6 +53,17 @@ def metres_per_unit(
             f"Say which it is with dataset.unit={'|'.join(METRES)}."
         )
     return next(iter(fits.values()))
+
+
+def check_person(joints: np.ndarray, skeleton: Skeleton, where: str, hint: str) -> None:
+    """Refuse joints [m] (T, J, 3) that are not as large as a person, where the unit is a given.
+
+    Raises:
+        ValueError: with what was measured and the hint.
+    """
+    what, size, (low, high) = _size(joints, skeleton, fine=False)
+    if not low <= size <= high:
+        raise ValueError(f"{where}: {what} measures {size:.3g} m, which is no person's ({low} to {high} m). {hint}")
 
 
 def _size(joints: np.ndarray, skeleton: Skeleton, fine: bool) -> tuple[str, float, tuple[float, float]]:

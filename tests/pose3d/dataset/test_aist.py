@@ -13,8 +13,8 @@ FRAMES = 80
 DISTORTION = [-0.1, 0.05, 0.001, -0.0005, 0.0]
 
 
-def read(root, views=("c01", "c09"), actions=None, frame_step=1, missing=False, validation="pose_val"):
-    return AIST(str(root), views, "pose_train", validation, actions, frame_step, missing, None, 0, "both")
+def read(root, views=("c01", "c09"), actions=None, unit=None, frame_step=1, missing=False, validation="pose_val"):
+    return AIST(str(root), views, "pose_train", validation, actions, unit, frame_step, missing, None, 0, "both")
 
 
 def cameras() -> list[dict]:
@@ -111,10 +111,33 @@ def test_missing_sequences_are_named_and_ignored_ones_are_not(root):
     with pytest.raises(
         FileNotFoundError, match=r"lacks the files of 1 sequences of the splits: gLO_sBM_cAll_d13_mLO0_ch01\."
     ):
-        read(root)
-    assert read(root, missing=True).notes == ("without 1 sequences",)
+        read(root).sequences("train")
+    dataset = read(root, missing=True)
+    dataset.sequences("validation")
+    assert dataset.notes == ("without 1 sequences",)
     with pytest.raises(FileNotFoundError, match=r"splits/pose_test\.txt does not exist"):
         read(root, validation="pose_test")
+
+
+def test_a_score_needs_nothing_to_train_on(root):
+    for path in root.glob(f"keypoints*/{NAMES[0]}.pkl"):
+        path.unlink()
+    assert read(root).sequences("validation")
+    with pytest.raises(FileNotFoundError, match=f"lacks the files of 1 sequences of the splits: {NAMES[0]}"):
+        read(root).sequences("train")
+
+
+def test_the_unit_is_that_which_makes_a_person(root):
+    path = root / f"keypoints3d/{NAMES[0]}.pkl"
+    (want,) = read(root, views=("c01",)).sequences("train")
+    path.write_bytes(pickle.dumps({"keypoints3d_optim": motion(0) * 10}))
+    (got,) = read(root, views=("c01",)).sequences("train")
+    np.testing.assert_allclose(got.joints, want.joints, atol=1e-6)
+    path.write_bytes(pickle.dumps({"keypoints3d_optim": motion(0) / 2.54}))
+    with pytest.raises(ValueError, match=r"keypoints3d.*pkl: the widest pose measures .* in none of m, cm, mm"):
+        read(root).sequences("train")
+    (got,) = read(root, views=("c01",), unit="m").sequences("train")
+    np.testing.assert_allclose(got.joints, want.joints / 0.0254, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ FOCAL, CENTRE = 770.0, (310.0, 250.0)
 
 
 def read(root, keypoints="gt", train=("Train/S1",), validation=("Validate/S2",), actions=("Walk", "Jog"), frame_step=1):
-    return HumanEvaNPZ(str(root), keypoints, train, validation, actions, frame_step, None, 0, "both")
+    return HumanEvaNPZ(str(root), keypoints, train, validation, actions, None, frame_step, None, 0, "both")
 
 
 def motion(seed: int) -> np.ndarray:
@@ -111,6 +111,24 @@ def test_frame_step_and_all_actions(root):
 def test_wrong_choices_are_named_by_their_key(root, changes, message):
     with pytest.raises(ValueError, match=message):
         read(root, **changes).sequences("train")
+
+
+def rescaled(root, factor: float) -> None:
+    held = np.load(root / "data_3d_humaneva15.npz", allow_pickle=True)["positions_3d"].item()
+    scaled = {subject: {take: joints * factor for take, joints in takes.items()} for subject, takes in held.items()}
+    np.savez(root / "data_3d_humaneva15.npz", positions_3d=np.array(scaled, dtype=object))
+
+
+def test_the_unit_is_that_which_makes_a_person(root):
+    rescaled(root, 1000)
+    np.testing.assert_allclose(read(root).sequences("train")[0].joints, motion(0), rtol=1e-6)
+    rescaled(root, 1 / 25.4 / 1000)
+    with pytest.raises(ValueError, match=r"Train/S1, Walking 1 chunk0: the widest pose measures .* in none of m, cm"):
+        read(root).sequences("train")
+
+
+def test_a_score_needs_nothing_to_train_on(root):
+    assert read(root, train=("Train/S3",)).sequences("validation")
 
 
 def test_missing_files_say_what_they_should_be(root):

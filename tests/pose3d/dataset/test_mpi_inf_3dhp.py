@@ -14,13 +14,13 @@ VALID = np.array([0, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0, 1])
 
 
 def read(root, annotation="univ_annot3", train=("S1",), validation=("TS1", "TS6"), cameras=(0, 8), frame_step=1):
-    return MPIINF3DHP(str(root), annotation, train, validation, cameras, frame_step, None, 0, "both")
+    return MPIINF3DHP(str(root), annotation, train, validation, cameras, None, frame_step, None, 0, "both")
 
 
 def motion(seed: int, joints: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints (T, J, 2) [px] and camera-frame joints (T, J, 3) [mm]."""
     rng = np.random.default_rng(seed)
-    seen = scale * (rng.normal(size=(FRAMES, joints, 3)) * [500, 500, 300] + [0, 0, 4000])
+    seen = scale * (rng.normal(size=(FRAMES, joints, 3)) * [400, 400, 200] + [0, 0, 4000])
     return seen[..., :2] / seen[..., 2:] * 1500 + 1024, seen
 
 
@@ -111,6 +111,21 @@ def test_test_sequences_are_their_valid_stretches(root):
     np.testing.assert_allclose(np.concatenate([s.keypoints for s in sequences[:3]]), keypoints[VALID > 0], rtol=1e-6)
     assert {(s.camera.width, s.camera.height) for s in sequences if s.subject == "TS6"} == {(1920, 1080)}
     assert {s.action for s in sequences} == {"TS1", "TS6"}
+
+
+def test_the_unit_is_that_which_makes_a_person(root, npz):
+    want = read(npz).sequences("validation")[0]
+    data = np.load(npz / "data_test_3dhp.npz", allow_pickle=True)["data"].item()
+
+    def write(factor: float) -> None:
+        scaled = {name: {**held, "data_3d": held["data_3d"] * factor} for name, held in data.items()}
+        np.savez(npz / "data_test_3dhp.npz", data=np.array(scaled, dtype=object))
+
+    write(0.001)
+    np.testing.assert_allclose(read(npz).sequences("validation")[0].joints_camera(), want.joints_camera(), atol=1e-5)
+    write(1 / 25.4)
+    with pytest.raises(ValueError, match=r"TS1: the widest pose measures .* Say which it is with dataset\.unit="):
+        read(npz).sequences("validation")
 
 
 def test_people_stand_upright_in_the_world_made_up_for_a_view(root):

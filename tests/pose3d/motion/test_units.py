@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anypose.skeleton import COCO_17, H36M_17
-from pose3d.motion.units import LEG, METRES, metres_per_unit
+from pose3d.motion.units import LEG, METRES, check_person, metres_per_unit
 from tests.pose3d.motion.random_motion import sequence
 
 
@@ -41,6 +41,13 @@ def test_a_figure_without_legs_is_judged_by_its_extent():
     halves = shape[:, : COCO_17.num_joints] * 30
     with pytest.raises(ValueError, match=r"the widest pose measures .* in none of m, mm.*dataset\.unit="):
         metres_per_unit(halves, COCO_17, None, "x")
+
+
+def test_where_the_unit_is_a_given_no_other_size_passes():
+    shape = sequence(20, seed=3).joints
+    check_person(shape, H36M_17, "x", "Metres.")
+    with pytest.raises(ValueError, match=r"^x: the widest pose measures .* m, which is no person's .*\. Metres\.$"):
+        check_person(shape * 1000, H36M_17, "x", "Metres.")
 
 
 def test_nan_is_named_by_its_frame():
