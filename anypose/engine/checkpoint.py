@@ -6,6 +6,7 @@ import json
 import pickle
 import struct
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def load(path: Path, mapped: bool = False) -> dict[str, Any]:
     state = _load_exported(path) if path.suffix == ".safetensors" else _load_archive(path, mapped)
     if not isinstance(state["model"], dict) or not all(isinstance(value, Tensor) for value in state["model"].values()):
         raise ValueError(f"{path}: its 'model' must be named tensors.")
+    _check_whole(state, path)
     config, choices = plain_config(state["config"], str(path)), plain_choices(state.get("choices", {}), str(path))
     return state | {"config": config, "choices": choices}
 
@@ -89,6 +91,29 @@ def _load_archive(path: Path, mapped: bool) -> dict[str, Any]:
     return state
 
 
+def _check_whole(state: dict[str, Any], path: Path) -> None:
+    """Every number of a tensor stands in the file: one number repeated without end, or zeros left out, would not.
+
+    Raises:
+        ValueError: naming what the file would grow to.
+    """
+    size = 0
+    for tensor in _tensors(state):
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            raise ValueError(f"{path} holds a tensor of layout {tensor.layout}; checkpoints have plain ones.")
+        size += tensor.numel() * tensor.element_size()
+    if size > path.stat().st_size:
+        raise ValueError(f"{path} has {path.stat().st_size} bytes, and its tensors would need {size}.")
+
+
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, (dict, list, tuple)):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from _tensors(value)
+
+
 def _load_exported(path: Path) -> dict[str, Any]:
     """What `export.py format=safetensors` wrote: the weights, and out of the header the configuration and choices."""
     try:
@@ -104,8 +129,18 @@ def _load_exported(path: Path) -> dict[str, Any]:
     return {"model": weights, "config": about["config"], "choices": about["choices"]}
 
 
-def load_weights(model: nn.Module, weights: dict[str, Tensor], source: str) -> None:
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Load `weights` into `model`, or say exactly which keys and shapes differ.
+
+    Raises:
+        ValueError: as `check_fit`.
+    """
+    check_fit(model, weights, source)
+    model.load_state_dict(weights)
+
+
+def check_fit(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Whether `weights` are of `model`.
 
     Raises:
         ValueError: naming missing, unexpected and differently shaped keys.
@@ -124,7 +159,6 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], source: str) -> N
         raise ValueError(
             f"{source} does not fit {type(model).__name__}: {'; '.join(parts)}. It was saved by another model."
         )
-    model.load_state_dict(weights)
 
 
 def to_cpu(tree: Any) -> Any:

@@ -11,8 +11,10 @@ from torch import nn
 
 from anypose.engine import checkpoint
 from anypose.engine.finding import BEST, LAST, RELEASED
+from anypose.engine.fitting import built_to_fit
 from anypose.engine.place import PACKAGE, typed
 from anypose.engine.restore import build_task, complete
+from anypose.engine.settings import check_stored
 from anypose.engine.task import Task
 
 FIRST = "baseline3d"  # whose weights "released" means, where none have that name
@@ -58,9 +60,8 @@ def load_network(source: str | Path) -> nn.Module:
     state = checkpoint.load(path)
     config = cast("DictConfig", OmegaConf.create(state["config"]))
     complete(config, state.get("choices", {}), path, ("model",))
-    model = instantiate(config.model)
-    checkpoint.load_weights(model, state["model"], str(path))
-    return model.eval()
+    check_stored(config, str(path))
+    return built_to_fit(lambda: instantiate(config.model), lambda model: model, state["model"], str(path)).eval()
 
 
 def load_task(source: str | Path) -> Any:

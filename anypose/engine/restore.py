@@ -17,6 +17,8 @@ from omegaconf.errors import ConfigAttributeError
 
 from anypose.engine import checkpoint
 from anypose.engine.finding import RELEASED, RUNS, find_checkpoint, latest, products_folder, read_choices
+from anypose.engine.fitting import built_to_fit
+from anypose.engine.settings import check_stored
 from anypose.engine.stored import BUILT, existing, options, own_section
 from anypose.engine.task import Task
 
@@ -45,7 +47,9 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
     if path.parent.name == RELEASED:  # outlives the keys of datasets and tasks: all but the model is the command's own
         saved = {**cast("dict[str, Any]", OmegaConf.to_container(cfg)), "model": saved["model"]}
     typed = [override for override in hydra.overrides.task if override not in ADDED]
-    return overlay(saved, cfg, typed, groups, str(path), state["choices"]), state, path
+    config = overlay(saved, cfg, typed, groups, str(path), state["choices"])
+    check_stored(config, str(path))
+    return config, state, path
 
 
 def _from_elsewhere(cfg: DictConfig, chosen: Any) -> tuple[DictConfig, dict[str, Any], Path]:
@@ -78,9 +82,13 @@ def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:
         if not isinstance(config.get(section), DictConfig) or "_target_" not in config[section]:
             raise ValueError(f"{path}: its configuration has no {section} to build. Name another checkpoint.")
     complete(config, state.get("choices", {}), path)
-    task = instantiate(config.task, model=instantiate(config.model))
-    checkpoint.load_weights(task.model, state["model"], str(path))
-    return task
+    check_stored(config, str(path))
+    return built_to_fit(
+        lambda: instantiate(config.task, model=instantiate(config.model)),
+        lambda task: task.model,
+        state["model"],
+        str(path),
+    )
 
 
 def complete(

@@ -1,8 +1,9 @@
 """Settings are judged before anything is built: each is what the file's default or the constructor's signature says.
 
 A constructor's annotations are its contract: `dropout: float`, `loss: Literal["mpjpe", ...]`. What the command line
-gives is held against them, so that a wrong word is answered with the key and what it may be, not by whatever would
-have stumbled over it later.
+gives, and what stands in a checkpoint, is held against them, so that a wrong word is answered with the key and what it
+may be, not by whatever would have stumbled over it later. A constructor that hands `**rest` on to another class says so
+by `gathers = Class`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine.limits import check_seed
 from anypose.engine.place import CONF
+from anypose.engine.stored import BUILT
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+LARGEST = 2**63 - 1
 KNOWN_MODULES = ("builtins", "collections.abc", "typing")
 LISTS = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 
@@ -52,6 +55,26 @@ def check_settings(cfg: DictConfig, command: str) -> None:
             _check_like(cfg, str(key), value, defaults.get(key))
     if "seed" in values:
         check_seed(values["seed"])
+
+
+def check_stored(config: DictConfig, source: str) -> None:
+    """Refuse settings of another kind in the sections of a checkpoint's configuration that something is built from.
+
+    Args:
+        config: changed in place as by `check_settings`.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: naming the file and the key.
+    """
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    for key in BUILT:
+        if isinstance(values.get(key), dict):
+            try:
+                _check_section(config, key, values[key])
+            except Misuse as error:
+                raise ValueError(f"{source}: {error}") from None
 
 
 def _check_section(cfg: DictConfig, key: str, values: dict) -> None:
@@ -90,11 +113,12 @@ def _annotations(target: Any) -> dict[str, Any]:
         thing = get_object(str(target))
     except (HydraException, ImportError, ValueError, AttributeError):
         return {}  # building it says what is missing
-    function = thing.__init__ if inspect.isclass(thing) else thing
+    functions = [thing.__init__, *([thing.gathers.__init__] if hasattr(thing, "gathers") else [])]
     try:
-        return {name: kind for name, kind in typing.get_type_hints(function).items() if name != "return"}
+        hints = [typing.get_type_hints(function) for function in (functions if inspect.isclass(thing) else [thing])]
     except (NameError, TypeError):
         return {}  # names that only its type checker knows
+    return {name: kind for found in hints for name, kind in found.items() if name != "return"}
 
 
 def _fitted(key: str, value: Any, kind: Any) -> Any:
@@ -106,6 +130,8 @@ def _fitted(key: str, value: Any, kind: Any) -> Any:
     arms = _arms(kind)
     if isinstance(value, float) and math.isnan(value):
         raise Misuse(f"{key} must be {_described(arms)}, got nan, which is no number.")
+    if type(value) is int and abs(value) > LARGEST:
+        raise Misuse(f"{key} must be {_described(arms)}, got {_shown(value)}, which is more than 64 bits hold.")
     if isinstance(value, dict) and "_target_" in value:
         return value  # becomes an object
     for arm in arms:
@@ -113,6 +139,8 @@ def _fitted(key: str, value: Any, kind: Any) -> Any:
             return value
     if type(value) in (int, float) and str in arms:
         return str(value)
+    if type(value) is float and int in arms and value.is_integer():
+        return _fitted(key, int(value), kind)
     if not isinstance(value, (list, dict)) and value is not None:
         for arm in arms:
             if _origin(arm) in LISTS and _fits([value], arm):

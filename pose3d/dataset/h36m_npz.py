@@ -10,7 +10,6 @@ import numpy as np
 
 from anypose.formats.files import require_file, require_folder
 from anypose.formats.npz import motion_array
-from anypose.settings import judged
 from anypose.skeleton import H36M_17, H36M_32
 from pose3d.motion import h36m
 from pose3d.motion.cache import cached_sequences
@@ -25,7 +24,6 @@ LEFT_OUT = ("S11", "Directions")
 WITHOUT_JOINTS = ("S2", "S3", "S4")
 
 
-@judged("dataset")
 class H36MNPZ:
     """The npz files of VideoPose3D; cameras come from the published table, as there.
 
@@ -41,6 +39,7 @@ class H36MNPZ:
     """
 
     name = "h36m_npz"
+    gathers = h36m.Selection
 
     def __init__(
         self,
@@ -54,7 +53,7 @@ class H36MNPZ:
     ) -> None:
         self.selection = h36m.Selection(**protocol)
         self.missing_joints = self.selection.hidden()
-        self.actions = self.selection.actions
+        self.actions = tuple(self.selection.actions or ())
         self.keypoints, self.cache = keypoints, cache
         self.convert_keypoints, self.unit = convert_keypoints, unit
         self.keypoint_source = "ground truth" if keypoints == "gt" else keypoints
@@ -160,7 +159,7 @@ class H36MNPZ:
                 where = f"{self.positions}, {subject}, {take}"
                 motion = motion_array(motions.pop(take), ("T", 32, 3), where).astype(np.float64)
                 metres = metres_per_unit(motion, H36M_32, self.unit, where)
-                joints = h36m.joints_17(1000 * metres * motion.reshape(-1, 96), where)
+                joints = h36m.joints_17(1000 * metres * motion.reshape(-1, 96), where, any_size=True)
                 views = None
                 if self.detections:
                     where = f"{self.detections}, {subject}, {take}"

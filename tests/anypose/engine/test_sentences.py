@@ -16,7 +16,7 @@ from anypose.engine import device as devices
 from anypose.engine import schedule
 from anypose.engine.place import CONF
 from anypose.engine.sentences import check_words, told
-from anypose.engine.settings import Misuse, check_settings
+from anypose.engine.settings import Misuse, check_settings, check_stored
 from tests.anypose.engine.toy import make_trainer
 
 
@@ -44,6 +44,10 @@ WRONG = [
     ("dataset.camera_distance=[1,a]", "dataset.camera_distance must be a list [a number"),
     ("device.index=abc", "device.index must be a whole number or null, got 'abc'."),
     ("schedule.decay=abc", "schedule.decay must be a number, got 'abc'."),
+    ("dataset.num_cameras=99999999999999999999", "which is more than 64 bits hold."),
+    ("dataset.frames=true", "dataset.frames must be a whole number, got True."),
+    ("dataset.actions={a:1}", "dataset.actions must be a list [a word] or null, got {'a': 1}."),
+    ("trainer.epochs=[3]", "trainer.epochs must be a whole number, got [3]."),
 ]
 
 
@@ -54,7 +58,6 @@ def test_a_setting_of_another_kind_is_named_with_what_it_may_be(override, senten
     assert sentence in str(caught.value)
 
 
-@pytest.mark.slow
 def same_settings(after: Any, before: Any) -> bool:
     """Equal, but for single values that stand for a list of one."""
     if isinstance(after, dict) and isinstance(before, dict):
@@ -78,9 +81,29 @@ def test_one_word_is_a_list_of_one_and_a_number_may_be_a_name():
     cfg = composed("train", "dataset.actions=Walking")
     check_settings(cfg, "train")
     assert cfg.dataset.actions == ["Walking"]
+    cfg = composed("train", "dataset.frames=4.0", "trainer.epochs=2.0", "dataset.actions=[Walking,7]")
+    check_settings(cfg, "train")
+    assert (cfg.dataset.frames, cfg.trainer.epochs, cfg.dataset.actions) == (4, 2, ["Walking", "7"])
+    assert {type(cfg.dataset.frames), type(cfg.trainer.epochs)} == {int}
     cfg = composed("train", "dataset=cmu", "dataset.validation_subjects=8", "dataset.train_subjects=[7,'09']")
     check_settings(cfg, "train")
     assert (cfg.dataset.validation_subjects, cfg.dataset.train_subjects) == (["8"], ["7", "09"])
+
+
+@pytest.mark.parametrize("dataset", ["h36m_npz", "h36m_cdf", "h36m_h5", "h36m_mmpose", "h36m_motionbert"])
+def test_what_a_constructor_hands_on_is_judged_with_its_own(dataset):
+    with pytest.raises(Misuse, match=r"dataset\.frame_step must be a whole number, got 'abc'"):
+        check_settings(composed("train", f"dataset={dataset}", "dataset.frame_step=abc"), "train")
+    cfg = composed("train", f"dataset={dataset}", "dataset.actions=Walking")
+    check_settings(cfg, "train")
+    assert cfg.dataset.actions == ["Walking"]
+
+
+def test_a_stored_setting_of_another_kind_names_its_file():
+    cfg = composed("train", "dataset.frames=abc")
+    with pytest.raises(ValueError, match=r"^a\.pt: dataset\.frames must be a whole number, got 'abc'\.$") as caught:
+        check_stored(cfg, "a.pt")
+    assert not isinstance(caught.value, Misuse), "the file is wrong, not the command"
 
 
 @pytest.mark.parametrize(
