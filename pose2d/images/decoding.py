@@ -7,7 +7,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +109,7 @@ def _is_padding(encoded: bytes, end: int, count: int) -> bool:
 
 
 _listening = threading.Lock()
-_scratch: tuple[int, IO[bytes]] | None = None  # of this process: one inherited from its parent shares a position
+_scratch: tuple[int, int] | None = None  # process and descriptor: one inherited from its parent shares a position
 
 
 def _overheard(decoding: Callable[[], Any]) -> tuple[Any, str]:
@@ -122,21 +122,24 @@ def _overheard(decoding: Callable[[], Any]) -> tuple[Any, str]:
     global _scratch
     with _listening:
         if _scratch is None or _scratch[0] != os.getpid():
-            _scratch = os.getpid(), tempfile.TemporaryFile()  # noqa: SIM115, kept open
+            if _scratch is not None:
+                os.close(_scratch[1])
+            file, name = tempfile.mkstemp()
+            os.unlink(name)  # it is there for as long as it is open: until the process ends
+            _scratch = os.getpid(), file
         file = _scratch[1]
         kept = os.dup(2)
         try:
-            os.dup2(file.fileno(), 2)
+            os.dup2(file, 2)
             result = decoding()
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-        if os.fstat(file.fileno()).st_size == 0:
+        if (size := os.fstat(file).st_size) == 0:
             return result, ""
-        file.seek(0)
-        said = file.read().decode(errors="replace")
-        file.seek(0)
-        file.truncate()
+        said = os.pread(file, size, 0).decode(errors="replace")
+        os.lseek(file, 0, os.SEEK_SET)
+        os.ftruncate(file, 0)
     decoders = re.compile(r"JPEG|TIFF|libpng|imdecode|GIF|WebP|^\s*$")
     if others := [line for line in said.splitlines(keepends=True) if not decoders.search(line)]:
         os.write(2, "".join(others).encode())
