@@ -275,6 +275,23 @@ def test_every_file_of_the_project_keeps_the_rule(rule: Rule) -> None:
     assert not offences, f"{rule.__name__.replace('_', ' ')}:\n{offences}"
 
 
+@pytest.mark.slow
+def test_a_room_lists_what_others_take_from_it() -> None:
+    taken: dict[str, set[str]] = {}
+    for source in project_sources():
+        parts = source.path.split("/")
+        here = ".".join(parts[:2]) if len(parts) > 2 else ""
+        for _, module in imported_modules(source):
+            room = ".".join(module.split(".")[:2])
+            if room_of(module) and room_of(module) not in CHOICES and room != here and module != room:
+                taken.setdefault(room, set()).add(module.split(".")[2])
+    assert len(taken) > 10
+    for room, modules in sorted(taken.items()):
+        text = (ROOT.joinpath(*room.split(".")) / "__init__.py").read_text()
+        _, _, listed = text.partition("Others take from ")
+        assert sorted(modules) == sorted(re.findall(r"`(\w+)`", listed.partition(";")[0])), f"{room}/__init__.py"
+
+
 def test_tests_are_as_short_and_as_finished_as_the_code() -> None:
     tests = [source for source in read(ROOT / "tests", "**/*.py") if source.path != "tests/test_imports.py"]
     for rule in (files_are_one_idea_long, no_path_of_one_machine, text_has_an_encoding):

@@ -1,3 +1,7 @@
-"""Trains anything; knows devices, precision and checkpoints, and nothing of poses."""
+"""Trains anything; knows devices, precision and checkpoints, and nothing of poses.
+
+Others take from `checkpoint`, `command`, `device`, `distributed`, `evaluation`, `finding`, `interruptions`, `limits`,
+`loading`, `place`, `restore`, `results`, `run`, `sentences`, `task`, `trainer`; the rest is the room's own.
+"""
 
 from anypose.engine import device as device  # first: it makes importing torch safe where a back-end is half installed

@@ -1,1 +1,4 @@
-"""What a 3D run shows."""
+"""What a 3D run shows.
+
+Others take from `pictures`; the rest is the room's own.
+"""
