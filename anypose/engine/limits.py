@@ -11,6 +11,8 @@ from typing import Any
 from hydra.errors import InstantiationException
 from torch.optim import Optimizer
 
+from anypose.settings import Misuse
+
 log = logging.getLogger(__name__)
 SEEDS = 2**32  # what every random generator takes
 MOST_WORKERS = 1024  # processes
@@ -27,17 +29,17 @@ def check_counts(or_null: bool = False, least: int = 1, **counts: Any) -> None:
         counts: settings of conf/trainer/ by name.
 
     Raises:
-        ValueError: naming the setting and what it was.
+        Misuse: naming the setting and what it was.
     """
     for name, count in counts.items():
         if not (or_null and count is None) and (type(count) is not int or count < least):
-            raise ValueError(f"trainer.{name} must be a whole number of at least {least}, got {count!r}.")
+            raise Misuse(f"trainer.{name} must be a whole number of at least {least}, got {count!r}.")
 
 
 def check_seed(seed: Any) -> None:
     """Refuse what not every random generator takes."""
     if type(seed) is not int or not 0 <= seed < SEEDS:
-        raise ValueError(f"seed must be a whole number from 0 to {SEEDS - 1}, got {seed!r}.")
+        raise Misuse(f"seed must be a whole number from 0 to {SEEDS - 1}, got {seed!r}.")
 
 
 def check_loading(workers: Any, **sizes: Any) -> None:
@@ -45,7 +47,7 @@ def check_loading(workers: Any, **sizes: Any) -> None:
     check_counts(or_null=True, **sizes)
     check_counts(least=0, workers=workers)
     if workers > MOST_WORKERS:
-        raise ValueError(f"trainer.workers={workers} processes are more than {MOST_WORKERS}. Set as many as cores.")
+        raise Misuse(f"trainer.workers={workers} processes are more than {MOST_WORKERS}. Set as many as cores.")
 
 
 def check_loop(seed: Any, grad_clip_norm: Any, capture: Any, epochs: Any, or_null: dict, **counts: Any) -> None:
@@ -62,11 +64,11 @@ def check_loop(seed: Any, grad_clip_norm: Any, capture: Any, epochs: Any, or_nul
     check_counts(**counts)
     check_counts(or_null=True, **or_null)
     if grad_clip_norm is not None and not _positive(grad_clip_norm):
-        raise ValueError(
+        raise Misuse(
             f"trainer.grad_clip_norm must be a positive number, or null to clip nothing; got {grad_clip_norm!r}."
         )
     if capture not in CAPTURES:
-        raise ValueError(f"trainer.capture must be {' or '.join(CAPTURES)}, got {capture!r}.")
+        raise Misuse(f"trainer.capture must be {' or '.join(CAPTURES)}, got {capture!r}.")
 
 
 def check_rates(optimizer: Optimizer) -> None:
@@ -74,7 +76,7 @@ def check_rates(optimizer: Optimizer) -> None:
     for group in optimizer.param_groups:
         rate = float(group["lr"])
         if not _positive(rate):
-            raise ValueError(f"optimizer.lr must be a positive number, got {rate}.")
+            raise Misuse(f"optimizer.lr must be a positive number, got {rate}.")
         if rate > LARGE_RATE:
             log.warning("optimizer.lr=%g is far above what learns (1e-5 to 1e-2 do); expect a divergence.", rate)
 
@@ -86,7 +88,7 @@ def refused_by(section: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, InstantiationException) as error:
         cause = error.__cause__ or error
-        raise ValueError(f"{section} refuses its settings: {cause}. They stand in conf/{section}/.") from error
+        raise Misuse(f"{section} refuses its settings: {cause}. They stand in conf/{section}/.") from error
 
 
 def _positive(value: Any) -> bool:

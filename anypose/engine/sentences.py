@@ -16,7 +16,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
 from anypose.engine.place import CONF, ROOT
-from anypose.engine.settings import Misuse
+from anypose.settings import Misuse
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 PACKAGES = ("anypose", "pose2d", "pose3d")

@@ -14,6 +14,7 @@ from anypose.camera import Camera
 from anypose.formats.files import read_bytes, require_file, require_folder
 from anypose.formats.npz import motion_array
 from anypose.formats.plain_pickle import load_plain
+from anypose.settings import judged
 from anypose.skeleton import COCO_17
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
@@ -33,6 +34,7 @@ MAX_BYTES = 1 << 28
 _UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
 
+@judged("dataset")
 class AIST:
     """The annotations as published: keypoints2d, keypoints3d, cameras, splits, ignore_list.txt.
 

@@ -14,6 +14,7 @@ from anypose.formats.amc import read_amc
 from anypose.formats.asf import read_asf
 from anypose.formats.bvh import read_bvh
 from anypose.formats.files import require_folder
+from anypose.settings import judged
 from anypose.skeleton import H36M_17
 from pose3d.motion import cmu
 from pose3d.motion.cache import cached_sequences
@@ -26,6 +27,7 @@ from pose3d.motion.virtual_cameras import sample_cameras
 INDEX = "CMU-INDEX.md"
 
 
+@judged("dataset")
 class CMU:
     """Folder trees of takes, each with cgspeed's `CMU-INDEX.md`, which names their actions, at its top.
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from anypose.camera import Camera, camera_to_world
+from anypose.settings import judged
 from anypose.skeleton_text import skeleton_of
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.own_files import KEYS, Rows, read_rows
@@ -16,6 +17,7 @@ from pose3d.motion.sequence import PoseSequence, Split
 from pose3d.motion.units import METRES, UNITS, metres_per_unit
 
 
+@judged("dataset")
 class Custom:
     """Frames of one or several files, put into takes; where a take's frames leave one out, it is cut there.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from anypose.formats.cdf import MAX_BYTES, read_cdf
 from anypose.formats.files import read_bytes, require_folder
+from anypose.settings import judged
 from anypose.shapes import check_shape
 from pose3d.motion import h36m
 from pose3d.motion.cache import cached_sequences
@@ -24,6 +25,7 @@ ARCHIVE = "Poses_D3_Positions_{subject}.tgz"
 MAX_MEMBERS = 10_000
 
 
+@judged("dataset")
 class H36MCDF:
     """The official release, 2D by projecting the 3D through the cameras' full lens model.
 
@@ -36,7 +38,6 @@ class H36MCDF:
     """
 
     name = "h36m_cdf"
-    gathers = h36m.Selection
     keypoint_source = "ground truth"
 
     def __init__(self, root: str, metadata: str | None, cache: str | None, **protocol: Any) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from anypose.camera import Camera
 from anypose.formats.files import require_folder
 from anypose.formats.h5 import open_h5, read_array
+from anypose.settings import judged
 from anypose.shapes import check_shape
 from anypose.skeleton import SH_16, SH_H36M_16, convert
 from pose3d.motion import h36m
@@ -25,6 +26,7 @@ SOURCES = {
 }
 
 
+@judged("dataset")
 class H36MH5:
     """`S9/MyPoses/3D_positions/*.h5`, `cameras.h5` and, for detections, `S9/StackedHourglass/*.h5`.
 
@@ -37,7 +39,6 @@ class H36MH5:
     """
 
     name = "h36m_h5"
-    gathers = h36m.Selection
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from anypose.camera import Camera, camera_to_world
 from anypose.formats.files import require_file, require_folder
 from anypose.formats.npz import motion_array, read_npz
 from anypose.formats.plain_pickle import load_plain
+from anypose.settings import judged
 from anypose.skeleton import H36M_17
 from pose3d.motion import h36m
 from pose3d.motion.cache import cached_sequences
@@ -24,6 +25,7 @@ FILES: dict[Split, str] = {"train": "h36m_train.npz", "validation": "h36m_test.n
 _IMAGE = re.compile(r"(?:.*/)?(S\d+)_(\w+)\.(\d{8})_(\d+)\.\w+")
 
 
+@judged("dataset")
 class H36MMMPose:
     """One row per picture: keypoints `part` and camera-frame joints `S`, put back into takes by the pictures' names.
 
@@ -37,7 +39,6 @@ class H36MMMPose:
     """
 
     name = "h36m_mmpose"
-    gathers = h36m.Selection
     keypoint_source = "ground truth"
 
     def __init__(

@@ -18,6 +18,7 @@ from anypose.camera import Camera
 from anypose.formats.files import require_file
 from anypose.formats.npz import motion_array
 from anypose.formats.plain_pickle import load_plain
+from anypose.settings import judged
 from anypose.skeleton import H36M_17
 from pose3d.motion import h36m
 from pose3d.motion.h36m_cameras import CAMERA_IDS, INTRINSICS, SIZES
@@ -38,6 +39,7 @@ _ACTIONS = {
 _EXCHANGED = {("S9", "SittingDown")}
 
 
+@judged("dataset")
 class H36MMotionBERT:
     """One row a frame of every view: detections, confidences and joints of the picture.
 
@@ -50,7 +52,6 @@ class H36MMotionBERT:
     """
 
     name = "h36m_motionbert"
-    gathers = h36m.Selection
     keypoint_source = "Stacked Hourglass, fine-tuned on Human3.6M, with confidences (MotionBERT's build)"
 
     def __init__(self, root: str, **protocol: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from anypose.formats.files import require_file, require_folder
 from anypose.formats.npz import motion_array
+from anypose.settings import judged
 from anypose.skeleton import H36M_17, H36M_32
 from pose3d.motion import h36m
 from pose3d.motion.cache import cached_sequences
@@ -24,6 +25,7 @@ LEFT_OUT = ("S11", "Directions")
 WITHOUT_JOINTS = ("S2", "S3", "S4")
 
 
+@judged("dataset")
 class H36MNPZ:
     """The npz files of VideoPose3D; cameras come from the published table, as there.
 
@@ -39,7 +41,6 @@ class H36MNPZ:
     """
 
     name = "h36m_npz"
-    gathers = h36m.Selection
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 from anypose.camera import Camera
 from anypose.formats.files import require_file, require_folder
 from anypose.formats.npz import motion_array
+from anypose.settings import judged
 from anypose.skeleton import HUMANEVA_15, Skeleton
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
@@ -38,6 +39,7 @@ EXTRINSICS = {
 }
 
 
+@judged("dataset")
 class HumanEvaNPZ:
     """VideoPose3D's HumanEva-I. Its cameras' lenses are in no file: they are fitted to the 2D and 3D of each subject.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from anypose.settings import judged
 from pose3d.motion.sequence import MotionDataset, PoseSequence, Split, require_motion
 
 
+@judged("dataset")
 class MixedMotion:
     """A MotionDataset that trains on two others at once. How they are mixed is how many frames each gives.
 

@@ -13,6 +13,7 @@ from anypose.formats.files import require_folder
 from anypose.formats.h5 import open_h5, read_array
 from anypose.formats.mat import read_mat
 from anypose.formats.npz import motion_array, read_npz
+from anypose.settings import judged
 from anypose.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
@@ -33,6 +34,7 @@ TEST_FPS = 25
 NPZ = {"train": "data_train_3dhp.npz", "validation": "data_test_3dhp.npz"}
 
 
+@judged("dataset")
 class MPIINF3DHP:
     """Fourteen cameras around eight people, and six test sequences; each view stands in a world of its own.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from anypose.camera import world_to_camera
+from anypose.settings import judged
 from anypose.skeleton import H36M_17, convert, get_skeleton
 from pose2d.people import People, Split
 from pose2d.synthesis.figure import draw_look
@@ -58,6 +59,7 @@ class Recordings:
         return lens, [Person(joints, draw_look(rng), bool(rng.random() < 0.3))]
 
 
+@judged("dataset")
 class RenderedMotion:
     """A PeopleDataset of any motion dataset.
 

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from anypose.camera import project, world_to_camera
+from anypose.settings import judged
 from anypose.skeleton import H36M_17
 from pose3d.motion.detector_noise import DetectorNoise
 from pose3d.motion.missing_joints import MissingJoints
@@ -25,6 +26,7 @@ from pose3d.synthesis.performance import record
 LETTERS = {"train": "T", "validation": "V"}
 
 
+@judged("dataset")
 class Synthetic:
     """A MotionDataset made up on the spot.
 

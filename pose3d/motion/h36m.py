@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from anypose.camera import Camera, project, world_to_camera
+from anypose.settings import judged
 from anypose.skeleton import H36M_17, H36M_32, Skeleton, convert
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.sequence import PoseSequence, Split
@@ -76,6 +77,7 @@ def take_files(paths: Iterable[Path]) -> dict[str, Path]:
     return takes
 
 
+@judged("dataset")
 @dataclass(frozen=True)
 class Selection:
     """Which part of Human3.6M is asked for, and what is hidden: what all its readers take from conf/ beside their own.

@@ -87,7 +87,7 @@ def test_shipped_thresholds_are_ratios_of_measured_choices():
 
     shipped = report.read_thresholds()
     assert shipped
-    assert set(shipped) == {"AVX2", "AVX512"}
+    assert set(shipped) <= {"AVX2", "AVX512"}
     assert {name.split(":")[0] for thresholds in shipped.values() for name in thresholds} <= set(choices())
     assert all(ratio > 0 for thresholds in shipped.values() for ratio in thresholds.values())
 
