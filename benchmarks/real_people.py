@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,10 @@ import torch
 from anypose.metrics import mpjpe, mpjve, n_mpjpe, p_mpjpe
 from anypose.motion import Motion
 from anypose.skeleton import BLAZEPOSE_33, Skeleton
-from pose3d.predict import lifting, pipeline
+from pose3d.predict import pipeline
+from pose3d.predict.finding import People
 from pose3d.predict.pipeline import Pipeline
+from pose3d.predict.windows import Seen
 
 LIMBS = [f"{s}_{j}" for s in ("left", "right") for j in ("hip", "knee", "foot", "shoulder", "elbow", "wrist")]
 VARIANTS = {
@@ -33,7 +35,40 @@ VARIANTS = {
     "one-euro, as live": {"smooth": "one_euro"},
     "sides as found": {"swaps": False},
     "feet free": {"hold_feet": False},
+    "a rolled camera left as it is": {"level": False},
+    "the lifter's joints alone": {"landmarks": 0.0},
+    "the 2D network's joints alone": {"landmarks": 1.0},
+    "neither levelled nor the 2D network's": {"level": False, "landmarks": 0.0},
 }
+
+
+class Kept:
+    """People of a source, found once and given again and again."""
+
+    def __init__(self, people: People) -> None:
+        self.people, self.seen = people, list[Seen]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.people, name)
+
+    def __iter__(self) -> Iterator[Seen]:
+        if self.seen:
+            yield from self.seen
+            return
+        for seen in self.people:
+            self.seen.append(seen)
+            yield seen
+
+
+class Again(Pipeline):
+    """A pipeline whose 2D network looks once, whatever is set for what follows it."""
+
+    kept: Kept
+
+    def people(self, source: Any, stack: ExitStack, pictures: bool) -> Any:
+        if not hasattr(self, "kept"):
+            self.kept = Kept(super().people(source, stack, pictures))
+        return self.kept
 
 
 def centred(joints: np.ndarray, skeleton: Skeleton) -> torch.Tensor:
@@ -64,38 +99,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pipeline.open_lifter = lru_cache(pipeline.open_lifter)
     print(f"{'MPJPE / N / P / MPJVE [mm]':32}" + "cam01".ljust(32) + "cam03")
     rows: dict[str, list[list[float]]] = {}
-    with TemporaryDirectory() as folder:
-        for camera in ("cam01", "cam03"):
-            known = np.load(options.wild / f"{camera}.npz")
-            rows_of, truth = known["frames"], centred(known["joints"], BLAZEPOSE_33)
+    for camera in ("cam01", "cam03"):
+        known = np.load(options.wild / f"{camera}.npz")
+        rows_of, truth = known["frames"], centred(known["joints"], BLAZEPOSE_33)
+        video = options.video / f"pose2sim_single_{camera}.mp4"
 
-            def score(name: str, found: Any, skeleton: Any, at=rows_of, truth=truth) -> None:
-                rows.setdefault(name, []).append(errors(centred(found[at], skeleton), truth))
-
-            score("BlazePose's own", known["world"], BLAZEPOSE_33)
-            whole = Pipeline(**settings_of_all)
-            start, start_cpu = time.perf_counter(), time.process_time()
-            motion = whole(options.video / f"pose2sim_single_{camera}.mp4")
-            spent, spent_cpu = time.perf_counter() - start, time.process_time() - start_cpu
+        def score(name: str, motion: Motion, at=rows_of, truth=truth) -> None:
             main_one = int(np.isfinite(joints_of(motion)[..., 0, 0]).sum(0).argmax())
-            score("the whole command", joints_of(motion)[:, main_one], motion.skeleton)
-            stages = {name: round(1e3 * s / len(motion), 1) for name, s in whole.stopwatch.cpu_seconds.items()}
-            spent, spent_cpu = (1e3 * seconds / len(motion) for seconds in (spent, spent_cpu))
-            print(f"{camera}: {len(motion)} frames, {spent:.1f} ms each, {spent_cpu:.1f} ms of the processor, of which")
-            print(f"  {stages}; {whole.ground.skate.report()}")
-            raw = Pipeline(**settings_of_all, smooth="off", swaps=False)(
-                options.video / f"pose2sim_single_{camera}.mp4"
+            rows.setdefault(name, []).append(
+                errors(centred(joints_of(motion)[at, main_one], motion.skeleton or BLAZEPOSE_33), truth)
             )
-            file = Path(folder) / f"{camera}.npz"
-            raw.save(file)
-            for name, settings in VARIANTS.items():
-                motion = Pipeline(**settings_of_all, **settings)(file)
-                score(name, joints_of(motion)[:, main_one], motion.skeleton)
-            turned = lifting.look_at
-            lifting.look_at = lambda slopes: np.broadcast_to(np.eye(3), (*slopes.shape[:-1], 3, 3))
-            motion = Pipeline(**settings_of_all)(file)
-            lifting.look_at = turned
-            score("people not turned to", joints_of(motion)[:, main_one], motion.skeleton)
+
+        own = errors(centred(known["world"][rows_of], BLAZEPOSE_33), truth)
+        rows.setdefault("BlazePose's own", []).append(own)
+        whole = Again(**settings_of_all)
+        start, start_cpu = time.perf_counter(), time.process_time()
+        motion = whole(video)
+        spent, spent_cpu = time.perf_counter() - start, time.process_time() - start_cpu
+        score("the whole command", motion)
+        stages = {name: round(1e3 * s / len(motion), 1) for name, s in whole.stopwatch.cpu_seconds.items()}
+        spent, spent_cpu = (1e3 * seconds / len(motion) for seconds in (spent, spent_cpu))
+        print(f"{camera}: {len(motion)} frames, {spent:.1f} ms each, {spent_cpu:.1f} ms of the processor, of which")
+        print(f"  {stages}; {whole.ground.skate.report()}")
+        for name, settings in VARIANTS.items():
+            other = Again(**settings_of_all, **settings)
+            other.kept = whole.kept
+            score(name, other(video))
     for name, cameras in rows.items():
         print(f"{name:32}" + "".join(" / ".join(f"{e:.1f}" for e in one).ljust(32) for one in cameras))
 

@@ -215,7 +215,11 @@ def _mmpose_video(data: Mapping[str, Any], found: Detections) -> str:
                 found.declared = named_skeleton(meta["dataset_name"])
             except ValueError:
                 found.declared = None  # a dataset that is not known here: the user is asked
-    _frames(_list(data["instance_info"], found.where, "instance_info"), found, None)
+    frames = _list(data["instance_info"], found.where, "instance_info")
+    numbers = [frame.get("frame_id") if isinstance(frame, Mapping) else None for frame in frames]
+    if numbers and all(isinstance(number, int) and number >= 1 for number in numbers):  # mmpose counts frames from 1
+        frames = [{**frame, "frame_id": frame["frame_id"] - 1} for frame in frames]
+    _frames(frames, found, None)
     return "mmpose"
 
 

@@ -23,8 +23,9 @@ RANGES = {
     "smooth_arms": (1e-3, 10, "seconds"),
     "focal": (1, 1e6, "pixels"),
     "height": (0.3, 3, "metres"),
+    "landmarks": (0, 1, "a share"),
 }
-SWITCHES = ("swaps", "hypotheses", "hold_feet")
+SWITCHES = ("swaps", "hypotheses", "hold_feet", "level")
 
 
 def complete(given: Mapping[str, Any]) -> DictConfig:

@@ -107,6 +107,10 @@ def test_what_a_file_does_not_say_is_asked_for(tmp_path, form, K, said, message)
         read_keypoints(form(tmp_path, people(K)), **said)
 
 
+def test_frames_that_are_counted_from_one_begin_at_the_beginning(tmp_path) -> None:
+    assert read_keypoints(as_mmpose(tmp_path, people(17)), skeleton="h36m_17", rate=25).times[:2].tolist() == [0, 0.04]
+
+
 def test_layouts_that_are_declared_are_taken(tmp_path) -> None:
     coco = SKELETONS["coco_17"].joints
     names = {str(i): name.replace("foot", "ankle") for i, name in enumerate(coco)}
