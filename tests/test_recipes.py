@@ -32,7 +32,7 @@ SMALL = {  # a few samples of whatever dataset the recipe picks
     "dataset.train_images": 8, "dataset.validation_images": 4, "dataset.bodies": 4, "trainer.workers": 0,
     "model.height": 64, "model.width": 64, "task.size": 48,
 }  # fmt: skip
-SHALLOW = {"motionagformer": ["model.num_blocks=2", "model.num_frames=6", "model.neighbours=2", "task.train_step=6"]}
+SHALLOW = {"motionagformer": ["model.num_blocks=2", "model.num_frames=6", "task.subset=1.0", "task.train_step=6"]}
 
 
 def small(model: str, *overrides: str) -> DictConfig:
