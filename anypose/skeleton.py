@@ -114,6 +114,7 @@ MPI_INF_3DHP_28 = SKELETONS["mpi_inf_3dhp_28"]
 MPI_INF_3DHP_17 = SKELETONS["mpi_inf_3dhp_17"]
 HUMANEVA_15 = SKELETONS["humaneva_15"]
 CMU_21 = SKELETONS["cmu_21"]
+ANNY_38 = SKELETONS["anny_38"]
 
 
 def get_skeleton(name: str) -> Skeleton:

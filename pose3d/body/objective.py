@@ -1,0 +1,233 @@
+"""What a fit makes small: every term at a pose, in one set of normal equations, and what is measured of the noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from anypose.skeleton import H36M_17, Skeleton
+from pose3d.body import terms
+from pose3d.body.first_pose import Poser
+from pose3d.body.keypoint_body import KeypointBody, Shape
+from pose3d.body.points import Point, points_of
+from pose3d.body.seen import Noise, Seen, bridged, human, mean_of, size_in_picture
+
+WORDS_LOWEST = np.array([0.0, -0.3, 0.0, 0.0, 0.0, 0.0])
+LONGEST_STEP = 0.7  # of one bone in one iteration [rad], or of the root [m]
+# Bones whose orientation is kept smooth, too: a point beside each takes part in the smoothness.
+STEADY = ("Head", "LeftForeArm", "RightForeArm", "LeftArm", "RightArm", "LeftUpLeg", "RightUpLeg", "LeftLeg",
+          "RightLeg", "LeftFoot", "RightFoot", "LeftHand", "RightHand", "Spine1")  # fmt: skip
+# How many times as quick as the trunk's these points' movements are.
+QUICKER = {"knee": 2.0, "foot": 4.0, "elbow": 2.5, "wrist": 4.0, "Foot": 4.0, "Hand": 4.0, "ForeArm": 3.0, "Leg": 3.0}
+# What is measured of the noise is believed within these: of joints [m], and of keypoints [px] and as a share of size.
+JOINT_NOISE, PIXEL_NOISE, SHARE_NOISE = (0.001, 0.15), 0.15, 0.05
+FEET = tuple(f"{side}_{part}" for side in ("left", "right") for part in ("foot", "big_toe"))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Deviations of what is seen, and how people move.
+
+    Attributes:
+        joint: of a lifter's joint from its place, relative to the others, before what is seen tells it [m].
+        pixel: of a keypoint likewise, as a share of the person's size in the picture.
+        direction: of a limb's direction (sine).
+        depth: of the root's depth from where it was put, as a share of it.
+        acceleration: of points of the trunk [m/s^2]; limbs are `QUICKER`.
+        still: speed of a standing foot [m/s].
+        iterations: at most.
+        enough: relative gain of an iteration below which the fit has ended.
+    """
+
+    joint: float = 0.05
+    pixel: float = 0.012
+    direction: float = 0.15
+    depth: float = 0.05
+    acceleration: float = 3.0
+    still: float = 0.08
+    iterations: int = 14
+    enough: float = 2e-3
+
+
+@dataclass(eq=False)
+class Objective:
+    """The terms for people that are seen in the same layouts.
+
+    Args:
+        skeleton: of the joints.
+        keypoint_skeleton: of the keypoints, None without.
+        limbs: of the directions.
+        weights: of the terms.
+    """
+
+    skeleton: Skeleton
+    keypoint_skeleton: Skeleton | None
+    limbs: tuple[tuple[str, str], ...]
+    weights: Weights
+
+    def __post_init__(self) -> None:
+        parts: list[list[Point]] = [
+            points_of(H36M_17),
+            points_of(self.skeleton),
+            points_of(self.keypoint_skeleton) if self.keypoint_skeleton else [],
+            points_of(named([name for pair in self.limbs for name in pair])),
+            points_of(named(FEET)),
+            [Point(joints=((bone, 1.0),), offset=(0.0, 0.0, 0.1), carrier=bone) for bone in STEADY],
+        ]
+        ends = np.cumsum([0, *(len(part) for part in parts)])
+        self.rows = [slice(a, b) for a, b in pairwise(ends.tolist())]
+        self.body = KeypointBody([point for part in parts for point in part])
+        self.poser = Poser(self.body)
+        names = [*H36M_17.joints, *STEADY]
+        self.quick = np.array([next((q for end, q in QUICKER.items() if name.endswith(end)), 1.0) for name in names])
+
+    def begin(self, seen: Seen, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The first pose."""
+        joints = np.stack([bridged(joint, seen.times) for joint in np.moveaxis(human(seen), 1, 0)], axis=1)
+        if not np.isfinite(joints[:, [H36M_17.index("left_hip"), H36M_17.index("right_hip")]]).all():
+            raise ValueError("No body can be fitted: no frame shows both hips.")
+        return self.poser(joints, words)
+
+    def equations(
+        self,
+        seen: Seen,
+        shape: Shape,
+        turns: np.ndarray,
+        root: np.ndarray,
+        whole: bool = True,
+        words: np.ndarray | None = None,
+        noise: Noise | None = None,
+        only_cost: bool = False,
+    ) -> terms.Equations:
+        """All terms at a pose; those over time only for a `whole` clip. With `words`, six columns more for them."""
+        noise = noise or self.noise(seen)
+        body, weights = self.body, self.weights
+        world, heads = body.place(shape, turns, root)
+        carried = body.carry(shape, world, heads)
+        points, slopes = body.gather(carried), None
+        if not only_cost:
+            slopes = body.derivatives(shape, world, heads, carried)
+        if words is not None and slopes is not None:
+            slopes = np.concatenate([slopes, self.by_words(words, turns, root)], axis=-1)
+        equations = terms.Equations.empty(len(turns), 0 if slopes is None else slopes.shape[-1])
+
+        def some(rows: slice | list[int]) -> np.ndarray | None:
+            return None if slopes is None else slopes[:, rows]
+
+        _, joint_rows, pixel_rows, limb_rows, foot_rows, _ = self.rows
+        wanted = np.asarray(seen.joints)
+        sure = np.isfinite(wanted).all(-1) / noise.joint
+        terms.joints(equations, points[:, joint_rows], some(joint_rows), wanted, sure)
+        if seen.keypoints is not None:
+            pixels, scales = self.pixels(seen, noise.pixel)
+            terms.reprojection(
+                equations, points[:, pixel_rows], some(pixel_rows), pixels, scales, np.asarray(seen.intrinsics)
+            )
+            middle = mean_of(wanted)[:, 2:]
+            there = np.where(np.isfinite(middle), middle, root[:, 2:])
+            terms.depth(equations, root, there, float(weights.depth * np.nanmedian(middle)))
+        else:
+            middle = mean_of(wanted) - mean_of(np.where(sure[..., None] > 0, points[:, joint_rows], np.nan))
+            terms.place(equations, -np.nan_to_num(middle) / weights.joint, weights.joint)
+        if seen.directions is not None:
+            start, end = points[:, limb_rows][:, ::2], points[:, limb_rows][:, 1::2]
+            moved = None if slopes is None else slopes[:, limb_rows][:, 1::2] - slopes[:, limb_rows][:, ::2]
+            certain = np.isfinite(seen.directions).all(-1) / weights.direction
+            terms.directions(equations, start, end, moved, seen.directions, certain)
+        terms.limits(equations, turns, world, body.parents, terms.Hinges.of(shape.heads))
+        if whole and len(turns) > 2:
+            step = float(np.median(np.diff(seen.times)))
+            moving = [row for part in (self.rows[0], self.rows[5]) for row in range(part.start, part.stop)]
+            pull = step**-2 / (weights.acceleration * self.quick)
+            terms.smoothness(equations, points[:, moving], some(moving), pull)
+            if seen.contacts is not None:
+                stands = (seen.contacts[1:] & seen.contacts[:-1]).repeat(2, axis=1) / (weights.still * step)
+                terms.stillness(equations, points[:, foot_rows], some(foot_rows), stands)
+        return equations
+
+    def by_words(self, words: np.ndarray, turns: np.ndarray, root: np.ndarray) -> np.ndarray:
+        """(T, K, 3, 6) how the points move with the words, by differences."""
+        slopes = []
+        for word in range(len(words)):
+            ends = np.stack([words, words])
+            ends[:, word] = np.clip(words[word] + np.array([-0.01, 0.01]), WORDS_LOWEST[word], 1)
+            low, high = (self.body.pose(self.body.shape(end), turns, root) for end in ends)
+            slopes.append((high - low) / np.ptp(ends[:, word]))
+        return np.stack(slopes, axis=-1)
+
+    def noise(self, seen: Seen) -> Noise:
+        """What is assumed before anything is fitted."""
+        return Noise(self.weights.joint, self.weights.pixel * size_in_picture(seen))
+
+    def measured_noise(self, seen: Seen, shape: Shape, turns: np.ndarray, root: np.ndarray) -> Noise:
+        """How far a fit is from what is seen, by medians: exact input is followed exactly, a bad one smoothed."""
+        points = self.body.pose(shape, turns, root)
+        off = points[:, self.rows[1]] - np.asarray(seen.joints)
+        off = off - mean_of(off)[:, None]
+        joint = float(np.clip(1.6 * np.nanmedian(np.abs(off)), *JOINT_NOISE))
+        if seen.keypoints is None:
+            return Noise(joint, 1.0)
+        away = np.abs(self.seen_at(points[:, self.rows[2]], seen) - seen.keypoints[..., :2])
+        away = away[np.nan_to_num(seen.keypoints[..., 2]) > 0.3]
+        size = size_in_picture(seen)
+        pixel = 1.6 * float(np.nanmedian(away)) if len(away) else self.weights.pixel * size
+        return Noise(joint, float(np.clip(pixel, PIXEL_NOISE, max(SHARE_NOISE * size, PIXEL_NOISE))))
+
+    def seen_at(self, points: np.ndarray, seen: Seen) -> np.ndarray:
+        """(T, K, 2) where points in camera axes are seen [px]."""
+        lens = np.asarray(seen.intrinsics)
+        return lens[0] * points[..., :2] / np.maximum(points[..., 2:], 0.1) + lens[1:]
+
+    def pixels(self, seen: Seen, deviation: float) -> tuple[np.ndarray, np.ndarray]:
+        """(T, K, 2) where keypoints are seen [px], and (T, K) 1 / deviation."""
+        assert seen.keypoints is not None
+        places = seen.keypoints[..., :2]
+        scores = np.sqrt(np.clip(np.nan_to_num(seen.keypoints[..., 2]), 0, 1))
+        return places, np.where(np.isfinite(places).all(-1), scores, 0.0) / deviation
+
+    def choose(self, seen: Seen, shape: Shape, turns: np.ndarray, root: np.ndarray) -> Seen:
+        """What is seen, in every frame with the hypothesis that the body agrees with best."""
+        if seen.hypotheses is None:
+            return seen
+        points = self.body.pose(shape, turns, root)[:, None, self.rows[1]]
+        others = seen.hypotheses - mean_of(seen.hypotheses)[..., None, :]
+        off = np.linalg.norm(others - (points - points.mean(2, keepdims=True)), axis=-1)
+        best = np.nan_to_num(mean_of(off[..., None])[..., 0], nan=np.inf).argmin(-1)
+        taken = np.take_along_axis(seen.hypotheses, best[:, None, None, None], 1)[:, 0]
+        return replace(seen, joints=np.where(np.isfinite(taken), taken, seen.joints))
+
+    def move(
+        self, shape: Shape, turns: np.ndarray, root: np.ndarray, step: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The pose after small turns about the world's axes (T, D), no longer than a step may be."""
+        step = step * np.minimum(1, LONGEST_STEP / np.maximum(np.abs(step).max(-1, keepdims=True), 1e-9))
+        T, F = turns.shape[:2]
+        world, _ = self.body.place(shape, turns, root)
+        small = Rotation.from_rotvec(step[:, 3:].reshape(-1, 3)).as_matrix().reshape(T, F, 3, 3)
+        before = np.concatenate([np.broadcast_to(np.eye(3), (T, 1, 3, 3)), world[:, self.body.parents[1:]]], axis=1)
+        return np.swapaxes(before, -1, -2) @ small @ before @ turns, root + step[:, :3]
+
+    def residual(self, seen: Seen, shape: Shape, turns: np.ndarray, root: np.ndarray) -> float:
+        """Root mean square distance from keypoints [px], or from joints [mm]."""
+        if seen.keypoints is not None:
+            return float(np.sqrt(np.nanmean(self.residuals(seen, shape, turns, root) ** 2)))
+        points = self.body.pose(shape, turns, root)[:, self.rows[1]]
+        return 1e3 * float(np.sqrt(np.nanmean(((points - seen.joints) ** 2).sum(-1))))
+
+    def residuals(self, seen: Seen, shape: Shape, turns: np.ndarray, root: np.ndarray) -> np.ndarray:
+        """(T,) [px] root mean square over a frame's keypoints, by their scores."""
+        if seen.keypoints is None:
+            return np.full(len(seen), np.nan)
+        points = self.body.pose(shape, turns, root)[:, self.rows[2]]
+        off = self.seen_at(points, seen) - seen.keypoints[..., :2]
+        weights = np.nan_to_num(seen.keypoints[..., 2]) * np.isfinite(off[..., 0])
+        square = np.where(weights > 0, (off**2).sum(-1), 0.0)
+        total = weights.sum(-1)
+        return np.sqrt((weights * square).sum(-1) / np.where(total > 0, total, np.nan))
+
+
+def named(names: list[str] | tuple[str, ...]) -> Skeleton:
+    return Skeleton("points", tuple(names), (-1,) * len(names), (), ())

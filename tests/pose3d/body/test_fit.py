@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from anypose.camera import project, world_to_camera
+from anypose.metrics import mpjve, p_mpjpe
+from anypose.skeleton import BLAZEPOSE_33, H36M_17
+from pose3d.body.anny import Anny
+from pose3d.body.fit import Fitter
+from pose3d.body.people import Person, random_bodies, with_stature
+from pose3d.body.seen import Noise, Seen
+from pose3d.motion.virtual_cameras import CameraRanges, sample_cameras
+from tests.pose3d.predict.walkers import walk
+
+FRAMES, FPS = 24, 30.0
+PLAIN = CameraRanges(radial=((0, 0), (0, 0), (0, 0)), tangential=((0, 0), (0, 0)), focal=(900.0, 900.0))
+
+
+@pytest.fixture(scope="module")
+def fitter(anny_body: Anny) -> Fitter:
+    return Fitter(H36M_17, BLAZEPOSE_33)
+
+
+@pytest.fixture(scope="module")
+def person(anny_body: Anny) -> Person:
+    joints = walk(np.arange(FRAMES) / FPS, (0.0, 4.0), (0.7, 0.2))
+    return next(random_bodies(joints, np.random.default_rng(2), 1))
+
+
+@pytest.fixture(scope="module")
+def seen(person: Person) -> Seen:
+    joints, points = person.points(H36M_17), person.points(BLAZEPOSE_33)
+    camera = sample_cameras(np.random.default_rng(0), joints, 1, PLAIN)[0]
+    pixels = project(world_to_camera(points, camera), camera)
+    keypoints = np.concatenate([pixels, np.ones((*pixels.shape[:2], 1))], -1)
+    times, lens = np.arange(FRAMES) / FPS, np.array([camera.focal[0], *camera.centre])
+    return Seen(times, world_to_camera(joints, camera), H36M_17, keypoints, BLAZEPOSE_33, lens)
+
+
+def off(found: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """P-MPJPE and MPJVE [mm]."""
+    a, b = (torch.from_numpy(points - points[:, :1]) for points in (found, truth))
+    return 1e3 * float(p_mpjpe(a, b).mean()), 1e3 * float(mpjve(a, b).mean())
+
+
+def test_who_is_seen_exactly_is_found_exactly(fitter: Fitter, seen: Seen, person: Person) -> None:
+    told: list[float] = []
+    fit = fitter(seen, progress=lambda _, residual: told.append(residual))
+    assert off(fit.points(fitter.poser.human), seen.joints)[0] < 1.0
+    assert fit.shape.stature == pytest.approx(person.stature, abs=0.01)
+    assert fit.residual_px.max() < 1.0
+    assert told[-1] <= told[0]
+    assert not fit.remarks
+
+
+def test_noise_is_taken_off(fitter: Fitter, seen: Seen) -> None:
+    rng = np.random.default_rng(1)
+    joints = seen.joints + rng.normal(0, 0.03, seen.joints.shape)
+    keypoints = seen.keypoints.copy()
+    keypoints[..., :2] += rng.normal(0, 3.0, keypoints[..., :2].shape)
+    fit = fitter(replace(seen, joints=joints, keypoints=keypoints))
+    before, after = off(joints, seen.joints), off(fit.points(fitter.poser.human), seen.joints)
+    assert after[0] < before[0] / 2
+    assert after[1] < before[1] / 2
+    assert (fit.deviation < 0.1).all()
+
+
+def test_slopes_of_all_terms_are_those_of_the_cost(fitter: Fitter, seen: Seen) -> None:
+    limbs = (("left_hip", "left_knee"), ("right_elbow", "right_wrist"))
+    objective = Fitter(H36M_17, BLAZEPOSE_33, limbs).objective
+    rng = np.random.default_rng(3)
+    few = Seen(
+        seen.times[:5], seen.joints[:5] + rng.normal(0, 0.03, (5, 17, 3)), H36M_17, seen.keypoints[:5], BLAZEPOSE_33,
+        seen.intrinsics, contacts=np.ones((5, 2), bool), limbs=limbs,
+        directions=np.tile([0.0, 0.6, 0.8], (5, 2, 1)),
+    )  # fmt: skip
+    words = np.array([0.3, 0.7, 0.5, 0.5, 0.4, 0.6])
+    shape, noise = objective.body.shape(words), Noise(0.04, 5.0)
+    turns, root = objective.begin(few, words)
+    now = objective.equations(few, shape, turns, root, noise=noise)
+    assert set(now.costs) == {"joints", "reprojection", "depth", "directions", "limits", "smoothness", "stillness"}
+    step = rng.normal(0, 1e-5, now.slope.shape)
+    costs = [
+        objective.equations(few, shape, *objective.move(shape, turns, root, sign * step), noise=noise, only_cost=True)
+        for sign in (-1, 1)
+    ]
+    for name in now.costs:
+        assert costs[1].costs[name] != costs[0].costs[name]
+    assert (costs[1].cost - costs[0].cost) / 2 == pytest.approx(float((now.slope * step).sum()), rel=2e-3)
+
+
+def test_the_hypothesis_that_fits_is_taken(fitter: Fitter, seen: Seen) -> None:
+    wrong = seen.joints.copy()
+    wrong[8:11, 14:] += [0.0, -0.5, 0.4]
+    hypotheses = np.stack([wrong, seen.joints], 1)
+    fit = fitter(replace(seen, joints=wrong, hypotheses=hypotheses))
+    assert off(fit.points(fitter.poser.human), seen.joints)[0] < 3.0
+
+
+@pytest.mark.parametrize("trouble", ["half", "upside down", "child", "three frames", "exchanged", "gap"])
+def test_trouble_gives_a_body_and_says_so(fitter: Fitter, seen: Seen, person: Person, trouble: str) -> None:
+    legs = [j for j, name in enumerate(H36M_17.joints) if name.endswith(("knee", "foot"))]
+    joints, given = seen.joints.copy(), seen
+    if trouble == "half":
+        joints[:, legs] = np.nan
+        keypoints = seen.keypoints.copy()
+        keypoints[:, 25:, 2] = 0
+        given = replace(seen, joints=joints, keypoints=keypoints)
+    elif trouble == "upside down":
+        middle = joints[:, :1]
+        given = replace(seen, joints=middle + (joints - middle) * [-1, -1, 1], keypoints=None)
+    elif trouble == "child":
+        small = Person(with_stature(np.array([0.5, 0.33, 0.5, 0.5, 0.5, 0.5]), 1.15), person.turns, person.root)
+        given = replace(seen, joints=small.points(H36M_17), keypoints=None)
+    elif trouble == "three frames":
+        given = Seen(seen.times[:3], joints[:3], H36M_17, seen.keypoints[:3], BLAZEPOSE_33, seen.intrinsics)
+    elif trouble == "exchanged":
+        joints[12:] += [1.5, 0.0, 0.0]
+        given = replace(seen, joints=joints, keypoints=None)
+    else:
+        joints[8:12] = np.nan
+        given = replace(seen, joints=joints)
+    fit = fitter(given)
+    found = fit.points(fitter.poser.human)
+    assert np.isfinite(found).all()
+    assert np.isfinite(fit.deviation).all()
+    told = " ".join(fit.remarks)
+    if trouble == "half":
+        assert "right_knee, right_foot, left_knee, left_foot was never seen" in told
+        assert fit.deviation[:, legs].min() > 3 * fit.deviation[:, 0].max()
+    elif trouble == "upside down":
+        assert off(found, given.joints)[0] < 3.0
+    elif trouble == "child":
+        assert fit.shape.stature == pytest.approx(1.15, abs=0.03)
+    elif trouble == "exchanged":
+        assert "jumps at 0.40 s: two people may be exchanged" in told
+    elif trouble == "gap":
+        assert "In 4 of 24 frames too little was seen" in told
+        assert off(found, seen.joints)[0] < 5.0
+
+
+def test_what_cannot_be_fitted_is_said(fitter: Fitter, seen: Seen) -> None:
+    nothing = np.full_like(seen.joints, np.nan)
+    with pytest.raises(ValueError, match=r"of 24 frames none has 5 joints; the best has 0"):
+        fitter(replace(seen, joints=nothing))
+    with pytest.raises(ValueError, match=r"give intrinsics \(focal, centre\)"):
+        fitter(replace(seen, intrinsics=None))
+    with pytest.raises(ValueError, match="lift the keypoints first"):
+        fitter(replace(seen, joints=None))

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from anypose.skeleton import ANNY_38, H36M_17
+from pose3d.body.anny import Anny
+from pose3d.body.keypoint_body import FREE, KeypointBody
+from pose3d.body.points import Point
+from pose3d.body.rig import BodyRig, Meshes
+
+WORDS = np.array([0.3, 0.7, 0.5, 0.5, 0.4, 0.6])
+
+
+def test_bones_and_skin_of_the_files_are_the_body_s(anny_body: Anny) -> None:
+    """What a program does with the file, skinning by bones that turn, gives the vertices the body has."""
+    rig, rng = BodyRig(anny_body), np.random.default_rng(0)
+    mesh, rest = rig.mesh(WORDS), rig.rest(WORDS)
+    picked = rng.choice(len(anny_body.vertices), 50, replace=False)
+    surface = {f"vertex{v}": np.eye(1, len(anny_body.vertices), v)[0] for v in picked}
+    anny_body.surface.update(surface)
+    body = KeypointBody([Point(surface=((name, 1.0),)) for name in surface], anny_body)
+    for name in surface:
+        del anny_body.surface[name]
+    shape = body.shape(WORDS)
+    turns = Rotation.random(2 * len(FREE), rng=rng).as_matrix().reshape(2, len(FREE), 3, 3)
+    root = rng.normal(size=(2, 3))
+    joints, turned = rig.pose(body, shape, turns, root)
+    _, heads = body.place(shape, turns, root)
+    places = [rig.heads.index(row) for row in body.rows]
+    np.testing.assert_allclose(joints[:, places], heads, atol=1e-9)
+    skinned = np.zeros((2, len(picked), 3))
+    for slot in range(4):
+        bone = mesh.bones[picked, slot]
+        start = np.array(ANNY_38.parents)[bone]
+        carried = turned[:, bone] @ (mesh.vertices[picked] - rest[start])[..., None]
+        skinned += mesh.weights[picked, slot, None] * (carried[..., 0] + joints[:, start])
+    error = np.linalg.norm(skinned - body.pose(shape, turns, root), axis=-1)
+    assert np.median(error) < 1e-6  # and a few vertices hang on more bones than a file holds
+    assert np.percentile(error, 90) < 0.02
+
+
+def test_rest_faces_forward_with_the_left_on_the_left(anny_body: Anny) -> None:
+    rest = BodyRig(anny_body).rest(WORDS)
+    at = dict(zip(ANNY_38.joints, rest, strict=True))
+    assert not at["hip"].any()
+    assert at["left_wrist"][0] > 0.3 > -0.3 > at["right_wrist"][0]
+    assert at["left_toe_end"][1] < at["left_foot"][1] - 0.08
+    assert at["head_top"][2] > at["upper_neck"][2] + 0.1
+    lengths = np.linalg.norm(rest[ANNY_38.index("left_toe_end")] - rest[ANNY_38.index("left_toe")])
+    assert 0.02 < lengths < 0.15
+
+
+def test_everybody_gets_their_own_skin(anny_body: Anny) -> None:
+    rig = BodyRig(anny_body)
+    other = np.array([0.9, 0.7, 0.5, 0.5, 0.2, 0.3])
+    meshes = Meshes(rig, {1: WORDS, 2: other})
+    for words in (WORDS, other):
+        mesh = meshes(ANNY_38, rig.rest(words).astype(np.float32))
+        np.testing.assert_array_equal(mesh.vertices, rig.mesh(words).vertices)
+    np.testing.assert_allclose(np.linalg.norm(mesh.normals, axis=-1), 1, atol=1e-6)
+    plain = np.zeros((17, 3))
+    assert len(Meshes(rig)(H36M_17, plain).vertices) == 3  # nobody could be fitted
