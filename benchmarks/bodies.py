@@ -2,10 +2,10 @@
 
 python -m benchmarks.bodies CMU [--wild WILD] [--json FILE]
 
-CMU is a folder of takes as BVH. Their motion is put on random bodies, ten seconds at 30 frames/s, and seen by a virtual
-camera: exactly (joints and keypoints), and as a detector would: keypoints of BlazePose's layout disturbed, then lifted
-frame by frame ("lifted"), or with all that predict does before a body is fitted ("predicted"). WILD holds cam01.npz, ...
-as benchmarks.real_people says; the twelve limb joints are scored there.
+CMU is a folder of takes as BVH. Their motion is put on random bodies, ten seconds at 30 frames/s, and seen by a
+virtual camera: exactly (joints and keypoints), and as a detector would: keypoints of BlazePose's layout disturbed,
+then lifted frame by frame ("lifted"), or with all that predict does before a body is fitted ("predicted"). WILD holds
+cam01.npz, ... as benchmarks.real_people says; the twelve limb joints are scored there.
 """
 
 from __future__ import annotations
