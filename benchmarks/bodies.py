@@ -54,7 +54,14 @@ def seen_by_predict(
 ) -> Motion:
     """Keypoints (T, 33, 3) of one person lifted, placed and stood on the floor, as predict does it."""
     size = (camera.width, camera.height)
-    given = Motion(name, times, np.array([1]), keypoints[:, None].astype(np.float32), BLAZEPOSE_33, size=size)
+    given = Motion(
+        name,
+        times,
+        np.array([1]),
+        keypoints=keypoints[:, None].astype(np.float32),
+        keypoint_skeleton=BLAZEPOSE_33,
+        size=size,
+    )
     save(given, folder / f"{name}.npz", overwrite=True)
     return Pipeline(focal=float(camera.focal[0]), people=1, **settings)(folder / f"{name}.npz")
 
@@ -131,7 +138,7 @@ def real(wild: Path, folder: Path) -> list[dict]:
         keypoints = np.concatenate([marks[..., :2], marks[..., 3:4]], -1)[:, None].astype(np.float32)
         times = np.arange(len(marks)) / float(known["fps"])
         size = tuple(int(side) for side in known["size"])
-        given = Motion(camera, times, np.array([1]), keypoints, BLAZEPOSE_33, size=size)
+        given = Motion(camera, times, np.array([1]), keypoints=keypoints, keypoint_skeleton=BLAZEPOSE_33, size=size)
         save(given, folder / f"{camera}.npz", overwrite=True)
         for body in (False, True):
             pipeline = Pipeline(people=1, body=body)

@@ -28,7 +28,7 @@ class Fit:
         shape: the person at rest; `shape.words` and `shape.stature` say who it is.
         turns, root: (T, F, 3, 3) and (T, 3), as `KeypointBody.pose` takes them, in the axes of what was seen.
         residual_px: (T,) root mean square distance of keypoints from where they were seen, NaN where none was.
-        deviation: (T, 17) standard deviation of Human3.6M's joints that what was seen and the terms leave [m].
+        deviation: (T, 17) standard deviation of Human3.6M's joints that a frame and the limits of joints leave [m].
         noise: of what was seen, as measured.
         remarks: sentences on what was wrong with what was seen.
     """
@@ -137,13 +137,13 @@ class Fitter:
         remarks: tuple[str, ...],
     ) -> Fit:
         """The fit with what it leaves open."""
-        now = self.objective.equations(known, shape, turns, root, noise=noise)
+        now = self.objective.equations(known, shape, turns, root, whole=False, noise=noise)
         world, heads = self.body.place(shape, turns, root)
         slopes = self.body.derivatives(shape, world, heads, self.body.carry(shape, world, heads))[
             :, self.objective.rows[0]
         ]
         D = slopes.shape[-1]
-        covariance = np.linalg.inv(now.same.astype(np.float64) + 1e-6 * np.eye(D))
+        covariance = np.linalg.inv(now.same.astype(np.float64) + np.eye(D))  # nobody is a metre off
         spread = np.einsum("tkid,tde,tkie->tk", slopes, covariance, slopes, optimize=True)
         residual = self.objective.residuals(known, shape, turns, root)
         return Fit(shape, turns, root, residual, np.sqrt(np.maximum(spread, 0)), noise, remarks)

@@ -26,8 +26,8 @@ def walker() -> Motion:
         pytest.skip(f"{cache_folder() / FILE} is not there yet: `python -m pose3d.body.anny` makes it in minutes")
     joints, keypoints = seen(walk(TIMES, (-0.5, 5.0), (0.5, 0.0)))
     return Motion(
-        "walk", TIMES, np.array([7]), keypoints[:, None].astype(np.float32), H36M_17,
-        joints[:, None].astype(np.float32), skeleton=H36M_17, size=SIZE,
+        "walk", TIMES, np.array([7]), keypoints=keypoints[:, None].astype(np.float32), keypoint_skeleton=H36M_17,
+        joints=joints[:, None].astype(np.float32), skeleton=H36M_17, size=SIZE,
     )  # fmt: skip
 
 
