@@ -230,4 +230,5 @@ class Objective:
 
 
 def named(names: list[str] | tuple[str, ...]) -> Skeleton:
+    """A skeleton of points alone, without bones."""
     return Skeleton("points", tuple(names), (-1,) * len(names), (), ())

@@ -104,6 +104,7 @@ def size_in_picture(seen: Seen) -> float:
 
 
 def take(seen: Seen, rows: np.ndarray) -> Seen:
+    """Some of the frames."""
     parts = {}
     for name in ("times", "joints", "keypoints", "contacts", "directions", "hypotheses"):
         array = getattr(seen, name)
