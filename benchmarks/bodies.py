@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             mean = {key: float(np.mean([np.abs(row[key]) for row in chosen])) for key in keys}
             print(f"{way:9}{stage:7}" + ", ".join(f"{key} {value:.2f}" for key, value in mean.items()))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1))
+        options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

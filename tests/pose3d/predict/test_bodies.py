@@ -60,7 +60,10 @@ def test_everyone_gets_a_body_whose_bones_turn_and_whose_skin_is_written(walker:
     document = json.loads(data[20 : 20 + length])
     positions = document["meshes"][0]["primitives"][0]["attributes"]["POSITION"]
     assert document["accessors"][positions]["count"] == len(bodies.rig.anny.vertices)
-    assert json.loads((tmp_path / "walk.json").read_text())["facts"]["body"]["7"]["stature_m"] == report["stature_m"]
+    assert (
+        json.loads((tmp_path / "walk.json").read_text(encoding="utf-8"))["facts"]["body"]["7"]["stature_m"]
+        == report["stature_m"]
+    )
 
 
 def test_who_cannot_be_fitted_is_left_out_with_a_warning(walker: Motion) -> None:
