@@ -122,6 +122,15 @@ def test_processes_share_an_epoch_without_overlap(people, loading, training):
     assert sorted(shares[0] + shares[1]) == list(range(12))
 
 
+def test_uneven_shares_are_filled_up_so_that_every_process_has_as_many(people, loading):
+    shares = [
+        torch.cat([b["index"] for b in make(people, loading(3, rank=rank, world_size=5, drop_last=False)).epoch(0)])
+        for rank in range(5)
+    ]
+    assert [len(share) for share in shares] == [3] * 5
+    assert sorted(set(torch.cat(shares).tolist())) == list(range(12))
+
+
 def test_the_last_batch_is_filled_up_so_that_every_process_takes_every_step(people, loading):
     sizes = [
         [len(b["index"]) for b in make(people, loading(5, rank=rank, world_size=2, drop_last=False)).epoch(0)]
