@@ -42,7 +42,7 @@ def _format(pattern: str, rows: np.ndarray) -> str:
     used = np.ones(text.shape, bool)
     for places in np.unique(decimals):
         columns = np.flatnonzero(decimals == places)
-        slots = starts[columns, None] + np.arange(widths[columns[0]])
+        slots = starts[columns, None] + np.arange(int(widths[columns[0]]))
         signs = (rows[:, columns] < 0) & (whole[:, columns] > 0)
         text[:, slots], used[:, slots] = _numbers(
             whole[:, columns], signs, missing[:, columns], int(places), slots.shape[1]

@@ -131,11 +131,11 @@ class PeopleInFile:
         assert self.motion.keypoints is not None
         tracker, shown = Tracker(), self.shown()
         every, ids = self.motion.keypoints, self.motion.ids.tolist()
-        there = np.isfinite(every[..., :2]).all(-1).any(-1).tolist()
+        there = np.asarray(np.isfinite(every[..., :2]).all(-1).any(axis=-1))
         scores = np.isfinite(every[..., 2])
         sure = (np.where(scores, every[..., 2], 0).sum(-1) / np.maximum(scores.sum(-1), 1)).tolist()
         for t, time in enumerate(self.motion.times.tolist()):
-            people = {number: Found(every[t, p], sure[t][p]) for p, number in enumerate(ids) if there[t][p]}
+            people = {number: Found(every[t, p], sure[t][p]) for p, number in enumerate(ids) if there[t, p]}
             time, picture = next(shown, (time, None))
             yield Seen(time, people if self.tracked else tracker(list(people.values()), time), picture)
 
@@ -143,7 +143,12 @@ class PeopleInFile:
         """Time stamp and picture of each frame of the video."""
         if self.video is None:
             return
-        yield from self.stack.enter_context(Ahead(lambda: self.decode(self.video), FOUND))
+        video = self.video
+        yield from self.stack.enter_context(Ahead(lambda: self.decode(video), FOUND))
+        count = len(self.motion)
+        raise ValueError(
+            f"video={video.name} has fewer frames than source={self.name}, which has {count}. Is it another video?"
+        )
 
     def decode(self, video: Pictures) -> Iterator[tuple[float, bytes | None]]:
         """The same, in the order in which a thread comes to them."""
@@ -154,7 +159,3 @@ class PeopleInFile:
             with self.stopwatch("pictures"):
                 picture = compress(frame.image)
             yield frame.time, picture
-        count = len(self.motion)
-        raise ValueError(
-            f"video={self.video.name} has fewer frames than source={self.name}, which has {count}. Is it another video?"
-        )
