@@ -1,4 +1,4 @@
 """Poses, charts and skeletons as pictures.
 
-Others take from `charts`, `poses`, `side_by_side`, `viewer`; the rest is the room's own.
+Others take from `charts`, `pictures`, `poses`, `side_by_side`, `viewer`; the rest is the room's own.
 """

@@ -37,7 +37,7 @@ def check_settings(cfg: DictConfig, command: str) -> None:
         if isinstance(value, dict):
             _check_section(cfg, str(key), value)
         else:
-            _check_like(cfg, str(key), value, defaults.get(key))
+            _check_like(cfg, str(key), value, defaults.get(str(key)))
     if "seed" in values:
         check_seed(values["seed"])
 

@@ -2,5 +2,5 @@
 
 Others take from `annealing`, `arrays`, `centred`, `elsewhere`, `errors`, `foreign_mlp`, `graph_attention`,
 `missing_keypoints`, `mixture`, `mixture_errors`, `published`, `published_agformer`, `redrawing`, `residual_mlp`,
-`streaming_form`, `temporal`, `trajectory`; the rest is the room's own.
+`sliding`, `streaming_form`, `temporal`, `trajectory`; the rest is the room's own.
 """

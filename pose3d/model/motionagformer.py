@@ -54,7 +54,7 @@ class MotionAGFormer(Lifter):
             raise ValueError(f"model.size must be one of {', '.join(SIZES)}, got {size!r}.")
         if keypoint_channels not in (2, 3):
             raise ValueError(f"model.keypoint_channels must be 2 (x, y) or 3 (x, y, score), got {keypoint_channels}.")
-        published = dict(zip(("num_blocks", "channels", "num_frames"), SIZES[size], strict=True))
+        published: dict[str, int] = dict(zip(("num_blocks", "channels", "num_frames"), SIZES[size], strict=True))
         given = {"num_blocks": num_blocks, "channels": channels, "num_frames": num_frames}
         if wrong := {name: value for name, value in given.items() if value is not None and value < 1}:
             raise ValueError(f"model.{next(iter(wrong))} must be 1 or more, got {next(iter(wrong.values()))}.")
