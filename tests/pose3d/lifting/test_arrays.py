@@ -69,10 +69,13 @@ def test_seventeen_keypoints_go_into_a_network_of_sixteen_by_name(lifter):
     np.testing.assert_array_equal(by_name, sixteen)
 
 
-def test_pixels_of_the_training_cameras_are_what_the_network_gets(lifter):
+@pytest.mark.parametrize("weights", ["released", "baseline3d_pixels"])
+def test_pixels_or_rays_of_the_training_cameras_are_what_the_network_gets(weights):
+    lifter = load_lifter(weights)
     keypoints = torch.tensor(convert(STANDING, COCO_17, H36M_16) / 2).float()
+    read = (keypoints - 500) / 1150 if weights == "released" else keypoints
     with torch.no_grad():
-        expected = lifter.model(keypoints[None, None])[0, 0]
+        expected = lifter.model(read[None, None])[0, 0]
     seen = lifter(keypoints, skeleton="h36m_16", image_size=(1000, 1000), focal=1150.0)
     torch.testing.assert_close(seen, expected, atol=1e-5, rtol=1e-4)
 
