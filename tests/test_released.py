@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MODELS = {"released_video": "window_mlp", "baseline3d_pixels": "baseline3d"}  # where a file is not called by it
 FILES = sorted(ROOT.glob("*/released/*.safetensors"))
 
 
@@ -20,7 +21,7 @@ def test_a_file_is_small_and_its_description_and_card_belong_to_it(file):
     assert file.stat().st_size < 10 << 20
     about = json.loads(file.with_name(f"{file.name}.json").read_text(encoding="utf-8"))
     assert about["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert about["choices"]["model"] == {"released_video": "window_mlp", "baseline3d_pixels": "baseline3d"}.get(file.stem, file.stem)
+    assert about["choices"]["model"] == MODELS.get(file.stem, file.stem)
     assert "/tmp" not in json.dumps(about)
     card = file.with_suffix(".md").read_text(encoding="utf-8")
     for heading in ("## Data", "## Figures", "## Limits", "## Licence"):
