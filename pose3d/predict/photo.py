@@ -26,13 +26,12 @@ from anypose.engine.loading import load_network
 from anypose.skeleton import Skeleton, convert
 from pose2d.drawing.people import Overlay, draw_overlay
 from pose2d.images.decoding import MEGAPIXELS, decode
+from pose3d.lifter import Lifter
+from pose3d.lifting.arrays import PICTURE, TALL, TRAINED_FOCAL
 from pose3d.predict.networks import open_finder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-PICTURE = 1000  # width and height of the picture that a person is put into [px]
-TALL = 500  # their larger extent in it [px]
 
 
 def read_photo(path: Path, megapixels: float) -> np.ndarray:
@@ -94,11 +93,15 @@ def lift(model: Any, keypoints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
     A network that sees several frames is shown the same one again and again.
     """
-    if getattr(model, "keypoint_frame", None) not in ("pixel", "screen"):
+    if not isinstance(model, Lifter):
         raise ValueError(f"--lifter must be a lifting model, got {type(model).__name__}. Train one: model=baseline3d.")
     seen = frame_person(convert(keypoints.astype(np.float64), skeleton, model.input_skeleton))
     if model.keypoint_frame == "screen":
         seen = to_screen(seen, PICTURE, PICTURE)
+    elif model.keypoint_frame == "ray":
+        seen = (seen - PICTURE / 2) / TRAINED_FOCAL
+    if model.keypoint_channels == 3:  # every keypoint is there
+        seen = np.concatenate([seen, np.ones_like(seen[:, :1])], axis=1)
     frames = torch.from_numpy(seen.astype(np.float32)).expand(1, model.receptive_field, -1, -1)
     with torch.no_grad():
         joints = model(frames)

@@ -11,7 +11,7 @@ from benchmarks.harness import Row, Spread, WrongResult
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mpl"], "nothing is called mpl; there are chunks, eval, floors, mdn, mlp"),
+        (["mpl"], "nothing is called mpl; there are agformer, chunks, eval, floors, mdn, mlp"),
         (["--check"], "add --cpu-time"),
         (["--set-thresholds", "--threads", "2"], "add --cpu-time"),
         (["--cpu-time", "--threads", "2"], "not allowed with argument"),

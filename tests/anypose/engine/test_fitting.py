@@ -39,11 +39,11 @@ def asking(released, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"linear_size": 10**7}, r"31 of another shape \(trunk\.stem\.linear\.weight: model \(10000000, 32\)"),
+        ({"linear_size": 10**7}, r"55 of another shape \(trunk\.stem\.linear\.weight: model \(10000000, 31\)"),
         ({"linear_size": 10**12}, "network of its configuration's sizes cannot be built"),
         ({"linear_size": 10**20}, r"asking\.pt: model\.linear_size must be .* more than 64 bits hold"),
         ({"linear_size": "wide"}, r"asking\.pt: model\.linear_size must be a whole number, got 'wide'"),
-        ({"num_blocks": 10**9}, r"asks for more than \d+ (tensors|modules); the file has 41 tensors"),
+        ({"num_blocks": 10**9}, r"asks for more than \d+ (tensors|modules); the file has 67 tensors"),
     ],
 )
 def test_sizes_are_those_of_the_tensors_before_anything_is_built(asking, settings, message):

@@ -128,8 +128,8 @@ def test_what_is_none_of_them_is_refused_in_words(tmp_path, content, model):
 
 def test_an_official_file_given_as_a_checkpoint_names_the_command_that_reads_it(tmp_path):
     torch.save({"model_pos": {}, "random_state": np.random.RandomState(0)}, tmp_path / "net.bin")
-    with pytest.raises(ValueError, match=r"scored by evaluate.py model=NAME init=FILE dataset=NAME"):
+    with pytest.raises(ValueError, match=r"scored by `evaluate model=NAME init=FILE dataset=NAME`"):
         checkpoint.load(tmp_path / "net.bin")
     torch.save({"model_pos": {}}, tmp_path / "net.bin", _use_new_zipfile_serialization=False)
-    with pytest.raises(ValueError, match=r"scored by evaluate.py model=NAME init=FILE dataset=NAME"):
+    with pytest.raises(ValueError, match=r"scored by `evaluate model=NAME init=FILE dataset=NAME`"):
         checkpoint.load(tmp_path / "net.bin")

@@ -45,8 +45,8 @@ def test_the_person_is_where_they_walk(network, clip):
     assert np.linalg.norm(hips[-1, :2] - hips[0, :2]) == pytest.approx(0.5 * motion.times[-1], rel=0.35)
     assert hips[:, 2] == pytest.approx(truth[:, 0, 2], abs=0.25)
     assert motion.joints[:, 0, 0, 2] == pytest.approx(seen(truth)[0][:, 0, 2], rel=0.3)
-    taller = Pipeline(focal=0.85 * 160, height=3.4, hold_feet=False)(clip(90))
-    shorter = Pipeline(focal=0.85 * 160, height=1.7, hold_feet=False)(clip(90))
+    taller = Pipeline(focal=0.85 * 160, height=2.8, hold_feet=False)(clip(90))
+    shorter = Pipeline(focal=0.85 * 160, height=1.4, hold_feet=False)(clip(90))
     assert taller.joints == pytest.approx(2 * shorter.joints, rel=5e-3, abs=0.02)
 
 
