@@ -10,7 +10,7 @@ from anypose.engine.loading import load_network
 from pose3d.lifting.arrays import ArrayLifter
 
 
-def load_lifter(source: str | Path = "released", device: str = "cpu") -> ArrayLifter:
+def load_lifter(source: str | Path = "released", device: str = "cpu", flip: bool = True) -> ArrayLifter:
     """A trained lifter that takes arrays.
 
     lifter = load_lifter("released")
@@ -19,5 +19,6 @@ def load_lifter(source: str | Path = "released", device: str = "cpu") -> ArrayLi
     Args:
         source: the name of released weights, a checkpoint's path, or a run's folder.
         device: where it computes.
+        flip: the mean with the mirrored person, see `ArrayLifter`.
     """
-    return ArrayLifter(load_network(source), str(source), device)  # pyright: ignore[reportArgumentType]
+    return ArrayLifter(load_network(source), str(source), device, flip)  # pyright: ignore[reportArgumentType]

@@ -10,7 +10,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from anypose.skeleton import COCO_17, H36M_16, H36M_17, convert
+from anypose.skeleton import COCO_17, H36M_16, H36M_17, convert, mirror
 from pose3d import load_lifter
 from pose3d.lifting.arrays import ArrayLifter
 
@@ -71,13 +71,27 @@ def test_seventeen_keypoints_go_into_a_network_of_sixteen_by_name(lifter):
 
 @pytest.mark.parametrize("weights", ["released", "baseline3d_pixels"])
 def test_pixels_or_rays_of_the_training_cameras_are_what_the_network_gets(weights):
-    lifter = load_lifter(weights)
+    lifter = load_lifter(weights, flip=False)
     keypoints = torch.tensor(convert(STANDING, COCO_17, H36M_16) / 2).float()
     read = (keypoints - 500) / 1150 if weights == "released" else keypoints
     with torch.no_grad():
         expected = lifter.model(read[None, None])[0, 0]
     seen = lifter(keypoints, skeleton="h36m_16", image_size=(1000, 1000), focal=1150.0)
     torch.testing.assert_close(seen, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("weights", ["released", "baseline3d_pixels", "released_video"])
+def test_the_mirrored_person_has_the_mirrored_pose(weights):
+    lifter, step = load_lifter(weights), np.arange(12)[:, None, None]
+    moving = STANDING + step * np.linspace(-3, 3, 34).reshape(17, 2)
+    reflection = moving[:, list(COCO_17.flip_index)]
+    reflection[..., 0] = 1920 - reflection[..., 0]
+    joints, mirrored = lifter(moving, **COCO), lifter(reflection, **COCO)
+    np.testing.assert_allclose(mirror(mirrored, H36M_17), joints, atol=1e-5)
+    once = load_lifter(weights, flip=False)
+    assert np.abs(mirror(once(reflection, **COCO), H36M_17) - once(moving, **COCO)).max() > 1e-3
+    both = (once(moving, **COCO) + mirror(once(reflection, **COCO), H36M_17)) / 2
+    np.testing.assert_allclose(joints, both, atol=1e-5)
 
 
 def test_a_known_camera_undoes_the_size_of_the_picture(lifter):
