@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from anypose.settings import Misuse
+
 MAX_KEY = "max_gigabytes"  # of the commands
 MAX_VARIABLE = "ANYPOSE_MAX_GIGABYTES"  # elsewhere; it also reaches the processes that a command starts
 DEFAULT_GIGABYTES = 2.0
@@ -45,13 +47,13 @@ def raised_to(gigabytes: float | None) -> Iterator[None]:
     """The limit that a command was given; None leaves it as it is.
 
     Raises:
-        ValueError: for what is no size.
+        Misuse: for what is no size.
     """
     if gigabytes is None:
         yield
         return
     if not 0 < gigabytes < 1e6:
-        raise ValueError(f"{MAX_KEY} must be a number of gigabytes above 0, e.g. 16; got {gigabytes!r}.")
+        raise Misuse(f"{MAX_KEY} must be a number of gigabytes above 0, e.g. 16; got {gigabytes!r}.")
     before = os.environ.get(MAX_VARIABLE)
     os.environ[MAX_VARIABLE] = str(gigabytes)
     try:

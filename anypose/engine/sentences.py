@@ -20,6 +20,8 @@ from anypose.settings import Misuse
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 PACKAGES = ("anypose", "pose2d", "pose3d")
+SETTING = re.compile(r"(dataset|model|task|optimizer|schedule|trainer|precision|device)\.[\w.]+[ =]")  # named first
+UNBUILT = " cannot be built with these settings"
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TOLD = (HydraException, ValueError, OSError, ImportError, RuntimeError, FloatingPointError)  # in sentences, if ours
 STUMBLED = (TypeError, AttributeError, LookupError)  # of Hydra over a command line, before a job has started
@@ -50,7 +52,9 @@ def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[st
         if sentence is None:
             raise
         cause = root(error)
-        misused = isinstance(cause, Misuse) or not (started() or isinstance(cause, OSError))
+        named = type(cause) is ValueError and SETTING.match(str(cause))  # what constructors say of their settings
+        named = named or UNBUILT in sentence
+        misused = isinstance(cause, Misuse) or named or not (started() or isinstance(cause, OSError))
         code = MISUSED if misused else FAILED
     print(sentence, file=sys.stderr)
     sys.exit(code)  # outside the handler, or the traceback comes along
@@ -99,7 +103,7 @@ def explanation(error: BaseException, hints: list[str]) -> str | None:
     if isinstance(error, InstantiationException):
         key = re.search(r"full_key: (\S+)", str(error))
         section = key[1] if key else "A section of the configuration"
-        return f"{where}\n{section} cannot be built with these settings: {cause or type(cause).__name__}"
+        return f"{where}\n{section}{UNBUILT}: {cause or type(cause).__name__}"
     return None
 
 
