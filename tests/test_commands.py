@@ -35,7 +35,7 @@ ELSEWHERE = re.compile(
     r"^make |^pip |^source |device=(npu|cuda)\b"  # makes environments; needs the device
     r"|--nproc-per-node|launcher=slurm|--device "  # eight of them, a cluster
     r"|source=(my\.mp4|0|http)|\bfetch\b|formats=mp4|--beside"  # a film, a camera, the network; minutes of drawing
-    r"|--clips|benchmarks(?!\.results)"
+    r"|--clips|benchmarks(?!\.results)|body\.anny"  # minutes, and the extra `body`
     # Detections of Human3.6M and COCO: tests/test_documented_commands.py builds what these name.
     r"|gmh_mdn_h36m_sh|videopose3d_h36m_cpn|simplebaseline_coco|human_detection"
 )

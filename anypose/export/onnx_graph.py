@@ -14,9 +14,10 @@ HIGHEST_IR = 8
 # What the project's networks are made of. Each has a kernel on Ascend and in every ONNX Runtime.
 ALLOWED_OPERATORS = frozenset(
     """
-    Add BatchNormalization Cast Clip Concat Constant Conv ConvTranspose Div Elu Erf Exp Expand Gather Gemm
-    GlobalAveragePool GreaterOrEqual Less LogSoftmax MatMul MaxPool Mul Not Pad Pow ReduceMax ReduceMean ReduceSum
-    Relu Reshape Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Tanh TopK Transpose Unsqueeze
+    Add BatchNormalization Cast Clip Concat Constant ConstantOfShape Conv ConvTranspose Div Elu Erf Exp Expand Flatten
+    Gather Gemm GlobalAveragePool Greater GreaterOrEqual Less Log LogSoftmax MatMul MaxPool Mul Neg Not Pad Pow
+    Reciprocal ReduceL2 ReduceMax ReduceMean ReduceSum Relu Reshape Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub
+    Tanh TopK Transpose Unsqueeze Where
     """.split()  # noqa: SIM905
 )
 QUANTISED_OPERATORS = frozenset(("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger"))

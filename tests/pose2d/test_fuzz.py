@@ -22,7 +22,7 @@ from pose2d.network.weight_files import read_weights
 from tests.pose2d.conftest import write_people
 from tests.pose3d.dataset import test_coco_legacy
 
-FEW, MANY = 60, 4000
+FEW, MANY = 60, 2000
 ROUNDS = [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.slow)]
 KINDS = ["JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "PPM"]
 
