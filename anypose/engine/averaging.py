@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from anypose.engine.precision import Arithmetic
+from anypose.settings import Misuse
 
 
 class Average:
@@ -24,7 +25,7 @@ class Average:
 
     def __init__(self, decay: float, model: nn.Module, arithmetic: Arithmetic) -> None:
         if not 0 < decay < 1:
-            raise ValueError(f"trainer.ema must lie between 0 and 1, or be null for none; got {decay}.")
+            raise Misuse(f"trainer.ema must lie between 0 and 1, or be null for none; got {decay}.")
         self.decay, self.model, self.arithmetic = decay, model, arithmetic
         self.weights = self._current()
 

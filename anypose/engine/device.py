@@ -73,6 +73,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from anypose.engine.memory import keep_freed_memory  # noqa: E402
+from anypose.settings import Misuse  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -95,17 +96,16 @@ class Device:
     graph_class = ""  # in `module`; empty where the device has no graphs
 
     def __init__(self, index: int | None, deterministic: bool) -> None:
-        problem = self.problem()
-        if problem:
+        if problem := self.problem():
             raise ValueError(f"device={self.type} was asked for, but {problem}, or run with device=cpu.")
         count = self.module.device_count()
         self.index = int(os.environ.get("LOCAL_RANK", 0)) if index is None else index
         if self.type == "cpu":
             if index not in (None, 0):
-                raise ValueError(f"device.index={index} names no device: device=cpu is one. Leave it null.")
+                raise Misuse(f"device.index={index} names no device: device=cpu is one. Leave it null.")
             self.index = 0
         elif not 0 <= self.index < count:
-            raise ValueError(
+            raise Misuse(
                 f"device.index must lie in 0..{count - 1} ({count} {self.type} device(s) found), got {self.index}."
             )
         else:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from anypose.engine.device import Device
+from anypose.settings import Misuse
 
 # gloo beside the device's own back-end carries objects and CPU tensors.
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl", "npu": "cpu:gloo,npu:hccl"}
@@ -80,7 +81,7 @@ class World:
         if self.size == 1:
             return model
         if self.device.torch.type == "cpu":
-            raise ValueError("trainer.sync_batchnorm=true needs device=cuda or device=npu; torch has no form for cpu.")
+            raise Misuse("trainer.sync_batchnorm=true needs device=cuda or device=npu; torch has no form for cpu.")
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
     def share_buffers(self, module: nn.Module) -> None:

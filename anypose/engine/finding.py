@@ -9,6 +9,7 @@ from typing import Any
 
 from anypose.engine.place import PACKAGE, typed
 from anypose.engine.stored import plain_choices
+from anypose.settings import Misuse
 
 RUNS = Path("runs")
 LAST, BEST = "last.pt", "best.pt"
@@ -116,7 +117,7 @@ def find_checkpoint(
             return named
         path = Path(file).expanduser()
         if path.is_dir():
-            raise ValueError(f"{key}={file} is a folder, and must be a file. Of a run: {key}={path / LAST}.")
+            raise Misuse(f"{key}={file} is a folder, and must be a file. Of a run: {key}={path / LAST}.")
         if not path.is_file() and (exists or not [*path.parent.glob(f"{path.name}.*")]):
             raise FileNotFoundError(f"{key}={file} does not exist. `{command}` makes one under {RUNS}/{model}/.")
         return path

@@ -17,6 +17,7 @@ from anypose.engine.checkpoint import load_weights
 from anypose.engine.device import Device
 from anypose.engine.loss_scale import LossScaler
 from anypose.engine.lowering import Masters, autocast, halve
+from anypose.settings import Misuse
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +35,17 @@ class Precision:
 
     def __init__(self, level: Level, loss_scale: float | str | None, backend: Literal["native", "apex"]) -> None:
         if level not in ("auto", "fp32", "bf16", "o1", "o2"):
-            raise ValueError(f"precision.level must be auto, fp32, bf16, o1 or o2, got {level!r}.")
+            raise Misuse(f"precision.level must be auto, fp32, bf16, o1 or o2, got {level!r}.")
         if backend not in ("native", "apex"):
-            raise ValueError(f"precision.backend must be native or apex, got {backend!r}.")
+            raise Misuse(f"precision.backend must be native or apex, got {backend!r}.")
         scaled = level in ("auto", "o1", "o2")
         if not scaled and loss_scale is not None:
-            raise ValueError(f"precision.loss_scale={loss_scale} has no effect with precision={level}; leave it null.")
+            raise Misuse(f"precision.loss_scale={loss_scale} has no effect with precision={level}; leave it null.")
         if not scaled and backend == "apex":
-            raise ValueError(f"precision.backend=apex has no effect with precision={level}; use o1 or o2.")
+            raise Misuse(f"precision.backend=apex has no effect with precision={level}; use o1 or o2.")
         number = isinstance(loss_scale, (int, float)) and loss_scale > 0
         if scaled and loss_scale != "dynamic" and not number:
-            raise ValueError(f"precision.loss_scale must be dynamic or a positive number, got {loss_scale!r}.")
+            raise Misuse(f"precision.loss_scale must be dynamic or a positive number, got {loss_scale!r}.")
         self.level, self.loss_scale, self.backend = level, loss_scale, backend
 
     def resolve(self, device: Device) -> Arithmetic:
@@ -52,7 +53,7 @@ class Precision:
         if level == "auto":
             level, why = device.default_precision
         if level == "bf16" and not device.supports_bf16:
-            raise ValueError(
+            raise Misuse(
                 f"precision=bf16 needs a device that computes in bf16, and {device} does not. Use precision=o2."
             )
         if level in ("fp32", "bf16") or self.loss_scale is None:

@@ -21,6 +21,7 @@ from anypose.engine.fitting import built_to_fit
 from anypose.engine.settings import check_stored
 from anypose.engine.stored import BUILT, existing, options, own_section
 from anypose.engine.task import Task
+from anypose.settings import Misuse
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,9 @@ def _from_elsewhere(cfg: DictConfig, chosen: Any) -> tuple[DictConfig, dict[str,
     """The command's own configuration, for weights that bring none; what can only be of a run is refused."""
     for key in ("run", "checkpoint", "network"):
         if cfg.get(key) is not None:
-            raise ValueError(f"init={cfg.init} and {key}={cfg[key]} both name weights. Leave one of them out.")
+            raise Misuse(f"init={cfg.init} and {key}={cfg[key]} both name weights. Leave one of them out.")
     if cfg.runtime != "torch":
-        raise ValueError(f"init={cfg.init} runs with runtime=torch; got runtime={cfg.runtime}. Export a run instead.")
+        raise Misuse(f"init={cfg.init} runs with runtime=torch; got runtime={cfg.runtime}. Export a run instead.")
     path = find_checkpoint(chosen["model"], file=cfg.init, key="init", exists=False)
     choices = {str(key): str(value) for key, value in chosen.items() if value and not str(key).startswith("hydra/")}
     return cfg, {"choices": choices, "elsewhere": True}, path
@@ -182,7 +183,7 @@ def overlay(
             try:
                 OmegaConf.update(config, key, OmegaConf.select(cfg, key), force_add=override.is_add())
             except ConfigAttributeError as error:
-                raise ValueError(
+                raise Misuse(
                     f"{key} is not part of the configuration saved in {source}, whose "
                     f"{key.partition('.')[0]} has {', '.join(map(str, config.get(key.partition('.')[0]) or ()))}."
                 ) from error

@@ -12,6 +12,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from anypose.settings import Misuse
+
 
 class Schedule:
     """Constant learning rate; the others override `factor`.
@@ -24,9 +26,9 @@ class Schedule:
 
     def __init__(self, warmup_steps: int, batchnorm_momentum: Sequence[float] | None) -> None:
         if warmup_steps < 0:
-            raise ValueError(f"schedule.warmup_steps must be 0 or more, got {warmup_steps}.")
+            raise Misuse(f"schedule.warmup_steps must be 0 or more, got {warmup_steps}.")
         if batchnorm_momentum is not None and (len(batchnorm_momentum) != 2 or min(batchnorm_momentum) <= 0):
-            raise ValueError(
+            raise Misuse(
                 f"schedule.batchnorm_momentum must be null or [first, last], both positive, got {batchnorm_momentum}."
             )
         self.warmup_steps = warmup_steps
@@ -79,7 +81,7 @@ class Exponential(Schedule):
         super().__init__(warmup_steps, batchnorm_momentum)
         _check_decay(decay)
         if decay_steps <= 0:
-            raise ValueError(f"schedule.decay_steps must be positive, got {decay_steps}.")
+            raise Misuse(f"schedule.decay_steps must be positive, got {decay_steps}.")
         self.decay, self.decay_steps = decay, decay_steps
 
     def factor(self, step: int, epoch: int) -> float:
@@ -94,7 +96,7 @@ class Cosine(Schedule):
     ) -> None:
         super().__init__(warmup_steps, batchnorm_momentum)
         if decay_steps < 1 or not 0 <= decay <= 1:
-            raise ValueError(
+            raise Misuse(
                 f"schedule.decay_steps={decay_steps} must be at least 1, and schedule.decay={decay} in [0, 1]."
             )
         self.decay, self.decay_steps = decay, decay_steps
@@ -134,11 +136,11 @@ class MultiStep(Schedule):
     ) -> None:
         super().__init__(warmup_steps, batchnorm_momentum)
         if list(milestones) != sorted(set(milestones)):
-            raise ValueError(f"schedule.milestones must rise, got {list(milestones)}.")
+            raise Misuse(f"schedule.milestones must rise, got {list(milestones)}.")
         if any(milestone < 0 for milestone in milestones):
-            raise ValueError(f"schedule.milestones must not be negative, got {list(milestones)}.")
+            raise Misuse(f"schedule.milestones must not be negative, got {list(milestones)}.")
         if unit not in ("epoch", "step"):
-            raise ValueError(f"schedule.unit must be epoch or step, got {unit}.")
+            raise Misuse(f"schedule.unit must be epoch or step, got {unit}.")
         _check_decay(decay)
         self.milestones, self.unit, self.decay = milestones, unit, decay
 
@@ -150,4 +152,4 @@ class MultiStep(Schedule):
 def _check_decay(decay: float) -> None:
     """A factor: 0 would end all learning, and more than 1 would let the rate grow without end."""
     if not 0 < decay <= 1:
-        raise ValueError(f"schedule.decay must lie above 0 and be at most 1, got {decay}.")
+        raise Misuse(f"schedule.decay must lie above 0 and be at most 1, got {decay}.")

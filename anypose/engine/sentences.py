@@ -20,8 +20,6 @@ from anypose.settings import Misuse
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 PACKAGES = ("anypose", "pose2d", "pose3d")
-SETTING = re.compile(r"(dataset|model|task|optimizer|schedule|trainer|precision|device)\.[\w.]+[ =]")  # named first
-UNBUILT = " cannot be built with these settings"
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TOLD = (HydraException, ValueError, OSError, ImportError, RuntimeError, FloatingPointError)  # in sentences, if ours
 STUMBLED = (TypeError, AttributeError, LookupError)  # of Hydra over a command line, before a job has started
@@ -51,13 +49,20 @@ def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[st
         sentence = None if whole else explanation(error, lines)
         if sentence is None:
             raise
-        cause = root(error)
-        named = type(cause) is ValueError and SETTING.match(str(cause))  # what constructors say of their settings
-        named = named or UNBUILT in sentence
-        misused = isinstance(cause, Misuse) or named or not (started() or isinstance(cause, OSError))
-        code = MISUSED if misused else FAILED
+        code = MISUSED if is_misuse(error, started()) else FAILED
     print(sentence, file=sys.stderr)
     sys.exit(code)  # outside the handler, or the traceback comes along
+
+
+def is_misuse(error: BaseException, started: bool) -> bool:
+    """Whether the settings are at fault, and not what they were used on.
+
+    Args:
+        error: what ended the command.
+        started: whether the command line was taken.
+    """
+    cause = root(error)
+    return isinstance(cause, Misuse) or _unbuilt(error) or not (started or isinstance(cause, OSError))
 
 
 def root(error: BaseException) -> BaseException:
@@ -87,11 +92,9 @@ def explanation(error: BaseException, hints: list[str]) -> str | None:
     where = f"({type(cause).__name__}; {FULL_ERROR}=1 shows where it was raised.)"
     if isinstance(cause, (HydraException, OmegaConfBaseException)):
         return f"{cause}\n{cause.__cause__}" if cause.__cause__ else str(cause)
-    frames = traceback.extract_tb(cause.__traceback__)
-    ours = bool(frames) and _is_ours(Path(frames[-1].filename)) and (frames[-1].line or "").startswith("raise")
-    if ours and isinstance(cause, TOLD):
+    if _told(cause):
         return f"{where}\n{cause}"
-    if isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and MEMORY.search(str(cause))):
+    if _lacks_memory(cause):
         first = next(iter(str(cause).strip().splitlines()), "no more was given")
         return (
             f"{where}\nThe memory does not suffice: {first} "
@@ -100,11 +103,33 @@ def explanation(error: BaseException, hints: list[str]) -> str | None:
     if isinstance(cause, OSError) and cause.strerror:  # what the system says of a file, a disk, a pipe
         name = f"{cause.filename}: " if cause.filename else ""
         return f"{where}\n{name}{cause.strerror}."
-    if isinstance(error, InstantiationException):
+    if _unbuilt(error):
         key = re.search(r"full_key: (\S+)", str(error))
         section = key[1] if key else "A section of the configuration"
-        return f"{where}\n{section}{UNBUILT}: {cause or type(cause).__name__}"
+        return f"{where}\n{section} cannot be built with these settings: {cause or type(cause).__name__}"
     return None
+
+
+def _told(cause: BaseException) -> bool:
+    """Whether this project raised it, with a message for the user."""
+    frames = traceback.extract_tb(cause.__traceback__)
+    ours = bool(frames) and _is_ours(Path(frames[-1].filename)) and (frames[-1].line or "").startswith("raise")
+    return ours and isinstance(cause, TOLD)
+
+
+def _lacks_memory(cause: BaseException) -> bool:
+    return isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and bool(MEMORY.search(str(cause))))
+
+
+def _unbuilt(error: BaseException) -> bool:
+    """Whether a constructor of another library stumbled over its settings."""
+    cause = root(error)
+    foreseen = isinstance(cause, (HydraException, OmegaConfBaseException)) or _told(cause) or _lacks_memory(cause)
+    return (
+        isinstance(error, InstantiationException)
+        and not foreseen
+        and not (isinstance(cause, OSError) and bool(cause.strerror))
+    )
 
 
 def _is_ours(file: Path) -> bool:

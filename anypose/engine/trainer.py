@@ -31,6 +31,7 @@ from anypose.engine.reporting import Reporter
 from anypose.engine.run import Run
 from anypose.engine.schedule import Schedule
 from anypose.engine.task import Batch, Loading, Task, make_batches
+from anypose.settings import Misuse
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Trainer:
         self.batch_size = batch_size * world.size if linear_scaling else batch_size
         share, rest = divmod(self.batch_size, world.size)
         if rest:
-            raise ValueError(
+            raise Misuse(
                 f"trainer.batch_size={batch_size} is over all processes and must divide by {world.size} of them."
             )
         self.model = task.model.to(device.torch, memory_format=device.memory_format)  # pyright: ignore
@@ -123,7 +124,7 @@ class Trainer:
         loading = Loading(share, seed, world.rank, world.size, workers, drop_last)
         self.batches = make_batches(task, dataset, True, loading, device.torch)
         if len(self.batches) == 0:
-            raise ValueError(f"trainer.batch_size={batch_size} is larger than the training set: no batch is full.")
+            raise Misuse(f"trainer.batch_size={batch_size} is larger than the training set: no batch is full.")
         loading = Loading(evaluation_batch_size or share, seed, world.rank, world.size, workers, drop_last=False)
         self.validation = make_batches(task, dataset, False, loading, device.torch)
 
@@ -154,7 +155,7 @@ class Trainer:
     def fit(self) -> float:
         """Train to the end and return `task.monitor` after the last step."""
         if not self.epochs and not self.begun:
-            raise ValueError(
+            raise Misuse(
                 "trainer.epochs must be a whole number of at least 1, got 0. With init=FILE 0 scores what that holds."
             )
         with interruptions() as interrupted, self._bar() as bar:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from anypose.export.onnx_graph import check_opset
 from anypose.kernels.swap import swap
+from anypose.settings import Misuse
 from anypose.shapes import IO, PIXELS
 
 DType = Literal["float32", "float16", "int8"]
@@ -44,7 +45,7 @@ class Options:
     def __post_init__(self) -> None:
         check_opset(self.opset)
         if self.dtype not in ("float32", "float16", "int8"):
-            raise ValueError(f"dtype must be float32, float16 or int8, got {self.dtype!r}.")
+            raise Misuse(f"dtype must be float32, float16 or int8, got {self.dtype!r}.")
 
 
 class Network(nn.Module):
@@ -118,7 +119,7 @@ def streamed(model: nn.Module) -> nn.Module:
     """The form of the model that takes frames as they come."""
     stream = cast("Callable[[], nn.Module] | None", getattr(model, "streaming", None))
     if not callable(stream):
-        raise ValueError(f"streaming=true has no effect on {type(model).__name__}: it sees one frame. Leave it false.")
+        raise Misuse(f"streaming=true has no effect on {type(model).__name__}: it sees one frame. Leave it false.")
     return stream()
 
 
@@ -126,9 +127,9 @@ def baked(model: nn.Module, options: Options) -> nn.Module:
     """A copy on the CPU with everything that only training needs folded into the weights, in the form for `options`."""
     bake = cast("Callable[..., nn.Module] | None", getattr(model, "baked", None))
     if options.conv2d and not (bake and "two_dimensional" in inspect.signature(bake).parameters):
-        raise ValueError(f"conv2d=true has no effect on {type(model).__name__}: it has no Conv1d. Leave it false.")
+        raise Misuse(f"conv2d=true has no effect on {type(model).__name__}: it has no Conv1d. Leave it false.")
     if options.conv2d and options.dtype == "int8":
-        raise ValueError("conv2d=true has no effect with dtype=int8, which writes products. Leave it false.")
+        raise Misuse("conv2d=true has no effect with dtype=int8, which writes products. Leave it false.")
     forms = {"two_dimensional": True} if options.conv2d else {}
     network = bake(**forms) if bake else copy.deepcopy(model)
     if options.dtype == "int8" or options.streaming:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anypose.engine.task import Task
+from anypose.settings import Misuse
 
 ONNX_FRAMEWORK = 5  # atc's number for it
 PRECISION_MODES = ("force_fp16", "allow_fp32_to_fp16", "must_keep_origin_dtype", "allow_mix_precision", "force_fp32")
@@ -37,12 +38,12 @@ class Atc:
 
     def __post_init__(self) -> None:
         if not str(self.soc_version).startswith("Ascend"):  # the command line makes a number of 310
-            raise ValueError(
+            raise Misuse(
                 f"soc_version must be 'Ascend' and the chip's name in `npu-smi info`, as Ascend310P3, got "
                 f"{self.soc_version!r}."
             )
         if self.precision_mode not in (None, *PRECISION_MODES, *PRECISION_MODES_V2):
-            raise ValueError(
+            raise Misuse(
                 f"precision_mode must be null, one of {', '.join(PRECISION_MODES_V2)}, or for an old CANN one of "
                 f"{', '.join(PRECISION_MODES)}, got {self.precision_mode!r}."
             )
@@ -85,7 +86,7 @@ def write_command(atc: Atc, onnx: Path, shapes: Mapping[str, Sequence[int]], tas
     if atc.aipp:
         normalization = getattr(task, "normalization", None)
         if normalization is None:
-            raise ValueError(
+            raise Misuse(
                 f"aipp=true lets the chip normalise images, and {type(task.model).__name__} reads none. Leave it false."
             )
         aipp = onnx.with_suffix(".aipp.cfg")

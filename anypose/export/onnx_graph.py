@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from anypose.settings import Misuse
+
 HIGHEST_OPSET = 17  # ONNX 1.12, what Ascend's compiler and ONNX Runtime 1.14 read
 HIGHEST_IR = 8
 
@@ -81,7 +83,7 @@ def check(model: Any, opset: int, source: str, quantised: bool = False) -> None:
 def check_opset(opset: int) -> None:
     """Raise where no file of this opset can be read by the compilers the export is for."""
     if not 9 <= opset <= HIGHEST_OPSET:
-        raise ValueError(f"opset must lie in 9..{HIGHEST_OPSET} (ONNX 1.12, IR {HIGHEST_IR}), got {opset}.")
+        raise Misuse(f"opset must lie in 9..{HIGHEST_OPSET} (ONNX 1.12, IR {HIGHEST_IR}), got {opset}.")
 
 
 def _drop_copies(graph: Any) -> None:

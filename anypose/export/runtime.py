@@ -17,6 +17,7 @@ from anypose.engine.task import Task
 from anypose.export.metadata import sha256
 from anypose.export.parity import fit
 from anypose.export.session import Session, open_session
+from anypose.settings import Misuse
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def compute_with(
         What really computes.
     """
     if runtime not in ("onnx", "om"):
-        raise ValueError(f"runtime must be torch, onnx or om, got {runtime!r}.")
+        raise Misuse(f"runtime must be torch, onnx or om, got {runtime!r}.")
     path = Path(file) if file else products_folder(checkpoint, name) / f"{name}.{runtime}"
     session = open_session(path, device)
     if session.metadata.get("checkpoint_sha256") != sha256(checkpoint):

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from anypose.export.session import Session, open_session
+from anypose.settings import Misuse
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,16 @@ def measure(session: Session, shape: Sequence[int] | None, loop: int, warmup: in
         loop, warmup: calls.
     """
     if loop < 1:
-        raise ValueError(f"--loop must be at least 1, got {loop}.")
+        raise Misuse(f"--loop must be at least 1, got {loop}.")
     port, *others = session.inputs
     if others:
-        raise ValueError(
+        raise Misuse(
             f"{session.runtime} runs a network with inputs {port.name}, {', '.join(other.name for other in others)}; "
             "only networks with one input are timed."
         )
     if shape is None:
         if None in port.shape:
-            raise ValueError(f"Input {port.name} is {port.shape}: say how large it shall be with --shape 2,6115,17,2.")
+            raise Misuse(f"Input {port.name} is {port.shape}: say how large it shall be with --shape 2,6115,17,2.")
         shape = [size for size in port.shape if size is not None]
     array = np.random.default_rng(0).standard_normal(shape, np.float32)
     for _ in range(warmup):

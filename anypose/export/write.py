@@ -31,6 +31,7 @@ from anypose.export.onnx_graph import check, describe, import_onnx, tidy
 from anypose.export.onnx_types import quantise, to_half
 from anypose.export.parity import Parity, measure, measure_stream, real_inputs
 from anypose.export.session import METADATA_KEY, OnnxSession, TorchSession
+from anypose.settings import Misuse
 from anypose.shapes import IO, PIXELS
 
 
@@ -55,15 +56,15 @@ def export_network(
         real: the dataset whose validation split gives real input to compare on, None for random input alone.
     """
     if kind not in ("onnx", "om", "safetensors"):
-        raise ValueError(f"format must be onnx, om or safetensors, got {kind!r}.")
+        raise Misuse(f"format must be onnx, om or safetensors, got {kind!r}.")
     if path.suffix != f".{kind}":
-        raise ValueError(f"output must end in .{kind} with format={kind}, got {path}.")
+        raise Misuse(f"output must end in .{kind} with format={kind}, got {path}.")
     if kind == "safetensors":
         export_safetensors(task, path, options, about)
         print(f"{path}: {path.stat().st_size} bytes. Its description: {beside(path, '.json')}.")
         return
     if kind == "om" and (options.dynamic or options.dtype == "int8"):
-        raise ValueError(
+        raise Misuse(
             f"format=om needs fixed shapes and float weights, got dynamic=[{', '.join(options.dynamic)}] and "
             f"dtype={options.dtype}."
         )
@@ -147,7 +148,7 @@ def compare(task: Task, network: Network, path: Path, real: Any) -> list[Parity]
 def export_safetensors(task: Task, path: Path, options: Options, about: Mapping[str, Any]) -> None:
     """Write the weights alone, with the metadata in the file's header and beside it."""
     if options.dtype == "int8":
-        raise ValueError("dtype=int8 is a way of running ONNX; format=safetensors takes float32 or float16.")
+        raise Misuse("dtype=int8 is a way of running ONNX; format=safetensors takes float32 or float16.")
     dtype = torch.float16 if options.dtype == "float16" else torch.float32
     state = {
         name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()

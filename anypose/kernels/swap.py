@@ -26,6 +26,7 @@ from anypose.kernels.linear import LinearByHand, LinearByRows, onednn_product
 from anypose.kernels.measurement import Call, ratios
 from anypose.kernels.temporal import ConvByProducts, NormOfRows
 from anypose.kernels.winograd import ConvByWinograd
+from anypose.settings import Misuse
 
 MODES = ("auto", "plain", "fast")
 GAIN = 0.9  # of the plain layers' time: what is no quicker than that is not worth another rounding
@@ -118,7 +119,7 @@ class Kernels:
         self, mode: str, network: nn.Module, agree: Callable[[dict[str, str]], dict[str, str]] | None = None
     ) -> None:
         if mode not in MODES:
-            raise ValueError(f"kernels must be {', '.join(MODES)}, got {mode!r}.")
+            raise Misuse(f"kernels must be {', '.join(MODES)}, got {mode!r}.")
         self.mode, self.network, self.agree = mode, network, agree or (lambda choice: choice)
         self.choice: dict[str, str] | None = None
         self._calls: dict[nn.Module, Call] = {}

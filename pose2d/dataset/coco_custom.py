@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 from pose2d.images.coco_files import Reading, annotated_people, read_annotations
 from pose2d.images.detections import read_detections
@@ -59,7 +60,7 @@ class CocoCustom:
         self.sigmas = tuple(sigmas)
         numeric = all(isinstance(s, (int, float)) and 0 < s < math.inf for s in self.sigmas)
         if len(self.sigmas) != self.skeleton.num_joints or not numeric:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.sigmas needs {self.skeleton.num_joints} numbers above 0, one for each keypoint of "
                 f"dataset.skeleton; got {list(self.sigmas)}."
             )
@@ -81,25 +82,25 @@ class CocoCustom:
 def _skeleton(tree: Mapping[str, str | None], flip_pairs: Sequence[Sequence[str]]) -> Skeleton:
     joints = tuple(tree)
     if any(isinstance(pair, str) or len(pair) != 2 for pair in flip_pairs):
-        raise ValueError(f"dataset.flip_pairs must be [left, right] pairs of names, got {list(flip_pairs)}.")
+        raise Misuse(f"dataset.flip_pairs must be [left, right] pairs of names, got {list(flip_pairs)}.")
     pairs = [tuple(pair) for pair in flip_pairs]
     named = {parent for parent in tree.values() if parent is not None} | {name for pair in pairs for name in pair}
     unknown = sorted(map(str, named - set(joints)))
     if unknown:
-        raise ValueError(f"dataset.skeleton has no keypoint {', '.join(unknown)}. It has {', '.join(joints)}.")
+        raise Misuse(f"dataset.skeleton has no keypoint {', '.join(unknown)}. It has {', '.join(joints)}.")
     parents = tuple(-1 if parent is None else joints.index(parent) for parent in tree.values())
     if parents.count(-1) != 1 or not _is_tree(parents):
-        raise ValueError(
+        raise Misuse(
             "dataset.skeleton must be a tree: one keypoint without a parent, from which all others hang; got "
             f"{', '.join(f'{joint}: {parent}' for joint, parent in tree.items())}."
         )
     left, right = (tuple(joints.index(pair[side]) for pair in pairs) for side in (0, 1))
     if len({*left, *right}) != 2 * len(pairs):
-        raise ValueError(f"dataset.flip_pairs must name a keypoint once at most, got {[list(p) for p in pairs]}.")
+        raise Misuse(f"dataset.flip_pairs must name a keypoint once at most, got {[list(p) for p in pairs]}.")
     for joint in joints:
         other = joint.replace("left", "right")
         if other != joint and other in joints and (joint, other) not in pairs and (other, joint) not in pairs:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.flip_pairs must have [{joint}, {other}]: in a mirrored image they change places. It has "
                 f"{[list(pair) for pair in pairs]}."
             )

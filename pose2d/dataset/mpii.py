@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from anypose.formats.mat import read_mat
+from anypose.settings import Misuse
 from anypose.skeleton import get_skeleton
 from pose2d.images.image_files import ImageFiles
 from pose2d.images.json_files import fields, file_name, numbers, read_json, shown
@@ -47,7 +48,7 @@ class Mpii:
     ) -> None:
         self.root = Path(root).expanduser()
         if orientation == "auto":
-            raise ValueError("dataset.orientation=auto needs the sizes of images, which MPII's lists lack. Say stored.")
+            raise Misuse("dataset.orientation=auto needs the sizes of images, which MPII's lists lack. Say stored.")
         self.orientation, self.max_megapixels, self.max_megabytes = orientation, max_megapixels, max_megabytes
         self.names = {"train": train, "validation": validation}
         self.head_boxes = self.root / "annot" / head_boxes

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from anypose.settings import Misuse
 from pose2d.images.affine import fit_aspect
 from pose2d.settings import check_range
 
@@ -71,13 +72,13 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if self.tails not in ("clipped", "truncated"):
-            raise ValueError(f"task.augment.tails must be clipped or truncated, got {self.tails}.")
+            raise Misuse(f"task.augment.tails must be clipped or truncated, got {self.tails}.")
         for name in ("rotation", "shift", "flip", "half_body"):
             probability = getattr(self, f"{name}_probability")
             if not 0 <= probability <= 1:
-                raise ValueError(f"task.augment.{name}_probability must be in 0..1, got {probability}.")
+                raise Misuse(f"task.augment.{name}_probability must be in 0..1, got {probability}.")
         if not 0 <= self.scale_limit < 1:
-            raise ValueError(f"task.augment.scale_limit must be in 0..1, got {self.scale_limit}.")
+            raise Misuse(f"task.augment.scale_limit must be in 0..1, got {self.scale_limit}.")
         spreads = {name: getattr(self, name) for name in ("scale_spread", "rotation_spread", "rotation_limit")}
         check_range("task.augment", 0, math.inf, **spreads, half_body_keypoints=self.half_body_keypoints)
         shares = {name: getattr(self, name) for name in ("shift_limit", "upper_preference", "colour")}

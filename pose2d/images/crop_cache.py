@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from anypose.settings import Misuse
 from pose2d.images.crops import CropRules
 from pose2d.people import People
 
@@ -56,7 +57,7 @@ class CropCache:
         folder.mkdir(parents=True, exist_ok=True)
         needed, free = math.prod(shape), shutil.disk_usage(folder).free
         if not self.stem.with_suffix(".pixels").exists() and needed > free:
-            raise ValueError(
+            raise Misuse(
                 f"task.cache={folder} needs {needed / 1e9:.1f} GB for {len(people)} people of {size}x{size} px and has "
                 f"{free / 1e9:.1f} GB. Choose another folder, a smaller task.cache_size, or task.cache=null."
             )

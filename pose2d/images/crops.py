@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from anypose.settings import Misuse
 from pose2d.images.affine import (
     Windows,
     compose,
@@ -83,7 +84,7 @@ class CropRules:
 
     def __post_init__(self) -> None:
         if self.unreadable not in ("stop", "blank"):
-            raise ValueError(f"task.unreadable must be stop or blank, got {self.unreadable}.")
+            raise Misuse(f"task.unreadable must be stop or blank, got {self.unreadable}.")
         check_range("task", 0, math.inf, without_low=True, padding=self.padding)
 
     def boxes(self, box_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from anypose.settings import Misuse
+
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # R, G, B in grey levels
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
@@ -31,9 +33,9 @@ class Normalization:
 
     def __post_init__(self) -> None:
         if self.channels not in ("rgb", "bgr"):
-            raise ValueError(f"task.channels must be rgb or bgr, got {self.channels}.")
+            raise Misuse(f"task.channels must be rgb or bgr, got {self.channels}.")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError(f"task.mean and task.std need three numbers, std above 0; got {self.mean}, {self.std}.")
+            raise Misuse(f"task.mean and task.std need three numbers, std above 0; got {self.mean}, {self.std}.")
 
     def apply(self, crop: Tensor) -> Tensor:
         """(B, H, W, 3) RGB grey levels to (B, 3, H, W) float32 input of the network (in channels-last memory)."""

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from anypose.settings import Misuse
 from pose2d.images.decoding import MEGAPIXELS, check_size, decode
 from pose2d.images.headers import Header, read_header
 
@@ -37,9 +38,9 @@ class ImageFiles:
         max_megapixels: float = MEGAPIXELS,
     ) -> None:
         if orientation not in ORIENTATIONS:
-            raise ValueError(f"dataset.orientation must be one of {', '.join(ORIENTATIONS)}, got {orientation}.")
+            raise Misuse(f"dataset.orientation must be one of {', '.join(ORIENTATIONS)}, got {orientation}.")
         if not max_megapixels > 0:
-            raise ValueError(f"dataset.max_megapixels must be above 0, got {max_megapixels}.")
+            raise Misuse(f"dataset.max_megapixels must be above 0, got {max_megapixels}.")
         self.folder, self.names = folder, tuple(names)
         self.sizes, self.orientation, self.max_megapixels = sizes, orientation, max_megapixels
 

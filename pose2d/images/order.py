@@ -9,6 +9,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from anypose.batching import batch_stretches
+from anypose.settings import Misuse
 from pose2d.people import People
 
 
@@ -22,9 +23,9 @@ class Order(Sampler[tuple[int, np.ndarray]]):
         self.shuffle = shuffle
         self.epoch, self.start = 0, 0
         if shuffle not in ("person", "image"):
-            raise ValueError(f"task.shuffle must be person or image, got {shuffle}.")
+            raise Misuse(f"task.shuffle must be person or image, got {shuffle}.")
         if training and len(self) == 0:
-            raise ValueError(
+            raise Misuse(
                 f"There are {len(people)} people to train on, fewer than a batch of trainer.batch_size="
                 f"{loading.batch_size} on {loading.world_size} process(es). Lower trainer.batch_size."
             )

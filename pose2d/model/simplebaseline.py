@@ -9,6 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from anypose.settings import Misuse
 from anypose.shapes import IO, check_shape
 from pose2d.network.resnet import ResNet
 
@@ -47,14 +48,14 @@ class SimpleBaseline(ResNet):
     ) -> None:
         super().__init__(depth, bn_eps, bn_momentum, trunk_channels)
         if deconv_channels < 1:
-            raise ValueError(f"model.deconv_channels must be at least 1, got {deconv_channels}.")
+            raise Misuse(f"model.deconv_channels must be at least 1, got {deconv_channels}.")
         if height % 32 or width % 32 or min(height, width) < 32:
-            raise ValueError(
+            raise Misuse(
                 f"A ResNet divides its input by 32: model.height and model.width must be multiples of 32, "
                 f"got {height} and {width}."
             )
         if head_init not in ("normal", "tf"):
-            raise ValueError(f"model.head_init must be normal or tf, got {head_init}.")
+            raise Misuse(f"model.head_init must be normal or tf, got {head_init}.")
         layers: list[nn.Module] = []
         channels = self.out_channels
         for _ in range(3):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anypose.settings import Misuse
 from pose2d.images.decoding import cv2
 from pose2d.images.image import Normalization
 from pose2d.network.foreign import Network, Port, describe_ports, image_input
@@ -62,7 +63,7 @@ def preset_of(source: str, preset: str) -> Preset:
             )
         preset = fitting[0]
     if preset not in PRESETS:
-        raise ValueError(f"boxes.preset must be auto or one of {known}, got {preset}.")
+        raise Misuse(f"boxes.preset must be auto or one of {known}, got {preset}.")
     return PRESETS[preset]
 
 
@@ -156,9 +157,9 @@ class PersonDetector:
         side = 320 if "nano" in source.lower() else self.preset.size
         height, width = (own or asked for own, asked in zip(self.image.size, size or (side, side), strict=True))
         if size is not None and (height, width) != tuple(size):
-            raise ValueError(f"boxes.size={list(size)} cannot be had: {source} takes {height}x{width} px.")
+            raise Misuse(f"boxes.size={list(size)} cannot be had: {source} takes {height}x{width} px.")
         if min(height, width) < 32 or height % 32 or width % 32:
-            raise ValueError(f"boxes.size must be two multiples of 32, got {height} and {width}.")
+            raise Misuse(f"boxes.size must be two multiples of 32, got {height} and {width}.")
         if self.image.batch not in (None, 1):
             raise ValueError(f"{source} wants {self.image.batch} images at once; a detector here sees one at a time.")
         self.size = (height, width)

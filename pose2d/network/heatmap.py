@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from anypose.settings import Misuse
+
 DECODERS = ("argmax", "quarter", "dark", "udp")
 
 
@@ -42,11 +44,11 @@ class Coding:
 
     def __post_init__(self) -> None:
         if self.decoder not in DECODERS:
-            raise ValueError(f"task.decoder must be one of {', '.join(DECODERS)}, got {self.decoder}.")
+            raise Misuse(f"task.decoder must be one of {', '.join(DECODERS)}, got {self.decoder}.")
         if self.outside not in ("zero", "window"):
-            raise ValueError(f"task.outside must be zero or window, got {self.outside}.")
+            raise Misuse(f"task.outside must be zero or window, got {self.outside}.")
         if self.sigma <= 0 or self.support <= 0 or self.peak <= 0:
-            raise ValueError(
+            raise Misuse(
                 f"task.sigma, support and peak must be above 0, got {self.sigma}, {self.support}, {self.peak}."
             )
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 
 from anypose.engine.task import Batch, Batches, Loading, Task
+from anypose.settings import Misuse
 from anypose.shapes import IO, PIXELS
 from pose2d.images.image import FromPixels, Normalization
 
@@ -22,7 +23,7 @@ class PixelTask:
     def __init__(self, task: Task) -> None:
         normalization = getattr(task, "normalization", None)
         if normalization is None:
-            raise ValueError(
+            raise Misuse(
                 f"pixels=true puts the normalisation of images into the network, and {type(task.model).__name__} "
                 "reads none. Leave it false."
             )

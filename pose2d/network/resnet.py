@@ -10,6 +10,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from anypose.settings import Misuse
+
 # depth: (block, number of blocks in each of the four stages)
 STAGES = {
     18: ("basic", (2, 2, 2, 2)),
@@ -90,10 +92,10 @@ class ResNet(nn.Module):
     def __init__(self, depth: int, bn_eps: float, bn_momentum: float, width: int = 64) -> None:
         super().__init__()
         if depth not in STAGES:
-            raise ValueError(f"A ResNet has depth {', '.join(map(str, STAGES))}, got model.depth={depth}.")
+            raise Misuse(f"A ResNet has depth {', '.join(map(str, STAGES))}, got model.depth={depth}.")
         kind, blocks = STAGES[depth]
         if width < 1:
-            raise ValueError(f"A ResNet's first stage has 1 channel at least, got model.trunk_channels={width}.")
+            raise Misuse(f"A ResNet's first stage has 1 channel at least, got model.trunk_channels={width}.")
         block = Bottleneck if kind == "bottleneck" else BasicBlock
         norm = partial(nn.BatchNorm2d, eps=bn_eps, momentum=bn_momentum)
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from anypose.settings import Misuse
 from pose2d.people import People
 from pose2d.scores.average_precision import STATISTICS, Truth, fast_statistics, pycocotools_statistics, table_row
 from pose2d.scores.collected import Collected
@@ -82,7 +83,7 @@ class KeypointScores(Collected):
         unreadable: Mapping[str, str],
     ) -> None:
         if evaluator not in ("pycocotools", "fast"):
-            raise ValueError(f"task.evaluator must be pycocotools or fast, got {evaluator}.")
+            raise Misuse(f"task.evaluator must be pycocotools or fast, got {evaluator}.")
         super().__init__(people, {**protocol, "OKS-NMS": nms_threshold, "scored by": evaluator}, unreadable)
         self.areas = areas
         self.evaluator = evaluator

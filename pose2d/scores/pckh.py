@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from anypose.settings import Misuse
 from pose2d.people import People
 from pose2d.scores.collected import Collected
 
@@ -36,7 +37,7 @@ class HeadScores(Collected):
 
     def __init__(self, people: People, protocol: Mapping[str, Any], unreadable: Mapping[str, str]) -> None:
         if "head_sizes" not in people.truth:
-            raise ValueError("task.metric=pckh needs head boxes, which only dataset=mpii has. Use task.metric=ap.")
+            raise Misuse("task.metric=pckh needs head boxes, which only dataset=mpii has. Use task.metric=ap.")
         threshold = f"0.5 of {HEAD_FACTOR} x the head box's diagonal"
         super().__init__(people, {**protocol, "threshold": threshold}, unreadable)
 

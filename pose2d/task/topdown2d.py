@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 from pose2d.images.affine import crop_matrices, invert, transform, warp_one
 from pose2d.images.augment import Augmentation
@@ -90,12 +91,12 @@ class TopDown2D:
         results: str | None,
     ) -> None:
         if "heatmaps" not in model.io.outputs:
-            raise ValueError(
+            raise Misuse(
                 f"task=topdown2d needs a model with output 'heatmaps'; {type(model).__name__} gives "
                 f"'{', '.join(model.io.outputs)}'."
             )
         if metric not in ("ap", "pckh"):
-            raise ValueError(f"task.metric must be ap or pckh, got {metric}.")
+            raise Misuse(f"task.metric must be ap or pckh, got {metric}.")
         check_range("task", 0, math.inf, keep_images=keep_images, l2=l2)
         check_range("task", 0, math.inf, without_low=True, loss_factor=loss_factor)
         check_range("task", 0, 1, nms_threshold=nms_threshold, score_threshold=score_threshold)
@@ -163,7 +164,7 @@ class TopDown2D:
 
     def _check_half_bodies(self, people: People) -> None:
         if self.augmentation and self.augmentation.half_body_probability > 0 and not people.upper:
-            raise ValueError(
+            raise Misuse(
                 "task.augment.half_body_probability is above 0, but the dataset does not say which keypoints are the "
                 "upper body. Name them in dataset.upper, or set task.augment.half_body_probability=0."
             )
@@ -237,7 +238,7 @@ class TopDown2D:
             scores.look = partial(self.look, crops)
             return scores
         if "coco" not in crops.people.truth:
-            raise ValueError(
+            raise Misuse(
                 f"task.metric=ap needs COCO annotations; dataset={dataset.name} is scored by task.metric=pckh."
             )
         _, size = self.rules.boxes(crops.people.box_xyxy)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from anypose.settings import Misuse
+
 
 @dataclass(frozen=True)
 class CaptureLayout:
@@ -130,5 +132,5 @@ LAYOUTS = {layout.name: layout for layout in (BODY, HAND)}
 def get_layout(name: str) -> CaptureLayout:
     """The layout called `name`; ValueError lists the known ones."""
     if name not in LAYOUTS:
-        raise ValueError(f"part={name} is not a layout of total_capture. Known: {', '.join(LAYOUTS)}.")
+        raise Misuse(f"part={name} is not a layout of total_capture. Known: {', '.join(LAYOUTS)}.")
     return LAYOUTS[name]

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from anypose.settings import Misuse
 from pose2d.people import People
 from pose2d.synthesis.figure import coco_keypoints
 from pose3d.capture.layout import BODY
@@ -85,9 +86,7 @@ def targets_of(people: People, visible_only: bool, source: str) -> Targets:
         source: where they are from, for messages.
     """
     if people.skeleton.name != "coco_17":
-        raise ValueError(
-            f"task=orientation_fields needs people in skeleton coco_17; {source} has {people.skeleton.name}."
-        )
+        raise Misuse(f"task=orientation_fields needs people in skeleton coco_17; {source} has {people.skeleton.name}.")
     labels = people.visibility == 2 if visible_only else people.visibility > 0
     keypoints, labelled = body_from_coco(people.keypoints, labels)
     joints = np.full((len(people), BODY.num_joints, 3), np.nan)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anypose.settings import Misuse
 from pose2d.images.decoding import cv2
 from pose2d.images.silhouettes import silhouette
 from pose2d.people import Images, People
@@ -28,7 +29,7 @@ class RegionMasks:
 
     def __init__(self, people: People, kind: str, size: tuple[int, int], stride: int) -> None:
         if kind not in ("none", "miss", "all"):
-            raise ValueError(f"task.mask must be none, miss or all, got {kind}.")
+            raise Misuse(f"task.mask must be none, miss or all, got {kind}.")
         self.kind, self.stride = kind, stride
         self.image, self.image_sizes = people.image, people.image_sizes
         self.cells = (size[0] // stride, size[1] // stride)
@@ -42,7 +43,7 @@ class RegionMasks:
             unlabelled = annotation["iscrowd"] or annotation["num_keypoints"] == 0
             if kind == "all" and "segmentation" not in annotation:
                 if annotation["id"] not in outlines:
-                    raise ValueError(
+                    raise Misuse(
                         f"task.mask=all needs the silhouette of every person; annotation {annotation['id']} has no "
                         "'segmentation'. Take task.mask=miss."
                     )

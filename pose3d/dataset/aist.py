@@ -14,7 +14,7 @@ from anypose.camera import Camera
 from anypose.formats.files import read_bytes, require_file, require_folder
 from anypose.formats.npz import motion_array
 from anypose.formats.plain_pickle import load_plain
-from anypose.settings import judged
+from anypose.settings import Misuse, judged
 from anypose.skeleton import COCO_17
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
@@ -75,9 +75,9 @@ class AIST:
         for key, chosen, possible in (("views", views, VIEWS), ("actions", actions or (), GENRES.values())):
             wrong = [value for value in chosen if value not in possible]
             if wrong:
-                raise ValueError(f"dataset.{key} has {', '.join(wrong)}; AIST++ has {', '.join(possible)}.")
+                raise Misuse(f"dataset.{key} has {', '.join(wrong)}; AIST++ has {', '.join(possible)}.")
         if frame_step < 1:
-            raise ValueError(f"dataset.frame_step={frame_step} must be at least 1.")
+            raise Misuse(f"dataset.frame_step={frame_step} must be at least 1.")
         self.views, self.unit, self.frame_step, self.cache = tuple(views), unit, frame_step, cache
         self.allow_missing = allow_missing
         self.actions = tuple(genre for genre in GENRES.values() if not actions or genre in actions)

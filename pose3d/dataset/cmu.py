@@ -14,7 +14,7 @@ from anypose.formats.amc import read_amc
 from anypose.formats.asf import read_asf
 from anypose.formats.bvh import read_bvh
 from anypose.formats.files import require_folder
-from anypose.settings import judged
+from anypose.settings import Misuse, judged
 from anypose.skeleton import H36M_17
 from pose3d.motion import cmu
 from pose3d.motion.cache import cached_sequences
@@ -74,21 +74,21 @@ class CMU:
     ) -> None:
         self.missing_joints = MissingJoints(missing_joints, missing_in)
         if form not in ("bvh", "amc"):
-            raise ValueError(f"dataset.form={form} must be bvh or amc.")
+            raise Misuse(f"dataset.form={form} must be bvh or amc.")
         self.form, self.unit, self.rate = form, unit, rate
         self.roots = [require_folder(folder, f"CMU motion capture, e.g. 02/02_01.{form}") for folder in root]
         if rate is not None and not 5 <= rate <= 1000:
-            raise ValueError(f"dataset.rate={rate} must be 5 to 1000 frames per second.")
+            raise Misuse(f"dataset.rate={rate} must be 5 to 1000 frames per second.")
         if form == "amc" and rate is None:
-            raise ValueError(
+            raise Misuse(
                 "dataset.form=amc: Acclaim files do not say how many frames a second has. Nearly all of CMU's takes "
                 "were recorded at 120: dataset.rate=120."
             )
         unknown = [action for action in actions or () if action not in cmu.ACTIONS]
         if unknown:
-            raise ValueError(f"dataset.actions has {', '.join(unknown)}; CMU's are {', '.join(cmu.ACTIONS)}.")
+            raise Misuse(f"dataset.actions has {', '.join(unknown)}; CMU's are {', '.join(cmu.ACTIONS)}.")
         if frame_step < 1 or num_cameras < 1 or not 0 < fps <= 1000 or not max_speed > 0:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.frame_step={frame_step} and num_cameras={num_cameras} must be at least 1, "
                 f"fps={fps} in (0, 1000], max_speed={max_speed} above 0."
             )
@@ -101,7 +101,7 @@ class CMU:
         train = _subjects(set(self.files) - set(validation) if train_subjects is None else train_subjects)
         self.subjects: dict[Split, tuple[str, ...]] = {"train": train, "validation": validation}
         if both := sorted(set(train) & set(validation)):
-            raise ValueError(f"Subjects {', '.join(both)} are both in dataset.train_subjects and validation_subjects.")
+            raise Misuse(f"Subjects {', '.join(both)} are both in dataset.train_subjects and validation_subjects.")
         self.allow_missing = allow_missing
         # One index names the takes of all: CMU's covers the whole database.
         indexed = any((folder / INDEX).exists() for folder in self.roots)
@@ -157,7 +157,7 @@ class CMU:
             if (action := cmu.action_of(descriptions.get(path.stem, ""))) in self.actions
         ]
         if not takes:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.actions={','.join(self.actions)} leave no take of {split} subjects "
                 f"{', '.join(self.subjects[split])}."
             )

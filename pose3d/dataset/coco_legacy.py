@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from anypose.settings import Misuse
 from anypose.skeleton import get_skeleton
 from pose2d.images.coco_files import Reading, annotated_people
 from pose2d.images.image_files import ImageFiles
@@ -83,7 +84,7 @@ class CocoLegacy:
         try:
             return (self.masks or "").format(image_id=image_id, split=split)
         except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.masks={self.masks} must be a path with the fields {{image_id}} and {{split}}; {error} "
                 "cannot be filled in."
             ) from error

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from anypose.camera import Camera, camera_to_world
-from anypose.settings import judged
+from anypose.settings import Misuse, judged
 from anypose.skeleton_text import skeleton_of
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.own_files import KEYS, Rows, read_rows
@@ -57,9 +57,9 @@ class Custom:
     ) -> None:
         self.missing_joints = MissingJoints(missing_joints, missing_in)
         if frame_step < 1:
-            raise ValueError(f"dataset.frame_step={frame_step} must be at least 1.")
+            raise Misuse(f"dataset.frame_step={frame_step} must be at least 1.")
         if (width or 1) < 1 or (height or 1) < 1 or (rate or 1) <= 0:
-            raise ValueError(f"dataset.rate={rate}, width={width} and height={height} must be above 0.")
+            raise Misuse(f"dataset.rate={rate}, width={width} and height={height} must be above 0.")
         self.keypoint_skeleton = skeleton_of(keypoint_skeleton, f"dataset.skeleton={skeleton}")
         self.joint_skeleton = skeleton_of(joint_skeleton, f"dataset.skeleton={skeleton}")
         self.unit, self.rate, self.size, self.frame_step = unit, rate, (width, height), frame_step
@@ -71,14 +71,14 @@ class Custom:
         self.subjects: dict[Split, tuple[str, ...]] = {"train": train, "validation": validation}
         unknown = [subject for subject in (*train, *validation) if subject not in found]
         if unknown or not validation or not train or set(train) & set(validation):
-            raise ValueError(
+            raise Misuse(
                 f"dataset.validation_subjects={list(validation)} and train_subjects={list(train)} must be different "
                 f"people, at least one each; the file has {', '.join(found)}. Say who is scored: "
                 f"dataset.validation_subjects={found[-1]}."
             )
         have = sorted({str(name) for rows in self.files for name in rows.names.get("action", ["All"])})
         if unknown := [action for action in actions or () if action not in have]:
-            raise ValueError(f"dataset.actions has {', '.join(unknown)}; the file has {', '.join(have)}.")
+            raise Misuse(f"dataset.actions has {', '.join(unknown)}; the file has {', '.join(have)}.")
         self.actions = tuple(actions or have)
         self.notes: tuple[str, ...] = ()
 
@@ -86,7 +86,7 @@ class Custom:
         """Every take of the split's subjects, seen by every camera that saw it."""
         sequences = [sequence for rows in self.files for sequence in self._takes(rows, self.subjects[split])]
         if not sequences:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.actions={','.join(self.actions)} leave nothing of {split} subjects "
                 f"{', '.join(self.subjects[split])}."
             )

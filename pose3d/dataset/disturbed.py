@@ -10,6 +10,7 @@ from dataclasses import astuple, replace
 import numpy as np
 
 from anypose.camera import project, to_rays
+from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 from pose3d.motion.detector_noise import DetectorNoise
 from pose3d.motion.sequence import MotionDataset, PoseSequence, Split
@@ -48,13 +49,13 @@ class Disturbed:
         camera_roll: float,
     ) -> None:
         if not 0 <= pixel_noise < 1000:
-            raise ValueError(f"dataset.pixel_noise={pixel_noise} must lie in [0, 1000) pixels.")
+            raise Misuse(f"dataset.pixel_noise={pixel_noise} must lie in [0, 1000) pixels.")
         if swapped is not None and swapped not in PARTS:
-            raise ValueError(f"dataset.swapped={swapped} must be null or one of {', '.join(PARTS)}.")
+            raise Misuse(f"dataset.swapped={swapped} must be null or one of {', '.join(PARTS)}.")
         if not 0.1 <= focal_error <= 10:
-            raise ValueError(f"dataset.focal_error={focal_error} is a factor and must lie in [0.1, 10]; 1 is no error.")
+            raise Misuse(f"dataset.focal_error={focal_error} is a factor and must lie in [0.1, 10]; 1 is no error.")
         if not -180 <= camera_roll <= 180:
-            raise ValueError(f"dataset.camera_roll={camera_roll} must lie in [-180, 180] degrees.")
+            raise Misuse(f"dataset.camera_roll={camera_roll} must lie in [-180, 180] degrees.")
         self.of, self.seed = of, seed
         self.pixel_noise, self.noise = pixel_noise, DetectorNoise(jitter, outliers, swaps, missing)
         self.swapped, self.focal_error, self.camera_roll = swapped, focal_error, math.radians(camera_roll)

@@ -11,7 +11,7 @@ import numpy as np
 from anypose.camera import Camera
 from anypose.formats.files import require_folder
 from anypose.formats.h5 import open_h5, read_array
-from anypose.settings import judged
+from anypose.settings import Misuse, judged
 from anypose.shapes import check_shape
 from anypose.skeleton import SH_16, SH_H36M_16, convert
 from pose3d.motion import h36m
@@ -49,7 +49,7 @@ class H36MH5:
         **protocol: Any,
     ) -> None:
         if keypoints not in SOURCES:
-            raise ValueError(f"dataset.keypoints={keypoints} is not one of {', '.join(SOURCES)}.")
+            raise Misuse(f"dataset.keypoints={keypoints} is not one of {', '.join(SOURCES)}.")
         self.selection = h36m.Selection(**protocol)
         self.missing_joints = self.selection.hidden()
         self.actions = self.selection.actions

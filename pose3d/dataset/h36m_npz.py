@@ -10,7 +10,7 @@ import numpy as np
 
 from anypose.formats.files import require_file, require_folder
 from anypose.formats.npz import motion_array
-from anypose.settings import judged
+from anypose.settings import Misuse, judged
 from anypose.skeleton import H36M_17, H36M_32
 from pose3d.motion import h36m
 from pose3d.motion.cache import cached_sequences
@@ -61,7 +61,7 @@ class H36MNPZ:
         self.unlabelled_subjects = tuple(unlabelled_subjects)
         unknown = [subject for subject in self.unlabelled_subjects if subject not in WITHOUT_JOINTS]
         if unknown or (self.unlabelled_subjects and keypoints == "gt"):
-            raise ValueError(
+            raise Misuse(
                 f"dataset.unlabelled_subjects={list(unlabelled_subjects)} with dataset.keypoints={keypoints}: "
                 f"detections without joints are there of {', '.join(WITHOUT_JOINTS)}, and never ground truth. Leave "
                 "others' labels out with task.labelled_subjects."

@@ -10,7 +10,7 @@ import numpy as np
 from anypose.camera import Camera
 from anypose.formats.files import require_file, require_folder
 from anypose.formats.npz import motion_array
-from anypose.settings import judged
+from anypose.settings import Misuse, judged
 from anypose.skeleton import HUMANEVA_15, Skeleton
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
@@ -76,10 +76,10 @@ class HumanEvaNPZ:
         }
         for subject in (*train_subjects, *validation_subjects):
             if subject.rpartition("/")[2] not in EXTRINSICS:
-                raise ValueError(f"subject {subject} has no published cameras; Train/ or Validate/ S1, S2, S3 have.")
+                raise Misuse(f"subject {subject} has no published cameras; Train/ or Validate/ S1, S2, S3 have.")
         unknown = [action for action in actions or () if action not in ACTIONS]
         if unknown or frame_step < 1:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.actions must be of {', '.join(ACTIONS)}, found {', '.join(unknown) or 'no other'}; "
                 f"dataset.frame_step={frame_step} must be at least 1."
             )
@@ -104,9 +104,7 @@ class HumanEvaNPZ:
         lacking = [subject for subject in subjects if subject not in positions or subject not in detections]
         if lacking:
             both = sorted(positions.keys() & detections.keys())
-            raise ValueError(
-                f"dataset.root={self.root} has no takes of {', '.join(lacking)}; it has {', '.join(both)}."
-            )
+            raise Misuse(f"dataset.root={self.root} has no takes of {', '.join(lacking)}; it has {', '.join(both)}.")
         for subject in subjects:
             takes = [
                 (take, action, *self._take(positions, detections, skeleton, subject, take))
@@ -114,7 +112,7 @@ class HumanEvaNPZ:
                 if (action := next((action for action in self.actions if take.startswith(action)), None))
             ]
             if not takes:
-                raise ValueError(
+                raise Misuse(
                     f"dataset.actions={','.join(self.actions)} leave no take of {subject}; it has "
                     f"{', '.join(positions[subject])}."
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anypose.settings import judged
+from anypose.settings import Misuse, judged
 from pose3d.motion.sequence import MotionDataset, PoseSequence, Split, require_motion
 
 
@@ -20,9 +20,9 @@ class MixedMotion:
         require_motion(invented, "dataset.invented")
         require_motion(recorded, "dataset.recorded")
         if validation not in ("invented", "recorded"):
-            raise ValueError(f"dataset.validation must be invented or recorded, got {validation}.")
+            raise Misuse(f"dataset.validation must be invented or recorded, got {validation}.")
         if invented.missing_joints != recorded.missing_joints:
-            raise ValueError(
+            raise Misuse(
                 "dataset.invented and dataset.recorded must hide the same number of joints in the same split: "
                 f"missing_joints is {invented.missing_joints} and {recorded.missing_joints}."
             )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from anypose.settings import Misuse
 from pose2d.people import Images, People, PeopleDataset, Split, require_people
 
 
@@ -40,11 +41,11 @@ class MixedPeople:
 
     def __init__(self, flat: PeopleDataset, spatial: PeopleDataset, validation: str) -> None:
         if validation not in ("flat", "spatial"):
-            raise ValueError(f"dataset.validation must be flat or spatial, got {validation}.")
+            raise Misuse(f"dataset.validation must be flat or spatial, got {validation}.")
         require_people(flat, "dataset.flat")
         require_people(spatial, "dataset.spatial")
         if flat.skeleton.name != spatial.skeleton.name:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.flat and dataset.spatial must share a skeleton, got {flat.skeleton.name} ({flat.name}) and "
                 f"{spatial.skeleton.name} ({spatial.name})."
             )

@@ -13,7 +13,7 @@ from anypose.formats.files import require_folder
 from anypose.formats.h5 import open_h5, read_array
 from anypose.formats.mat import read_mat
 from anypose.formats.npz import motion_array, read_npz
-from anypose.settings import judged
+from anypose.settings import Misuse, judged
 from anypose.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
@@ -81,7 +81,7 @@ class MPIINF3DHP:
         ):
             wrong = [str(value) for value in chosen if value not in possible]
             if wrong:
-                raise ValueError(f"dataset.{key} has {', '.join(wrong)}; possible are {', '.join(map(str, possible))}.")
+                raise Misuse(f"dataset.{key} has {', '.join(wrong)}; possible are {', '.join(map(str, possible))}.")
         self.root = require_folder(root, f"S1/Seq1/annot.mat, ... and TS1/annot_data.mat, ..., or {NPZ['train']}")
         self.annotation, self.cameras, self.unit = annotation, tuple(cameras), unit
         self.frame_step, self.cache = frame_step, cache
@@ -174,7 +174,7 @@ class MPIINF3DHP:
 
     def _read_npz(self, path: Path) -> dict[str, Any]:
         if self.annotation != "univ_annot3":
-            raise ValueError(f"dataset.annotation={self.annotation}, but {path} holds univ_annot3 only.")
+            raise Misuse(f"dataset.annotation={self.annotation}, but {path} holds univ_annot3 only.")
         data = read_npz(path, ["data"])["data"]
         if not isinstance(data, dict):
             raise ValueError(f"{path}: data must be a dictionary, found {type(data).__name__}.")

@@ -17,6 +17,7 @@ from anypose.formats.files import require_folder
 from anypose.formats.h5 import open_h5, read_array
 from anypose.formats.mat import read_mat
 from anypose.formats.npz import motion_array
+from anypose.settings import Misuse
 from anypose.skeleton import H36M_17, MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert, get_skeleton
 from pose2d.images.image_files import ImageFiles
 from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
@@ -81,14 +82,14 @@ class MPIINF3DHPImages:
         max_megapixels: float,
     ) -> None:
         if annotation not in ("annot3", "univ_annot3"):
-            raise ValueError(f"dataset.annotation must be annot3 or univ_annot3, got {annotation}.")
+            raise Misuse(f"dataset.annotation must be annot3 or univ_annot3, got {annotation}.")
         if not (train_subjects and validation_subjects and cameras):
-            raise ValueError(
+            raise Misuse(
                 "dataset.train_subjects, validation_subjects and cameras must name at least one each, got "
                 f"{list(train_subjects)}, {list(validation_subjects)} and {list(cameras)}."
             )
         if frame_step < 1:
-            raise ValueError(f"dataset.frame_step must be at least 1, got {frame_step}.")
+            raise Misuse(f"dataset.frame_step must be at least 1, got {frame_step}.")
         self.root = require_folder(root, "S1/Seq1/annot.mat, ... and TS1/annot_data.mat, ...")
         self.test_folder = "mpi_inf_3dhp_test_set/" if (self.root / "mpi_inf_3dhp_test_set").is_dir() else ""
         self.annotation, self.cameras, self.frame_step = annotation, tuple(cameras), frame_step
@@ -122,7 +123,7 @@ class MPIINF3DHPImages:
         try:
             file = pattern.format(subject=subject, sequence=sequence, camera=camera, frame=frame)
         except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.{split}_files={pattern} must be a path with the fields {{subject}}, {{sequence}}, {{camera}} "
                 f"and {{frame}}; {error} cannot be filled in."
             ) from error

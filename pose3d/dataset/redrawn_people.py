@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from anypose.settings import Misuse
 from pose3d.motion.sequence import MotionDataset, PoseSequence, Split
 from pose3d.synthesis.detections import Detections
 from pose3d.synthesis.points import Points
@@ -58,17 +59,17 @@ class RedrawnPeople:
         sources = {"invented": invented, "recorded": recorded}
         scored = sources.get(validation)
         if scored is None:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.validation={validation} must be one that is there, "
                 f"{' or '.join(name for name, source in sources.items() if source is not None) or 'and none is'}."
             )
         if not 0 <= recombination <= 1:
-            raise ValueError(f"dataset.recombination={recombination} must lie in [0, 1].")
+            raise Misuse(f"dataset.recombination={recombination} must lie in [0, 1].")
         if not 0 <= limb_turns <= 90:
-            raise ValueError(f"dataset.limb_turns={limb_turns} must lie in [0, 90] degrees.")
+            raise Misuse(f"dataset.limb_turns={limb_turns} must lie in [0, 90] degrees.")
         for key, values in {"camera_pitch": camera_pitch, "camera_distance": camera_distance}.items():
             if len(values) != 2:
-                raise ValueError(f"dataset.{key}={list(values)} must be [low, high].")
+                raise Misuse(f"dataset.{key}={list(values)} must be [low, high].")
         self.sources = [source for source in (recorded, more, invented) if source is not None]
         self.validation = scored
         self.redraw = Redraw(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from anypose.camera import world_to_camera
-from anypose.settings import judged
+from anypose.settings import Misuse, judged
 from anypose.skeleton import H36M_17, convert, get_skeleton
 from pose2d.people import People, Split
 from pose2d.synthesis.figure import draw_look
@@ -77,9 +77,9 @@ class RenderedMotion:
         self.counts = {"train": train_images, "validation": validation_images}
         for split, count in self.counts.items():
             if count < 1:
-                raise ValueError(f"dataset.{split}_images={count} must be at least 1.")
+                raise Misuse(f"dataset.{split}_images={count} must be at least 1.")
         if min(height, width) < 64 or height % 8 or width % 8:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.height and dataset.width must be multiples of 8 from 64 on, got {height} and {width}."
             )
         self.motion, self.seed, self.height, self.width = motion, seed, height, width

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from anypose.camera import project, world_to_camera
-from anypose.settings import judged
+from anypose.settings import Misuse, judged
 from anypose.skeleton import H36M_17
 from pose3d.motion.detector_noise import DetectorNoise
 from pose3d.motion.missing_joints import MissingJoints
@@ -81,13 +81,13 @@ class Synthetic:
         }
         for key, value in counts.items():
             if value < 1:
-                raise ValueError(f"dataset.{key}={value} must be at least 1.")
+                raise Misuse(f"dataset.{key}={value} must be at least 1.")
         if seed < 0:
-            raise ValueError(f"dataset.seed={seed} must not be negative.")
+            raise Misuse(f"dataset.seed={seed} must not be negative.")
         if not 10 <= fps <= 240:
-            raise ValueError(f"dataset.fps={fps} must lie between 10 and 240: motion is made at this rate.")
+            raise Misuse(f"dataset.fps={fps} must lie between 10 and 240: motion is made at this rate.")
         if not 0 <= proportion_spread <= 0.2:
-            raise ValueError(f"dataset.proportion_spread={proportion_spread} must lie between 0 and 0.2.")
+            raise Misuse(f"dataset.proportion_spread={proportion_spread} must lie between 0 and 0.2.")
         ranges = {
             "camera_distance": camera_distance,
             "camera_height": camera_height,
@@ -98,12 +98,12 @@ class Synthetic:
         for key, values in ranges.items():
             angle = key in ("camera_roll", "camera_tilt")
             if len(values) != 2 or values[0] > values[1] or (values[0] <= 0 and not angle):
-                raise ValueError(
+                raise Misuse(
                     f"dataset.{key}={list(values)} must be [low, high] with 0 < low <= high (angles: any sign)."
                 )
         unknown = [action for action in actions or () if action not in ACTIONS]
         if unknown:
-            raise ValueError(f"dataset.actions has {', '.join(unknown)}. There are {', '.join(ACTIONS)}.")
+            raise Misuse(f"dataset.actions has {', '.join(unknown)}. There are {', '.join(ACTIONS)}.")
         self.seed = seed
         self.subjects = {"train": train_subjects, "validation": validation_subjects}
         self.takes, self.frames, self.fps, self.frame_step = takes, frames, fps, frame_step

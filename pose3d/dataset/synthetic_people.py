@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from anypose.settings import Misuse
 from anypose.skeleton import get_skeleton
 from pose2d.people import People, Split
 from pose2d.synthesis.figure import draw_look
@@ -113,18 +114,18 @@ class SyntheticPeople:
         counts = {"train_images": train_images, "validation_images": validation_images, "bodies": bodies}
         for key, value in counts.items():
             if value < 1:
-                raise ValueError(f"dataset.{key}={value} must be at least 1.")
+                raise Misuse(f"dataset.{key}={value} must be at least 1.")
         if min(height, width) < 64 or height % 8 or width % 8:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.height and dataset.width must be multiples of 8 from 64 on, got {height} and {width}."
             )
         for key, share in {"free_poses": free_poses, "occluded": occluded}.items():
             if not 0 <= share <= 1:
-                raise ValueError(f"dataset.{key} must be in 0..1, got {share}.")
+                raise Misuse(f"dataset.{key} must be in 0..1, got {share}.")
         if turned < 0:
-            raise ValueError(f"dataset.turned must be 0 degrees or more, got {turned}.")
+            raise Misuse(f"dataset.turned must be 0 degrees or more, got {turned}.")
         if len(sizes) != 2 or not 0.1 <= sizes[0] <= sizes[1]:
-            raise ValueError(f"dataset.sizes must be two rising numbers from 0.1 on, got {list(sizes)}.")
+            raise Misuse(f"dataset.sizes must be two rising numbers from 0.1 on, got {list(sizes)}.")
         self.seed = seed
         self.counts = {"train": train_images, "validation": validation_images}
         self.height, self.width = height, width

@@ -18,6 +18,7 @@ import torch
 from anypose.drawing.charts import Curves, draw_bars, draw_curves
 from anypose.drawing.poses import Drawing, draw_panel, save_figure, side_colours
 from anypose.engine.place import typed
+from anypose.settings import Misuse
 from pose2d.drawing import people as draw2d
 from pose2d.scores.collected import Collected
 from pose3d.capture.scores import CaptureScores
@@ -48,12 +49,12 @@ def draw_evaluation(metrics: Any, folder: Path, frames: Sequence[str] = ()) -> l
     if isinstance(metrics, FrameErrors):
         return _tell(draw_lifting(metrics, folder, frames))
     if frames:
-        raise ValueError(f"frames={list(frames)} chooses poses of a lifting model. Use pictures=true alone.")
+        raise Misuse(f"frames={list(frames)} chooses poses of a lifting model. Use pictures=true alone.")
     if isinstance(metrics, Collected):
         return _tell(draw2d.draw_evaluation(metrics, folder))
     if isinstance(metrics, CaptureScores):
         return _tell(draw_fields.draw_evaluation(metrics, folder))
-    raise ValueError(
+    raise Misuse(
         f"pictures=true draws lifted poses or keypoints in images, and {type(metrics).__name__} holds neither. "
         "Set pictures=false."
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from anypose.metrics import auc, mpjpe, n_mpjpe, p_mpjpe, pck
+from anypose.settings import Misuse
 from pose3d.motion.packed import Packed
 
 SEED_BATCH = 64  # 3d-pose-baseline and GMH-MDN score whole batches of this size and drop the rest of each action
@@ -104,7 +105,7 @@ class FrameErrors:
             kept = [rows[: len(rows) - len(rows) % SEED_BATCH] for rows in _members(action, len(self.actions))]
             order = torch.cat(kept).sort().values
             if not len(order):
-                raise ValueError(
+                raise Misuse(
                     f"parity=seed scores whole batches of {SEED_BATCH} frames of an action, and none of "
                     f"{', '.join(self.actions)} has so many. Set parity=null, or score more frames."
                 )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from anypose.metrics import mpjpe, p_mpjpe
+from anypose.settings import Misuse
 from pose3d.lifting.errors import FrameErrors, Frames
 from pose3d.lifting.mixture import consistent, log_density, mass_above, most_likely, weighted_mean
 from pose3d.motion.packed import Packed
@@ -38,7 +39,7 @@ class MixtureErrors(FrameErrors):
         self.scale, self.rows_scored, self.select = scale.cpu(), rows, select
         self.calibrated_every = max(1, len(self.packed) // CALIBRATED_FRAMES)
         if select == "multiview" and self.views().shape[1] == 1:
-            raise ValueError(
+            raise Misuse(
                 "task.select=multiview needs several cameras of the same take, and the validation split has one each. "
                 "Use task.select=likely."
             )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anypose.settings import Misuse
 from anypose.skeleton import H36M_17, convert
 from pose3d.lifter import Lifter
 from pose3d.motion.sequence import PoseSequence
@@ -49,7 +50,7 @@ class RedrawnBatches:
         self, sequences: Sequence[PoseSequence], redraw: Redraw, model: Lifter, loading: Any, device: torch.device
     ) -> None:
         if model.keypoint_frame != "ray" or model.output_skeleton != H36M_17:
-            raise ValueError(
+            raise Misuse(
                 f"Redrawn people are seen as rays and have Human3.6M's 17 joints; {type(model).__name__} reads "
                 f"keypoints in the frame '{model.keypoint_frame}' and gives {model.output_skeleton.name}. Set "
                 "model.input=centred, or choose another dataset."
@@ -67,7 +68,7 @@ class RedrawnBatches:
         available, together = len(self.joints), loading.batch_size * loading.world_size
         self.num_samples = available // together * loading.batch_size
         if self.num_samples == 0:
-            raise ValueError(
+            raise Misuse(
                 f"A batch needs {together} samples (trainer.batch_size={loading.batch_size} on {loading.world_size} "
                 f"processes), and the training split has {available} frames. Lower trainer.batch_size."
             )

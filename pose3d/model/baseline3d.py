@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from anypose.settings import Misuse
 from anypose.shapes import IO
 from anypose.skeleton import H36M_14
 from anypose.skeleton_text import skeleton_of
@@ -59,7 +60,7 @@ class Baseline3D(Lifter):
     ) -> None:
         super().__init__()
         if input not in ("standardised", "centred"):
-            raise ValueError(f"model.input must be standardised or centred, got {input!r}.")
+            raise Misuse(f"model.input must be standardised or centred, got {input!r}.")
         self.input_skeleton = skeleton_of(input_skeleton, "model.input_skeleton")
         self.output_skeleton = H36M_14 if predict_14 else skeleton_of(output_skeleton, "model.output_skeleton")
         # The root is zero by definition: where it comes first, as in Human3.6M, it is not computed.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from anypose.settings import Misuse
 from anypose.shapes import IO
 from anypose.skeleton import Skeleton, get_skeleton
 from pose3d.lifter import Lifter
@@ -51,24 +52,24 @@ class MotionAGFormer(Lifter):
     ) -> None:
         super().__init__()
         if size not in SIZES:
-            raise ValueError(f"model.size must be one of {', '.join(SIZES)}, got {size!r}.")
+            raise Misuse(f"model.size must be one of {', '.join(SIZES)}, got {size!r}.")
         if keypoint_channels not in (2, 3):
-            raise ValueError(f"model.keypoint_channels must be 2 (x, y) or 3 (x, y, score), got {keypoint_channels}.")
+            raise Misuse(f"model.keypoint_channels must be 2 (x, y) or 3 (x, y, score), got {keypoint_channels}.")
         published: dict[str, int] = dict(zip(("num_blocks", "channels", "num_frames"), SIZES[size], strict=True))
         given = {"num_blocks": num_blocks, "channels": channels, "num_frames": num_frames}
         if wrong := {name: value for name, value in given.items() if value is not None and value < 1}:
-            raise ValueError(f"model.{next(iter(wrong))} must be 1 or more, got {next(iter(wrong.values()))}.")
+            raise Misuse(f"model.{next(iter(wrong))} must be 1 or more, got {next(iter(wrong.values()))}.")
         N, C, T = (published[name] if value is None else value for name, value in given.items())
         if not 0 < neighbours <= T:
-            raise ValueError(f"model.neighbours must be from 1 to the {T} frames of the window, got {neighbours}.")
+            raise Misuse(f"model.neighbours must be from 1 to the {T} frames of the window, got {neighbours}.")
         if C % num_heads:
-            raise ValueError(f"model.num_heads must divide the {C} channels, got {num_heads}.")
+            raise Misuse(f"model.num_heads must divide the {C} channels, got {num_heads}.")
         self.receptive_field, self.keypoint_channels = T, keypoint_channels
         self.input_skeleton: Skeleton = get_skeleton(input_skeleton)
         self.output_skeleton: Skeleton = get_skeleton(output_skeleton)
         J = self.output_skeleton.num_joints
         if self.input_skeleton.num_joints != J:
-            raise ValueError(
+            raise Misuse(
                 f"motionagformer gives a joint for each keypoint, and model.input_skeleton={input_skeleton} has "
                 f"{self.input_skeleton.num_joints}, model.output_skeleton={output_skeleton} {J}."
             )

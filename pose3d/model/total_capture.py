@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anypose.settings import Misuse
 from anypose.shapes import IO
 from pose3d.capture.fields import enlarge
 from pose3d.capture.layout import get_layout
@@ -46,11 +47,11 @@ class TotalCapture(nn.Module):
     def __init__(self, part: str, num_stages: int, width: float, norm: str, init: str, enlarged: bool) -> None:
         super().__init__()
         if num_stages < 1 or width <= 0:
-            raise ValueError(f"total_capture needs num_stages >= 1 and width > 0, got {num_stages} and {width}.")
+            raise Misuse(f"total_capture needs num_stages >= 1 and width > 0, got {num_stages} and {width}.")
         if init not in ("he", "xavier"):
-            raise ValueError(f"model.init must be he or xavier, got {init}.")
+            raise Misuse(f"model.init must be he or xavier, got {init}.")
         if norm not in ("none", "batch"):
-            raise ValueError(f"model.norm must be none or batch, got {norm}.")
+            raise Misuse(f"model.norm must be none or batch, got {norm}.")
         self.layout = get_layout(part)
         self.num_stages = num_stages
         self.norm = norm

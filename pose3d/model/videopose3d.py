@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from anypose.settings import Misuse
 from anypose.shapes import IO
 from anypose.skeleton import Skeleton
 from anypose.skeleton_text import skeleton_of
@@ -62,9 +63,9 @@ class VideoPose3D(Lifter):
     ) -> None:
         super().__init__()
         if not kernel_sizes or any(width < 1 or width % 2 == 0 for width in kernel_sizes):
-            raise ValueError(f"model.kernel_sizes must be odd numbers, at least one, got {list(kernel_sizes)}.")
+            raise Misuse(f"model.kernel_sizes must be odd numbers, at least one, got {list(kernel_sizes)}.")
         if keypoint_channels not in (2, 3):
-            raise ValueError(f"model.keypoint_channels must be 2 (x, y) or 3 (x, y, score), got {keypoint_channels}.")
+            raise Misuse(f"model.keypoint_channels must be 2 (x, y) or 3 (x, y, score), got {keypoint_channels}.")
         self.kernel_sizes = tuple(kernel_sizes)
         self.receptive_field = math.prod(kernel_sizes)
         self.causal, self.dense, self.keypoint_channels = causal, dense, keypoint_channels

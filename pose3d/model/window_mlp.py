@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from anypose.settings import Misuse
 from anypose.shapes import IO
 from anypose.skeleton import H36M_17, get_skeleton
 from pose3d.lifter import Lifter
@@ -57,7 +58,7 @@ class WindowMLP(Lifter):
     ) -> None:
         super().__init__()
         if frames < 1 or frames % 2 == 0 or spacing < 1:
-            raise ValueError(f"model.frames={frames} must be odd and model.spacing={spacing} at least 1.")
+            raise Misuse(f"model.frames={frames} must be odd and model.spacing={spacing} at least 1.")
         self.input_skeleton = get_skeleton(input_skeleton)
         self.causal = causal
         self.absent = frames // 2 if causal else 0

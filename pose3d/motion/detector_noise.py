@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 
 # Standard deviation of an outlier, as a share of the person's height in the picture.
@@ -35,7 +36,7 @@ class DetectorNoise:
         for name in ("jitter", "outliers", "swaps", "missing"):
             value = getattr(self, name)
             if not 0 <= value < 1:
-                raise ValueError(f"dataset.{name}={value} must lie in [0, 1).")
+                raise Misuse(f"dataset.{name}={value} must lie in [0, 1).")
 
     def __str__(self) -> str:
         return f"jitter {self.jitter:g}, outliers {self.outliers:g}, swaps {self.swaps:g}, missing {self.missing:g}"

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from anypose.camera import Camera, project, world_to_camera
-from anypose.settings import judged
+from anypose.settings import Misuse, judged
 from anypose.skeleton import H36M_17, H36M_32, Skeleton, convert
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.sequence import PoseSequence, Split
@@ -105,19 +105,19 @@ class Selection:
         for key in ("train_subjects", "validation_subjects"):
             unknown = [subject for subject in getattr(self, key) if subject not in SUBJECTS]
             if unknown:
-                raise ValueError(f"dataset.{key} has {', '.join(unknown)}; Human3.6M's are {', '.join(SUBJECTS)}.")
+                raise Misuse(f"dataset.{key} has {', '.join(unknown)}; Human3.6M's are {', '.join(SUBJECTS)}.")
         both = [subject for subject in self.train_subjects if subject in self.validation_subjects]
         if both:
-            raise ValueError(f"{', '.join(both)} is both in dataset.train_subjects and in validation_subjects.")
+            raise Misuse(f"{', '.join(both)} is both in dataset.train_subjects and in validation_subjects.")
         unknown = [action for action in self.actions or () if action not in ACTIONS]
         if unknown:
-            raise ValueError(f"dataset.actions has {', '.join(unknown)}; Human3.6M's are {', '.join(ACTIONS)}.")
+            raise Misuse(f"dataset.actions has {', '.join(unknown)}; Human3.6M's are {', '.join(ACTIONS)}.")
         possible = {f"{s} {take}" for s in SUBJECTS for action in ACTIONS for take in takes_of(s, action)}
         unknown = [name for name in self.leave_out if name not in possible]
         if unknown:
-            raise ValueError(f"dataset.leave_out has {', '.join(unknown)}; takes are named like 'S9 SittingDown 1'.")
+            raise Misuse(f"dataset.leave_out has {', '.join(unknown)}; takes are named like 'S9 SittingDown 1'.")
         if self.frame_step < 1:
-            raise ValueError(f"dataset.frame_step={self.frame_step} must be at least 1.")
+            raise Misuse(f"dataset.frame_step={self.frame_step} must be at least 1.")
         chosen = tuple(action for action in ACTIONS if not self.actions or action in self.actions)
         object.__setattr__(self, "actions", chosen)
         self.hidden()

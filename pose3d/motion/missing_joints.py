@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from anypose.settings import Misuse
 from pose3d.lifter import Lifter
 
 # What a detector loses first; in GMH-MDN's code these are 2, 3, 5, 6, 11, 12, 14 and 15 of its 16 keypoints.
@@ -28,9 +29,9 @@ class MissingJoints:
 
     def __post_init__(self) -> None:
         if self.count not in (0, 1, 2):
-            raise ValueError(f"dataset.missing_joints must be 0, 1 or 2, got {self.count}.")
+            raise Misuse(f"dataset.missing_joints must be 0, 1 or 2, got {self.count}.")
         if self.where not in ("train", "test", "both"):
-            raise ValueError(f"dataset.missing_in must be train, test or both, got {self.where!r}.")
+            raise Misuse(f"dataset.missing_in must be train, test or both, got {self.where!r}.")
 
     @property
     def in_training(self) -> int:
@@ -43,7 +44,7 @@ class MissingJoints:
     def check(self, model: Lifter) -> None:
         """Refuse to hide keypoints from a model that has no mean to put in their place."""
         if self.count and model.keypoint_mean() is None and not model.keypoints_may_miss:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.missing_joints={self.count} puts hidden keypoints at the mean that the model standardises "
                 f"with, and {type(model).__name__} has none. Set dataset.missing_joints=0."
             )

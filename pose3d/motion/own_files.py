@@ -19,6 +19,7 @@ import numpy as np
 
 from anypose.formats.files import require_file
 from anypose.formats.npz import motion_array, names_in_npz, read_npz
+from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 
 KEYS = ("subject", "action", "take", "camera")
@@ -59,7 +60,7 @@ def read_rows(path: str, keypoints: Skeleton, joints: Skeleton) -> Rows:
         return _from_npz(file, keypoints, joints)
     if file.suffix.lower() in (".csv", ".tsv", ".txt"):
         return _from_csv(file, keypoints, joints)
-    raise ValueError(f"dataset.file={path} must be {WHAT}, found '{file.suffix}'.")
+    raise Misuse(f"dataset.file={path} must be {WHAT}, found '{file.suffix}'.")
 
 
 def _from_npz(path: Path, keypoints: Skeleton, joints: Skeleton) -> Rows:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from anypose.settings import Misuse
 from pose3d.lifter import Lifter
 from pose3d.motion.missing_joints import Hide
 from pose3d.motion.packed import JointFrame, Packed, pack
@@ -32,7 +33,7 @@ def pack_split(
     require_motion(dataset, f"A lifter ({type(model).__name__})")
     dataset.missing_joints.check(model)
     if unlabelled := getattr(dataset, "unlabelled_subjects", ()):
-        raise ValueError(
+        raise Misuse(
             f"dataset.unlabelled_subjects={list(unlabelled)} are known in 2D alone: only task=semi_supervised learns "
             "from them. Set that task, or dataset.unlabelled_subjects=[]."
         )
@@ -65,7 +66,7 @@ def check_layout(dataset: MotionDataset, sequences: Sequence[PoseSequence], mode
     for source in {sequence.keypoint_skeleton.name: sequence.keypoint_skeleton for sequence in sequences}.values():
         derived = [joint for joint in model.input_skeleton.joints if joint not in source.joints]
         if derived:
-            raise ValueError(
+            raise Misuse(
                 f"dataset={dataset.name} has {source.name} keypoints ({dataset.keypoint_source}), and the model reads "
                 f"{model.input_skeleton.name}: {', '.join(derived)} would have to be made up. Take a model of this "
                 f"layout (model.input_skeleton={source.name} when it is trained), or say that keypoints may be derived "

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from anypose.batching import batch_stretches
+from anypose.settings import Misuse
 from pose3d.motion.packed import Packed as Packed
 from pose3d.motion.packed import mirror_keypoints as mirror_keypoints
 from pose3d.motion.packed import pack as pack
@@ -75,7 +76,7 @@ class WindowBatches:
         self.num_samples = available // together * batch_size if drop_last else -(-available // world_size)
         self.stretches = batch_stretches(self.num_samples, batch_size, drop_last)
         if self.num_samples == 0:
-            raise ValueError(
+            raise Misuse(
                 f"A batch needs {together} samples (trainer.batch_size={batch_size} on {world_size} processes), "
                 f"and the training split has {available}. Lower trainer.batch_size."
             )

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from anypose.motion import Motion
+from anypose.settings import Misuse
 from anypose.skeleton import convert_known
 from pose3d.predict.lifting import look_at
 
@@ -27,7 +28,7 @@ def agree(motion: Motion, intrinsics: np.ndarray, share: float) -> Motion:
         ValueError: for a share that is none.
     """
     if not 0 <= share <= 1:
-        raise ValueError(f"landmarks={share} must lie in [0, 1].")
+        raise Misuse(f"landmarks={share} must lie in [0, 1].")
     if motion.landmarks is None or share == 0:
         return motion
     assert motion.keypoints is not None

@@ -11,6 +11,7 @@ import numpy as np
 
 from anypose.engine.loading import load_task
 from anypose.export.session import open_session
+from anypose.settings import Misuse
 from anypose.skeleton import Skeleton, get_skeleton
 from pose3d.predict.blazepose import BlazePose
 from pose3d.predict.people import Found, Frame, KeypointNetwork, iou
@@ -87,7 +88,7 @@ def open_network(settings: Any, stills: bool) -> KeypointNetwork:
     every = 0.0 if stills else LOOK_AGAIN
     if keypoints.weights is None:
         if boxes.weights is not None:
-            raise ValueError(
+            raise Misuse(
                 f"boxes.weights={boxes.weights} has no effect: BlazePose brings its own detector. Name a network for "
                 "the boxes with keypoints.weights=FILE."
             )
@@ -146,10 +147,10 @@ def _foreign(path: Path, skeleton: str | None, device: str, peak: float) -> tupl
             "skeleton=coco_17, halpe_26, ..."
         )
     if told and skeleton and told != skeleton:
-        raise ValueError(f"skeleton={skeleton} cannot be: {path} gives {told}.")
+        raise Misuse(f"skeleton={skeleton} cannot be: {path} gives {told}.")
     layout = get_skeleton(skeleton or str(told))
     if finder.network.num_keypoints not in (None, layout.num_joints):
-        raise ValueError(
+        raise Misuse(
             f"skeleton={layout.name} has {layout.num_joints} keypoints, {path} gives {finder.network.num_keypoints}."
         )
     return finder.find, layout

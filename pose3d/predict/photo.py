@@ -23,6 +23,7 @@ from anypose.camera import to_screen
 from anypose.drawing.poses import INK, Frame, draw_joints, new_figure, save_figure
 from anypose.engine.finding import RELEASED
 from anypose.engine.loading import load_network
+from anypose.settings import Misuse
 from anypose.skeleton import Skeleton, convert
 from pose2d.drawing.people import Overlay, draw_overlay
 from pose2d.images.decoding import MEGAPIXELS, decode
@@ -143,13 +144,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-megapixels", type=float, default=MEGAPIXELS, help="of the photograph")
     options = parser.parse_args(arguments)
     if options.output.suffix == ".npz":
-        raise ValueError(f"--output {options.output} must be a picture's name, .png or .pdf; the .npz lies beside it.")
+        raise Misuse(f"--output {options.output} must be a picture's name, .png or .pdf; the .npz lies beside it.")
     image = read_photo(options.photo, options.max_megapixels)
     height, width = image.shape[:2]
     x, y, w, h = options.box or (0, 0, width, height)
     box = np.array([x, y, x + w, y + h], dtype=np.float64)
     if not np.isfinite(box).all() or min(w, h) <= 0 or x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        raise ValueError(f"--box {x:g} {y:g} {w:g} {h:g} has no part of {options.photo}, which is {width}x{height}.")
+        raise Misuse(f"--box {x:g} {y:g} {w:g} {h:g} has no part of {options.photo}, which is {width}x{height}.")
     if not options.keypoints.is_file():
         what = "is a folder" if options.keypoints.is_dir() else "does not exist"
         raise FileNotFoundError(f"--keypoints {options.keypoints} {what}. It must be a checkpoint or an ONNX file.")

@@ -18,6 +18,7 @@ import numpy as np
 
 from anypose.drawing.pictures import KeptPictures
 from anypose.motion import Motion
+from anypose.settings import Misuse
 from pose3d.predict.agreement import agree
 from pose3d.predict.bodies import Bodies
 from pose3d.predict.finding import People, PeopleInFile, PeopleInPictures
@@ -141,10 +142,10 @@ class Pipeline:
         if isinstance(opened, Motion):
             weights = settings.keypoints.weights or settings.boxes.weights
             if weights is not None:
-                raise ValueError(f"{weights} has no effect: source={singles[0]} holds keypoints, no pictures.")
+                raise Misuse(f"{weights} has no effect: source={singles[0]} holds keypoints, no pictures.")
             return PeopleInFile(opened, open_companion(singles[0], settings), self.stopwatch, stack, pictures)
         if settings.video is not None:
-            raise ValueError(f"video={settings.video} has no effect: source={singles[0]} has pictures of its own.")
+            raise Misuse(f"video={settings.video} has no effect: source={singles[0]} has pictures of its own.")
         check_effects(settings, singles[0], opened.stills)
         network = open_network(settings, opened.stills)
         return PeopleInPictures(opened, network, self.stopwatch, stack, pictures)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from anypose.motion import Motion
+from anypose.settings import Misuse
 
 OVER_TIME = ("keypoints", "landmarks", "joints", "world", "rotations", "filled", "contacts", "hypotheses")
 
@@ -79,7 +80,7 @@ class MainPeople:
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 1:
-            raise ValueError(f"people={self.count} must be at least 1, or null for everyone.")
+            raise Misuse(f"people={self.count} must be at least 1, or null for everyone.")
         self._chosen: list[int] = []
 
     def __call__(self, motion: Motion) -> Motion:

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine.place import CONF
+from anypose.settings import Misuse
 
 COMMANDS_OWN = ("defaults", "hydra", "device", "max_gigabytes")
 # What a number may be, and what it counts.
@@ -42,7 +43,7 @@ def complete(given: Mapping[str, Any]) -> DictConfig:
     for key, value in given.items():
         if key not in known:
             near = difflib.get_close_matches(key, list(map(str, known)), n=1)
-            raise ValueError(
+            raise Misuse(
                 f"Pipeline has no setting {key}. {f'Did you mean {near[0]}?' if near else 'conf/predict.yaml has all.'}"
             )
         section = known[key]
@@ -50,7 +51,7 @@ def complete(given: Mapping[str, Any]) -> DictConfig:
             value = dict(value) if isinstance(value, Mapping) else {"weights": value}
             unknown = sorted(set(value) - set(map(str, section)))
             if unknown:
-                raise ValueError(f"{key} has no setting {unknown[0]}; it has {', '.join(map(str, section))}.")
+                raise Misuse(f"{key} has no setting {unknown[0]}; it has {', '.join(map(str, section))}.")
             section.update(value)
         else:
             known[key] = value
@@ -64,28 +65,28 @@ def check(settings: DictConfig) -> None:
         value = OmegaConf.select(settings, key)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if value is not None and not (number and low <= value <= high):
-            raise ValueError(f"{key}={value} must be {unit}, {low:g} to {high:g}.")
+            raise Misuse(f"{key}={value} must be {unit}, {low:g} to {high:g}.")
     for key in SWITCHES:
         if not isinstance(settings[key], bool):
-            raise ValueError(f"{key}={settings[key]} must be true or false.")
+            raise Misuse(f"{key}={settings[key]} must be true or false.")
     people = settings.people
     if people is not None and not (type(people) is int and people >= 1):
-        raise ValueError(f"people={people} must be at least 1, or null for everyone.")
+        raise Misuse(f"people={people} must be at least 1, or null for everyone.")
     size = settings.size
     if size is not None and (
         isinstance(size, str | int | float)
         or len(size) != 2
         or not all(type(side) is int and side > 0 for side in size)
     ):
-        raise ValueError(f"size={size} must be the picture's width and height in pixels, for example [1920,1080].")
+        raise Misuse(f"size={size} must be the picture's width and height in pixels, for example [1920,1080].")
 
 
 def check_effects(settings: DictConfig, source: str, stills: bool) -> None:
     """Raise ValueError naming a setting that changes nothing for a source of pictures."""
     told = f"has no effect: source={source}"
     if settings.fps is not None and not stills:
-        raise ValueError(f"fps={settings.fps} {told} has its own time stamps.")
+        raise Misuse(f"fps={settings.fps} {told} has its own time stamps.")
     if settings.size is not None:
-        raise ValueError(f"size={list(settings.size)} {told} has pictures, which say how large they are.")
+        raise Misuse(f"size={list(settings.size)} {told} has pictures, which say how large they are.")
     if settings.skeleton is not None and settings.keypoints.weights is None:
-        raise ValueError(f"skeleton={settings.skeleton} {told} is looked at by BlazePose, whose keypoints are known.")
+        raise Misuse(f"skeleton={settings.skeleton} {told} is looked at by BlazePose, whose keypoints are known.")

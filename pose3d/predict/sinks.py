@@ -30,6 +30,7 @@ from anypose.formats.motion_npz import NpzSink
 from anypose.formats.sink import Sink
 from anypose.formats.trc import TrcSink
 from anypose.motion import Motion
+from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 from pose3d.predict.rig import Rig
 
@@ -60,7 +61,7 @@ def open_sinks(folder: str | Path, names: Sequence[str] | None, stem: str, overw
     names = list(SINKS) if names is None else names
     unknown = [name for name in names if name not in SINKS]
     if unknown or len(set(names)) != len(names):
-        raise ValueError(f"formats must be some of {', '.join(SINKS)}, each once; found {', '.join(unknown or names)}.")
+        raise Misuse(f"formats must be some of {', '.join(SINKS)}, each once; found {', '.join(unknown or names)}.")
     return Sinks({name: SINKS[name](Path(folder) / f"{stem}{SINKS[name].suffix}", overwrite) for name in names}, every)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anypose.motion import Motion
+from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 
 METHODS = ("butterworth", "savitzky_golay", "one_euro", "off")
@@ -39,10 +40,10 @@ class Smoothing:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise ValueError(f"smooth must be one of {', '.join(METHODS)}, got {self.method!r}.")
+            raise Misuse(f"smooth must be one of {', '.join(METHODS)}, got {self.method!r}.")
         for name in ("legs", "arms"):
             if not 0 < getattr(self, name) < 10:
-                raise ValueError(f"smooth_{name}={getattr(self, name)} must be seconds between 0 and 10.")
+                raise Misuse(f"smooth_{name}={getattr(self, name)} must be seconds between 0 and 10.")
 
     def __call__(self, points: np.ndarray, times: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         """(T, P, J, D) smoothed along T; what is NaN stays so.

@@ -14,6 +14,7 @@ from anypose.engine.finding import RELEASED
 from anypose.engine.place import PACKAGE
 from anypose.formats.keypoints import read_keypoints
 from anypose.motion import Motion
+from anypose.settings import Misuse
 from pose3d.predict.people import Frame
 from pose3d.predict.video import SameSize, open_video, source_name
 
@@ -86,7 +87,7 @@ def expand(source: str | Path | int | Sequence[str | Path | int] | None) -> list
     if isinstance(source, str | Path | int):
         text = str(source).removeprefix("file://")
         if not text.strip():
-            raise ValueError("source= names nothing. Name a video, images, a webcam's number or keypoints.")
+            raise Misuse("source= names nothing. Name a video, images, a webcam's number or keypoints.")
         if not is_pattern(text):
             return [text]
         files = sorted(glob.glob(text, recursive=True), key=natural)
@@ -94,7 +95,7 @@ def expand(source: str | Path | int | Sequence[str | Path | int] | None) -> list
             raise FileNotFoundError(f"source={text} fits no file. Looked in {Path.cwd()}.")
         return [text] if all(Path(file).suffix.lower() in IMAGES for file in files) else files
     if not source:
-        raise ValueError("source=[] names nothing. Name a video, a folder of images, a webcam's number or keypoints.")
+        raise Misuse("source=[] names nothing. Name a video, a folder of images, a webcam's number or keypoints.")
     return [single for one in source for single in expand(one)]
 
 

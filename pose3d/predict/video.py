@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from anypose.settings import Misuse
 from pose3d.predict.people import Frame
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ class CvVideo:
 def open_video(path: str, decoder: str, live: bool = False) -> Video | CvVideo:
     """A video through the decoder asked for; "auto" is PyAV where it is installed, else OpenCV."""
     if decoder not in DECODERS:
-        raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {decoder!r}.")
+        raise Misuse(f"decoder must be one of {', '.join(DECODERS)}, got {decoder!r}.")
     if decoder == "opencv" or path.isdecimal():
         return CvVideo(path, live)
     if decoder == "av":

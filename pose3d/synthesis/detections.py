@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Generator, Tensor
 
+from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 
 KEY_FRAMES = 9  # frames of 50 a second between two draws of the lasting error
@@ -50,7 +51,7 @@ class Detections:
             value = getattr(self, field.name)
             highest = 5.0 if field.name == "noise" else 1.0
             if not 0 <= value < highest:
-                raise ValueError(f"dataset.{field.name}={value} must lie in [0, {highest:g}).")
+                raise Misuse(f"dataset.{field.name}={value} must lie in [0, {highest:g}).")
 
     def __call__(
         self, keypoints: Tensor, height: Tensor, frames: Tensor, skeleton: Skeleton, generator: Generator

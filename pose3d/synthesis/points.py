@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from anypose.settings import Misuse
 from anypose.skeleton import H36M_17, Skeleton
 from pose3d.synthesis.bones import bones_of, chest, pelvis, skull
 
@@ -81,12 +82,12 @@ class Points:
     def __post_init__(self) -> None:
         unknown = [protocol for protocol in self.protocols if protocol not in PROTOCOLS]
         if unknown or not self.protocols:
-            raise ValueError(
+            raise Misuse(
                 f"dataset.points={list(self.protocols)} must be one or more of {', '.join(PROTOCOLS)}"
                 f"{f'; there is no {unknown[0]}' if unknown else ''}."
             )
         if not 0 <= self.spread <= 5:
-            raise ValueError(f"dataset.points_spread={self.spread} must lie in [0, 5].")
+            raise Misuse(f"dataset.points_spread={self.spread} must lie in [0, 5].")
 
     def __call__(self, joints: Tensor, skeleton: Skeleton, generator: Generator) -> tuple[Tensor, Tensor]:
         """The points of `skeleton` on bodies given as Human3.6M's joints.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from anypose.settings import Misuse
 from pose3d.synthesis.bones import BONE, unit
 
 # Mean length of a bone named for its end [m], the same on both sides: people as Human3.6M's protocol marks them, whose
@@ -46,10 +47,10 @@ class Proportions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise ValueError(f"dataset.body_share={self.share} must lie in [0, 1].")
+            raise Misuse(f"dataset.body_share={self.share} must lie in [0, 1].")
         for key in ("size_spread", "bone_spread", "width_spread"):
             if not 0 <= getattr(self, key) <= 0.3:
-                raise ValueError(f"dataset.{key}={getattr(self, key)} must lie in [0, 0.3].")
+                raise Misuse(f"dataset.{key}={getattr(self, key)} must lie in [0, 0.3].")
 
     def draw(self, count: int, like: Tensor, generator: Generator) -> Tensor:
         """(count, 16) bone lengths of `count` people [m], symmetric."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from anypose.settings import Misuse
+
 Range = tuple[float, float]
 
 
@@ -39,15 +41,15 @@ class Viewpoints:
 
     def __post_init__(self) -> None:
         if not 0 <= self.handheld <= 1:
-            raise ValueError(f"dataset.handheld={self.handheld} must lie in [0, 1].")
+            raise Misuse(f"dataset.handheld={self.handheld} must lie in [0, 1].")
         if not -90 < self.pitch[0] <= self.pitch[1] < 90:
-            raise ValueError(f"dataset.camera_pitch={list(self.pitch)} must be [low, high] within -90 to 90 degrees.")
+            raise Misuse(f"dataset.camera_pitch={list(self.pitch)} must be [low, high] within -90 to 90 degrees.")
         if not 0 <= self.roll <= 180:
-            raise ValueError(f"dataset.camera_roll={self.roll} must lie in [0, 180] degrees.")
+            raise Misuse(f"dataset.camera_roll={self.roll} must lie in [0, 180] degrees.")
         if not 1.5 <= self.distance[0] <= self.distance[1]:
-            raise ValueError(f"dataset.camera_distance={list(self.distance)} must be [low, high] from 1.5 m on.")
+            raise Misuse(f"dataset.camera_distance={list(self.distance)} must be [low, high] from 1.5 m on.")
         if not 0 <= self.focal_error <= 0.5:
-            raise ValueError(f"dataset.focal_error={self.focal_error} must lie in [0, 0.5].")
+            raise Misuse(f"dataset.focal_error={self.focal_error} must lie in [0, 0.5].")
 
     def __call__(self, count: int, like: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw `count` cameras.

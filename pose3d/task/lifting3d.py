@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from anypose.metrics import mpjpe
+from anypose.settings import Misuse
 from anypose.skeleton import mirror
 from pose3d.lifter import Lifter
 from pose3d.lifting.errors import PoseErrors
@@ -55,31 +56,31 @@ class Lifting3D:
         parity: Literal["seed"] | None,
     ) -> None:
         if "joints" not in model.io.outputs:
-            raise ValueError(
+            raise Misuse(
                 f"task=lifting3d needs a model with output 'joints'; {type(model).__name__} gives "
                 f"'{', '.join(model.io.outputs)}'."
             )
         if model.whole_window:
-            raise ValueError(
+            raise Misuse(
                 f"task=lifting3d needs a model that gives one pose for a window, and {type(model).__name__} gives "
                 "one for every frame of it. Use task=window3d."
             )
         if loss not in ("standardised_mse", "mpjpe"):
-            raise ValueError(f"task.loss must be standardised_mse or mpjpe, got {loss!r}.")
+            raise Misuse(f"task.loss must be standardised_mse or mpjpe, got {loss!r}.")
         if joint_frame not in ("camera", "world"):
-            raise ValueError(f"task.joint_frame must be camera or world, got {joint_frame!r}.")
+            raise Misuse(f"task.joint_frame must be camera or world, got {joint_frame!r}.")
         if loss == "standardised_mse" and model.joint_scale() is None:
-            raise ValueError(
+            raise Misuse(
                 f"task.loss=standardised_mse needs a model that standardises its joints; {type(model).__name__} does "
                 "not. Use task.loss=mpjpe."
             )
         if joint_frame == "world" and (flip_augment or flip_test):
-            raise ValueError(
+            raise Misuse(
                 "task.flip_augment and task.flip_test mirror the picture, which says nothing about joints in the world "
                 "frame. Set both to false, or task.joint_frame=camera."
             )
         if parity not in (None, "seed"):
-            raise ValueError(f"parity must be null or seed, got {parity!r}.")
+            raise Misuse(f"parity must be null or seed, got {parity!r}.")
         self.model = model
         self.loss_name, self.stride, self.subset = loss, stride, subset
         self.joint_frame: JointFrame = joint_frame
@@ -107,7 +108,7 @@ class Lifting3D:
         plain = {"stride": 1, "subset": 1.0, "flip_augment": False, "joint_frame": "camera"}
         for key, value in plain.items():
             if getattr(self, key) != value:
-                raise ValueError(
+                raise Misuse(
                     f"task.{key}={getattr(self, key)} does nothing with dataset={dataset.name}: its samples are single "
                     f"frames in camera axes, half of them mirrored. Set task.{key}={str(value).lower()}."
                 )

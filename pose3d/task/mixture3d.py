@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from anypose.settings import Misuse
 from pose3d.lifter import Lifter
 from pose3d.lifting.annealing import Annealed
 from pose3d.lifting.mixture import log_parts, log_prior
@@ -63,27 +64,27 @@ class Mixture3D:
     ) -> None:
         wanted = {"means", "sigmas", "weights"}
         if set(model.io.outputs) != wanted:
-            raise ValueError(
+            raise Misuse(
                 f"task=mixture3d needs a model with outputs 'means, sigmas, weights'; {type(model).__name__} gives "
                 f"'{', '.join(model.io.outputs)}'."
             )
         if model.joint_scale() is None or model.keypoint_mean() is None:
-            raise ValueError(
+            raise Misuse(
                 f"task=mixture3d needs a model that standardises keypoints and joints; {type(model).__name__} does not."
             )
         if prior is not None and prior <= 0:
-            raise ValueError(f"task.prior must be null or a positive concentration, got {prior}.")
+            raise Misuse(f"task.prior must be null or a positive concentration, got {prior}.")
         if distance < 0:
-            raise ValueError(f"task.distance must not be negative, got {distance}.")
+            raise Misuse(f"task.distance must not be negative, got {distance}.")
         if temperature < 1 or annealing_epochs < 0 or (temperature > 1) != (annealing_epochs > 0):
-            raise ValueError(
+            raise Misuse(
                 f"task.temperature={temperature} must be at least 1 and task.annealing_epochs={annealing_epochs} not "
                 "negative; to anneal set both, the first above 1 and the second above 0."
             )
         if select not in ("likely", "multiview"):
-            raise ValueError(f"task.select must be likely or multiview, got {select!r}.")
+            raise Misuse(f"task.select must be likely or multiview, got {select!r}.")
         if parity not in (None, "seed"):
-            raise ValueError(f"parity must be null or seed, got {parity!r}.")
+            raise Misuse(f"parity must be null or seed, got {parity!r}.")
         self.model = model
         self.select: Select = select
         self.prior, self.distance, self.flip_augment = prior, distance, flip_augment

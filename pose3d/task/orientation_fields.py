@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anypose.settings import Misuse
 from pose2d.images.affine import transform
 from pose2d.images.augment import Augmentation
 from pose2d.images.crops import CropRules, Crops
@@ -104,7 +105,7 @@ class OrientationFields:
     ) -> None:
         layout = getattr(model, "layout", None)
         if layout is not BODY:
-            raise ValueError(
+            raise Misuse(
                 "task=orientation_fields trains model=total_capture with model.part=body; "
                 f"{type(model).__name__} gives {layout.name if layout else ', '.join(model.io.outputs)}. "
                 "There is no dataset of hands."
@@ -117,14 +118,14 @@ class OrientationFields:
             ("evaluator", evaluator, ("pycocotools", "fast")),
         ):
             if value not in known:
-                raise ValueError(f"task.{name} must be {' or '.join(known)}, got {value}.")
+                raise Misuse(f"task.{name} must be {' or '.join(known)}, got {value}.")
         check_range("task", 0, math.inf, keep_images=keep_images, field_weight=field_weight, baseline=baseline)
         check_range("task", 0, math.inf, without_low=True, pixel_sigma=pixel_sigma, limb_sigma=limb_sigma)
         check_range("task", 0, 1, peak_threshold=peak_threshold)
         check_range("task", 1, 1e4, min_joints=min_joints, most_people=most_people)
         for name, side in (("size", size), ("evaluation_size", evaluation_size)):
             if side < 8 or side % 8:
-                raise ValueError(f"task.{name} must be a multiple of 8, got {side}.")
+                raise Misuse(f"task.{name} must be a multiple of 8, got {side}.")
         self.model, self.layout = model, BODY
         self.monitor, self.higher_is_better = metric, metric == "ap"
         self.weights = weights
@@ -136,7 +137,7 @@ class OrientationFields:
         self.people, self.alone, self.visible_only, self.channels = people, alone, visible_only, channels
         self.mask, self.field_weight = mask, field_weight
         if model.stride == 1 and resolution == "maps":
-            raise ValueError("model.enlarged=true gives maps of the crop's size: set task.resolution=crop.")
+            raise Misuse("model.enlarged=true gives maps of the crop's size: set task.resolution=crop.")
         self.stride = 1 if resolution == "crop" else 8
         self.pof2d, self.off_limb, self.baseline = pof2d, off_limb, baseline
         self.figure: Figure | None = None

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from anypose.camera import project_points
 from anypose.metrics import mpjpe
+from anypose.settings import Misuse
 from anypose.skeleton import mirror
 from pose3d.lifter import Lifter
 from pose3d.lifting.trajectory import ROOT, LabelledAndUnlabelled, PoseAndTrajectory, TrajectoryErrors, bone_lengths
@@ -65,16 +66,16 @@ class SemiSupervised:
     ) -> None:
         sibling = getattr(model, "sibling", None)
         if sibling is None or model.keypoint_frame != "screen":
-            raise ValueError(
+            raise Misuse(
                 f"task=semi_supervised needs a model that reads the screen and can be made again with another output "
                 f"(`sibling`), such as model=videopose3d; {type(model).__name__} cannot."
             )
         if loss != "mpjpe":
-            raise ValueError(f"task.loss must be mpjpe with task=semi_supervised, got {loss!r}.")
+            raise Misuse(f"task.loss must be mpjpe with task=semi_supervised, got {loss!r}.")
         if reprojection not in ("lens", "linear", None):
-            raise ValueError(f"task.reprojection must be lens, linear or null, got {reprojection!r}.")
+            raise Misuse(f"task.reprojection must be lens, linear or null, got {reprojection!r}.")
         if reprojection is None and not bone_length:
-            raise ValueError("task.reprojection=null and task.bone_length=false leave nothing to learn unlabelled.")
+            raise Misuse("task.reprojection=null and task.bone_length=false leave nothing to learn unlabelled.")
         self.model = PoseAndTrajectory(model, sibling(ROOT))
         self.lifter = model
         self.labelled_subjects, self.labelled_share = list(labelled_subjects), labelled_share
@@ -121,7 +122,7 @@ class SemiSupervised:
         """
         subjects = list(dict.fromkeys(sequence.subject for sequence in sequences))
         if unknown := [subject for subject in self.labelled_subjects if subject not in subjects]:
-            raise ValueError(
+            raise Misuse(
                 f"task.labelled_subjects names {', '.join(unknown)}; the training split has {', '.join(subjects)}."
             )
         chosen = self.labelled_subjects or subjects

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from anypose.metrics import mpjpe, n_mpjpe
+from anypose.settings import Misuse
 from anypose.skeleton import mirror
 from pose2d.network.weight_files import read_weights
 from pose3d.lifter import Lifter
@@ -64,16 +65,16 @@ class Window3D:
         by_subject: bool,
     ) -> None:
         if not model.whole_window:
-            raise ValueError(
+            raise Misuse(
                 f"task=window3d needs a model that gives a pose for every frame of its window, such as "
                 f"model=motionagformer; {type(model).__name__} gives one for the window. Use task=lifting3d."
             )
         if min(velocity, scaled) < 0:
-            raise ValueError(f"task.velocity and task.scaled must be 0 or more, got {velocity} and {scaled}.")
+            raise Misuse(f"task.velocity and task.scaled must be 0 or more, got {velocity} and {scaled}.")
         window = model.receptive_field
         for name, value in (("train_step", train_step), ("step", step)):
             if value is not None and not 1 <= value <= window:
-                raise ValueError(f"task.{name} must be from 1 to the {window} frames of a window, got {value}.")
+                raise Misuse(f"task.{name} must be from 1 to the {window} frames of a window, got {value}.")
         self.model = model
         self.velocity, self.scaled = velocity, scaled
         self.train_step = max(1, window // 3) if train_step is None else train_step

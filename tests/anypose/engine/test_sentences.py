@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import hydra
@@ -15,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine import device as devices
 from anypose.engine import schedule
-from anypose.engine.place import CONF
-from anypose.engine.sentences import check_words, told
+from anypose.engine.place import CONF, ROOT
+from anypose.engine.sentences import PACKAGES, check_words, is_misuse, told
 from anypose.engine.settings import check_settings, check_stored
 from anypose.settings import Misuse
 from tests.anypose.engine.toy import make_trainer
@@ -186,3 +188,37 @@ def test_a_cpu_is_one_device():
 def test_what_an_optimiser_refuses_is_said_of_its_section(tmp_path):
     with pytest.raises(ValueError, match=r"optimizer refuses its settings: Invalid learning rate: -1"):
         make_trainer(tmp_path, learning_rate=-1)
+
+
+SETTING = re.compile(r"(dataset|model|task|optimizer|schedule|trainer|precision|device)\.[\w.]*(?P<end>.*)", re.DOTALL)
+
+
+def value_errors(text: str) -> Iterator[tuple[int, str]]:
+    """(line, beginning of the message) of every `raise ValueError(...)`."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+            message = node.exc.args[0]
+            first = message.values[0] if isinstance(message, ast.JoinedStr) and message.values else message
+            if ast.unparse(node.exc.func) == "ValueError" and isinstance(first, ast.Constant):
+                yield node.lineno, str(first.value)
+
+
+def test_what_is_said_of_a_setting_first_is_misuse_of_it():
+    """So the code that a command ends with is known where something is raised, and is not read out of a message."""
+    wrong = [
+        f"{file.relative_to(ROOT)}:{line}: {said}"
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*.py")
+        for line, said in value_errors(file.read_text(encoding="utf-8"))
+        if (found := SETTING.match(said)) and found["end"][:1] in ("", " ", "=")
+    ]
+    assert not wrong
+    assert list(value_errors("raise ValueError(f'task.loss={x} is none.')")) == [(1, "task.loss=")]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(Misuse("task.loss=x"), 2), (ValueError("task.loss=x is said of a file"), 1), (OSError(errno.EACCES, "no"), 1)],
+)
+def test_only_misuse_is_the_user_s_fault(error, code):
+    assert is_misuse(error, started=True) == (code == 2)
