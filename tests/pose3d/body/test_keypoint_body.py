@@ -40,8 +40,8 @@ def test_vertices_are_where_anny_itself_puts_them(anny_body: Anny) -> None:
         del anny_body.surface[name]
 
 
-def test_derivatives_are_finite_differences(anny_body: Anny) -> None:
-    body = KeypointBody(points_of(BLAZEPOSE_33), anny_body)
+def test_derivatives_are_finite_differences(made_up: Anny) -> None:
+    body = KeypointBody(points_of(BLAZEPOSE_33), made_up)
     shape = body.shape([0.2, 0.7, 0.5, 0.4, 0.4, 0.6])
     turns, root = random_pose(np.random.default_rng(1), 3)
     world, heads = body.place(shape, turns, root)
@@ -56,10 +56,10 @@ def test_derivatives_are_finite_differences(anny_body: Anny) -> None:
     np.testing.assert_array_equal(slopes[..., :3], np.broadcast_to(np.eye(3), slopes[..., :3].shape))
 
 
-def test_points_of_one_name_differ_between_layouts_as_the_table_says(anny_body: Anny) -> None:
+def test_points_of_one_name_differ_between_layouts_as_the_table_says(made_up: Anny) -> None:
     shape_of = {}
     for skeleton in (H36M_17, COCO_17, BLAZEPOSE_33):
-        body = KeypointBody(points_of(skeleton), anny_body)
+        body = KeypointBody(points_of(skeleton), made_up)
         shape = body.shape([0.5, 0.67, 0.5, 0.5, 0.38, 0.5])
         at_rest = body.pose(shape, np.tile(np.eye(3), (1, len(FREE), 1, 1)), shape.heads[:1])[0]
         hips = at_rest[[skeleton.index("left_hip"), skeleton.index("right_hip")]]
@@ -88,6 +88,6 @@ def test_what_a_body_has_no_place_for_is_named() -> None:
         points_of(H36M_32)
 
 
-def test_words_are_checked(anny_body: Anny) -> None:
+def test_words_are_checked(made_up: Anny) -> None:
     with pytest.raises(ValueError, match=r"6 finite words, gender, age.*found \[0.5, nan"):
-        KeypointBody(points_of(H36M_17), anny_body).shape([0.5, np.nan, 0.5, 0.5, 0.5, 0.5])
+        KeypointBody(points_of(H36M_17), made_up).shape([0.5, np.nan, 0.5, 0.5, 0.5, 0.5])

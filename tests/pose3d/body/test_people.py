@@ -17,7 +17,7 @@ def walk() -> np.ndarray:
     return walking(np.arange(60) / 30, (0.0, 4.0), (0.7, 0.0))
 
 
-def test_people_move_as_somebody_did_on_their_own_legs(anny_body: Anny, walk: np.ndarray) -> None:
+def test_people_move_as_somebody_did_on_their_own_legs(made_up: Anny, walk: np.ndarray) -> None:
     people = list(random_bodies(walk, np.random.default_rng(0), 4))
     assert len({round(person.stature, 3) for person in people}) == 4
     for person in people:
@@ -30,11 +30,11 @@ def test_people_move_as_somebody_did_on_their_own_legs(anny_body: Anny, walk: np
         assert np.isfinite(person.points(BLAZEPOSE_33)).all()
 
 
-def test_people_are_the_same_for_the_same_seed(anny_body: Anny, walk: np.ndarray) -> None:
+def test_people_are_the_same_for_the_same_seed(made_up: Anny, walk: np.ndarray) -> None:
     one, other = (next(random_bodies(walk, np.random.default_rng(5), 1)) for _ in range(2))
     np.testing.assert_array_equal(one.points(H36M_17), other.points(H36M_17))
 
 
-def test_a_stature_is_reached(anny_body: Anny) -> None:
+def test_a_stature_is_reached(made_up: Anny) -> None:
     words = with_stature(np.array([0.4, 0.7, 0.5, 0.5, 0.5, 0.5]), 1.7)
     assert keypoint_body(H36M_17).shape(words).stature == pytest.approx(1.7, abs=1e-4)

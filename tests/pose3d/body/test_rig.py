@@ -12,16 +12,16 @@ from pose3d.body.rig import BodyRig, Meshes
 WORDS = np.array([0.3, 0.7, 0.5, 0.5, 0.4, 0.6])
 
 
-def test_bones_and_skin_of_the_files_are_the_body_s(anny_body: Anny) -> None:
+def test_bones_and_skin_of_the_files_are_the_body_s(made_up: Anny) -> None:
     """What a program does with the file, skinning by bones that turn, gives the vertices the body has."""
-    rig, rng = BodyRig(anny_body), np.random.default_rng(0)
+    rig, rng = BodyRig(made_up), np.random.default_rng(0)
     mesh, rest = rig.mesh(WORDS), rig.rest(WORDS)
-    picked = rng.choice(len(anny_body.vertices), 50, replace=False)
-    surface = {f"vertex{v}": np.eye(1, len(anny_body.vertices), v)[0] for v in picked}
-    anny_body.surface.update(surface)
-    body = KeypointBody([Point(surface=((name, 1.0),)) for name in surface], anny_body)
+    picked = rng.choice(len(made_up.vertices), 50, replace=False)
+    surface = {f"vertex{v}": np.eye(1, len(made_up.vertices), v)[0] for v in picked}
+    made_up.surface.update(surface)
+    body = KeypointBody([Point(surface=((name, 1.0),)) for name in surface], made_up)
     for name in surface:
-        del anny_body.surface[name]
+        del made_up.surface[name]
     shape = body.shape(WORDS)
     turns = Rotation.random(2 * len(FREE), rng=rng).as_matrix().reshape(2, len(FREE), 3, 3)
     root = rng.normal(size=(2, 3))
@@ -40,8 +40,8 @@ def test_bones_and_skin_of_the_files_are_the_body_s(anny_body: Anny) -> None:
     assert np.percentile(error, 90) < 0.02
 
 
-def test_rest_faces_forward_with_the_left_on_the_left(anny_body: Anny) -> None:
-    rest = BodyRig(anny_body).rest(WORDS)
+def test_rest_faces_forward_with_the_left_on_the_left(made_up: Anny) -> None:
+    rest = BodyRig(made_up).rest(WORDS)
     at = dict(zip(ANNY_38.joints, rest, strict=True))
     assert not at["hip"].any()
     assert at["left_wrist"][0] > 0.3 > -0.3 > at["right_wrist"][0]
@@ -51,8 +51,8 @@ def test_rest_faces_forward_with_the_left_on_the_left(anny_body: Anny) -> None:
     assert 0.02 < lengths < 0.15
 
 
-def test_everybody_gets_their_own_skin(anny_body: Anny) -> None:
-    rig = BodyRig(anny_body)
+def test_everybody_gets_their_own_skin(made_up: Anny) -> None:
+    rig = BodyRig(made_up)
     other = np.array([0.9, 0.7, 0.5, 0.5, 0.2, 0.3])
     meshes = Meshes(rig, {1: WORDS, 2: other})
     for words in (WORDS, other):

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anypose.cache import cache_folder
 from anypose.motion import Motion
 from anypose.skeleton import ANNY_38, H36M_17
-from pose3d.body.anny import FILE
+from pose3d.body.anny import Anny
 from pose3d.predict.ground import Ground
 from pose3d.predict.placing import assumed_intrinsics
 from tests.pose3d.predict.walkers import SIZE, seen, walk
@@ -21,9 +20,7 @@ TIMES = np.arange(36) / 30
 
 
 @pytest.fixture
-def walker() -> Motion:
-    if not (cache_folder() / FILE).is_file():
-        pytest.skip(f"{cache_folder() / FILE} is not there yet: `python -m pose3d.body.anny` makes it in minutes")
+def walker(made_up: Anny) -> Motion:
     joints, keypoints = seen(walk(TIMES, (-0.5, 5.0), (0.5, 0.0)))
     return Motion(
         "walk", TIMES, np.array([7]), keypoints=keypoints[:, None].astype(np.float32), keypoint_skeleton=H36M_17,
