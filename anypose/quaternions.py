@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
-
 
 def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(..., 4) the turn `b` followed by the turn `a`, as matrices are multiplied: a b."""
@@ -25,11 +23,6 @@ def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def inverse(a: np.ndarray) -> np.ndarray:
     """(..., 4) the turn back."""
     return a * np.array([1.0, -1.0, -1.0, -1.0])
-
-
-def rotate(a: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(..., 3) `points` turned by `a` (..., 4)."""
-    return (to_matrix(a) @ points[..., None])[..., 0]
 
 
 def to_matrix(a: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from anypose.engine import checkpoint
 from anypose.engine.distributed import World
@@ -105,6 +105,17 @@ def of_images(recipe: str) -> bool:
     return "train_images" in small(recipe).dataset
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if of_images(recipe)])
+def test_workers_that_inherit_nothing_give_the_same_batches(recipe, tmp_path):
+    """macOS and Windows start processes by `spawn`: what a worker needs is sent to it."""
+    batches: Any = make_trainer(small(recipe), tmp_path).batches
+    batches = getattr(batches, "crops", batches)
+    given = {key: getattr(batches.loader, key) for key in ("dataset", "sampler", "collate_fn", "worker_init_fn")}
+    spawned = DataLoader(**given, batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    torch.testing.assert_close(next(iter(spawned)), next(iter(batches.loader)), rtol=0, atol=0)
+
+
 def by_precision(*levels: str) -> list:
     """Every recipe with every level; those that take minutes are marked."""
     return [
@@ -178,7 +189,7 @@ def test_with_workers_an_interrupted_run_of_images_goes_on_bit_for_bit(recipe, t
 
     def interrupted(batch: Batch) -> Tensor:
         if parts.step == stop - 1:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return step(batch)
 
     parts.train_step = interrupted

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 
 
 def keep_freed_memory() -> bool:
     """Tell glibc to keep freed blocks; false where the C library cannot."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    # Windows has no library of the process itself to look into.
+    mallopt = None if sys.platform == "win32" else getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
     trim_threshold, mmap_threshold = -1, -3

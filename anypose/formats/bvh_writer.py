@@ -64,7 +64,7 @@ class BvhFile:
         head = hierarchy(self.rig, self.skeleton, self._rest)
         self._count_place = len(head) + len("MOTION\nFrames: ")
         head += f"MOTION\nFrames: {COUNT % 0}\nFrame Time: {STEP % even.step}\n"
-        self._file = GrowingFile(path, head.encode())
+        self.file = GrowingFile(path, head.encode())
         self._pattern = " ".join(["%.5f"] * (3 + 3 * len(self.rig.names))) + "\n"
 
     def add(self, motion: Motion, p: int, first_frame: int) -> None:
@@ -87,17 +87,13 @@ class BvhFile:
             )
             angles = angles[-len(rows) :]
             self._angles = angles[-1:]
-            self._file.append(
+            self.file.append(
                 format_rows(self._pattern, np.column_stack([rows[:, :3], angles.reshape(len(rows), -1)])).encode()
             )
-            self._file.patch(self._count_place, (COUNT % self.even.slots).encode())
+            self.file.patch(self._count_place, (COUNT % self.even.slots).encode())
         if not np.array_equal(motion.rest[p], self._rest):
             self._rest = motion.rest[p]
-            self._file.patch(0, hierarchy(self.rig, self.skeleton, self._rest).encode())
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+            self.file.patch(0, hierarchy(self.rig, self.skeleton, self._rest).encode())
 
 
 def to_y_up(vectors: np.ndarray) -> np.ndarray:

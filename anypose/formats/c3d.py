@@ -61,7 +61,7 @@ class C3dFile:
         parameters, self._counts = _parameters(names, 1 / even.step)
         data_block = 2 + len(parameters) // BLOCK
         head = struct.pack("<BBHHHHHfHHf", 2, 0x50, len(names), 0, 1, 0, 0, -1.0, data_block, 0, 1 / even.step)
-        self._file = GrowingFile(path, head.ljust(BLOCK, b"\0") + parameters)
+        self.file = GrowingFile(path, head.ljust(BLOCK, b"\0") + parameters)
 
     def add(self, motion: Motion, p: int, first_frame: int) -> None:
         """Append the person's frames; those in which they are away have no valid point."""
@@ -79,16 +79,12 @@ class C3dFile:
         rows = self.even.add(times, rows).reshape(-1, points.shape[1], 3)
         seen = np.isfinite(rows).all(-1, keepdims=True)
         data = np.concatenate([np.where(seen, rows, 0), np.where(seen, 0, -1)], -1)
-        self._file.append(data.astype("<f4").tobytes())
+        self.file.append(data.astype("<f4").tobytes())
         frames = self.even.slots
-        self._file.patch(8, struct.pack("<H", min(frames, MOST)))
+        self.file.patch(8, struct.pack("<H", min(frames, MOST)))
         for place, kind in self._counts.items():
             value = min(frames, MOST) if kind == "<H" else frames
-            self._file.patch(BLOCK + place, struct.pack(kind, value))
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+            self.file.patch(BLOCK + place, struct.pack(kind, value))
 
 
 def _parameters(names: list[str], rate: float) -> tuple[bytes, dict[int, str]]:

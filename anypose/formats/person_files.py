@@ -8,19 +8,17 @@ from typing import Protocol
 
 import numpy as np
 
-from anypose.formats.sink import refuse_existing
+from anypose.formats.sink import GrowingFile, refuse_existing
 from anypose.motion import Motion
 
 
 class PersonFile(Protocol):
     """The file of one person."""
 
+    file: GrowingFile
+
     def add(self, motion: Motion, p: int, first_frame: int) -> None:
         """Append the frames of person `p` of the chunk that starts with frame `first_frame` of the motion."""
-        ...
-
-    def close(self) -> None:
-        """Finish the file."""
         ...
 
 
@@ -60,11 +58,13 @@ class PersonFiles:
             self.files.append(self.path)
             return self.path
         if self.files == [self.path]:
-            self.files = [self.path.replace(next(iter(named.values())))]
+            first, place = next(iter(named.items()))
+            self._people[first].file.move(place)
+            self.files = [place]
         self.files.append(named[person])
         return named[person]
 
     def close(self) -> None:
         """Finish everybody's file."""
         for person in self._people.values():
-            person.close()
+            person.file.close()

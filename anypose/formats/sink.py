@@ -12,6 +12,7 @@ import numpy as np
 
 from anypose.motion import Motion
 
+BINARY = getattr(os, "O_BINARY", 0)  # Windows' word for: as it is
 ARRAYS = ("keypoints", "joints", "world", "rotations", "rest", "filled", "contacts", "hypotheses")
 
 
@@ -114,7 +115,7 @@ class GrowingFile:
     def __init__(self, path: Path, head: bytes, tail: bytes = b"") -> None:
         self.path, self.tail = path, tail
         self.end = 0
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o666)
         self.append(head)
 
     def append(self, data: bytes) -> None:
@@ -130,6 +131,12 @@ class GrowingFile:
     def patch(self, place: int, data: bytes) -> None:
         """Replace what stands at `place`."""
         self._write(data, place)
+
+    def move(self, path: Path) -> None:
+        """Go on at `path`; on the way nobody holds the file, or Windows would not move it."""
+        self.close()
+        self.path = self.path.replace(path)
+        self._file = os.open(path, os.O_WRONLY | BINARY)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -66,7 +66,7 @@ class TrcFile:
         head += "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t\n"
         head += "\t" + "".join([f"\tX{i}\tY{i}\tZ{i}" for i in range(1, len(names) + 1)]) + "\n"
         self._pattern = "%d\t%.6f" + "\t%.5f" * (3 * len(names)) + "\n"
-        self._file = GrowingFile(path, head.encode())
+        self.file = GrowingFile(path, head.encode())
         self._frames = 0
 
     def add(self, motion: Motion, p: int, first_frame: int) -> None:
@@ -76,14 +76,10 @@ class TrcFile:
         there = np.isfinite(places).any(-1)
         numbers = np.arange(first_frame + 1, first_frame + len(motion) + 1)
         rows = np.column_stack([numbers, motion.times, places])[there]
-        self._file.append(format_rows(self._pattern, rows).replace("nan", "").encode())
+        self.file.append(format_rows(self._pattern, rows).replace("nan", "").encode())
         self._frames += len(rows)
         for place in self._places:
-            self._file.patch(place, (COUNT % self._frames).encode())
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+            self.file.patch(place, (COUNT % self._frames).encode())
 
 
 @dataclass(frozen=True, eq=False)

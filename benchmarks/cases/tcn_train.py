@@ -79,7 +79,7 @@ def _loop(trainer: Trainer, field: int, batch: int, settings: Settings) -> Compa
     assert isinstance(windows, WindowBatches)
     step, peer_name = _plain_step(field, settings.precision, settings)
     device = settings.device.torch
-    ours_stream, their_stream = _endless(trainer), _sliced(trainer, field, batch)
+    ours_stream, their_stream = _endless(trainer), _sliced(field, batch)
 
     def ours() -> None:
         trainer.train_step(next(ours_stream))
@@ -114,7 +114,7 @@ def _endless(trainer: Trainer) -> Iterator[dict[str, Tensor]]:
         epoch += 1
 
 
-def _sliced(trainer: Trainer, field: int, batch: int) -> Iterator[tuple]:
+def _sliced(field: int, batch: int) -> Iterator[tuple]:
     """The reference generator over the same motion."""
     sequences = RandomMotion(4, 400).sequences("train")
     keypoints = [sequence.keypoints / 500 - 1 for sequence in sequences]

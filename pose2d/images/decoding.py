@@ -7,7 +7,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -109,7 +109,7 @@ def _is_padding(encoded: bytes, end: int, count: int) -> bool:
 
 
 _listening = threading.Lock()
-_scratch: tuple[int, int] | None = None  # process and descriptor: one inherited from its parent shares a position
+_scratch: tuple[int, IO[bytes]] | None = None  # process and file: one inherited from its parent shares a position
 
 
 def _overheard(decoding: Callable[[], Any]) -> tuple[Any, str]:
@@ -123,11 +123,9 @@ def _overheard(decoding: Callable[[], Any]) -> tuple[Any, str]:
     with _listening:
         if _scratch is None or _scratch[0] != os.getpid():
             if _scratch is not None:
-                os.close(_scratch[1])
-            file, name = tempfile.mkstemp()
-            os.unlink(name)  # it is there for as long as it is open: until the process ends
-            _scratch = os.getpid(), file
-        file = _scratch[1]
+                _scratch[1].close()
+            _scratch = os.getpid(), tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (as long as the process)
+        file = _scratch[1].fileno()
         kept = os.dup(2)
         try:
             os.dup2(file, 2)
@@ -137,7 +135,8 @@ def _overheard(decoding: Callable[[], Any]) -> tuple[Any, str]:
             os.close(kept)
         if (size := os.fstat(file).st_size) == 0:
             return result, ""
-        said = os.pread(file, size, 0).decode(errors="replace")
+        os.lseek(file, 0, os.SEEK_SET)
+        said = os.read(file, size).decode(errors="replace")
         os.lseek(file, 0, os.SEEK_SET)
         os.ftruncate(file, 0)
     decoders = re.compile(r"JPEG|TIFF|libpng|imdecode|GIF|WebP|^\s*$")

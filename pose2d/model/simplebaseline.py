@@ -69,7 +69,6 @@ class SimpleBaseline(ResNet):
         self.final_layer = nn.Conv2d(deconv_channels, num_keypoints, 1)
         self._init_head(head_init)
         self.num_keypoints = num_keypoints
-        self.input_size = (height, width)
         self.heatmap_size = (height // STRIDE, width // STRIDE)
         self.io = IO(
             inputs={"image": ("B", 3, height, width)},

@@ -184,7 +184,7 @@ def dress(joints: np.ndarray, look: Look) -> tuple[Parts, Head]:
     for side in ("left", "right"):
         _arm(build, at, side, thick, look)
         _leg(build, at, side, hip_left, thick, look)
-    _head(build, at, head, thick, look)
+    _head(build, at, head, look)
     return build.parts(), head
 
 
@@ -269,7 +269,7 @@ def _leg(build: _Builder, at: dict[str, np.ndarray], side: str, hip_left: np.nda
     )
 
 
-def _head(build: _Builder, at: dict[str, np.ndarray], head: Head, thick: float, look: Look) -> None:
+def _head(build: _Builder, at: dict[str, np.ndarray], head: Head, look: Look) -> None:
     size = head.size
     build.add("head", head.point(0.05, 0, 0.3), head.point(0.2, 0, -0.55), 1.0 * size, 0.8 * size)
     build.add("skin", head.point(0.95, 0, 0.0), head.point(1.12, 0, -0.25), 0.11 * size, 0.18 * size)

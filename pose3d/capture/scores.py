@@ -143,7 +143,7 @@ class CaptureScores:
 
     def joint_errors(self, found: dict[str, np.ndarray]) -> dict[str, float]:
         """MPJPE and P-MPJPE of those matched; nothing where the truth has no 3D or nobody was matched."""
-        pairs = match_people(found, self.people, self.targets)
+        pairs = match_people(found, self.people)
         annotated = (self.targets.labelled.sum(axis=1) > 0).sum()
         self.found_people = (len(pairs), int(annotated))
         errors = []
@@ -224,7 +224,7 @@ def limb_angles(fields: Tensor, batch: dict[str, Tensor], stride: int) -> tuple[
     return total, count
 
 
-def match_people(found: dict[str, np.ndarray], people: People, targets: Targets) -> list[tuple[int, int]]:
+def match_people(found: dict[str, np.ndarray], people: People) -> list[tuple[int, int]]:
     """(found, annotated) rows that belong together: the best found first, each takes the most similar free person.
 
     Similar is COCO's OKS over the annotated keypoints that were found, at least three, and at least `MATCH`.

@@ -203,14 +203,6 @@ def _series(records: list[dict[str, Any]], split: str, key: str) -> tuple[np.nda
     return np.array(steps), np.array(values)
 
 
-def _named_by_rule(records: list[dict[str, Any]]) -> dict[str, str]:
-    """Label and column of the errors of a model with several hypotheses, such as most_likely_mpjpe_mm."""
-    keys = dict.fromkeys(key for record in records if record["split"] == "validation" for key in record)
-    rules = [key.removesuffix("_mpjpe_mm") for key in keys if key.endswith("_mpjpe_mm")]
-    several = [rule for rule in rules if rule not in ("p", "n") and not rule.startswith("framewise")]
-    return {rule.replace("_", " "): f"{rule}_mpjpe_mm" for rule in several}
-
-
 def _tell(paths: list[Path]) -> list[Path]:
     for path in paths:
         log.info("drew %s", path)

@@ -69,8 +69,8 @@ class FrameErrors:
         """
         raise TypeError(f"{type(self).__name__} must define frame_scores.")
 
-    def motion_scores(self, predicted: Frames, truth: Tensor, follows: Tensor) -> Frames:
-        """Scores of two neighbours in time, (n - 1,) each, counted where `follows` (n - 1,) says they are that."""
+    def motion_scores(self, predicted: Frames, truth: Tensor) -> Frames:
+        """Scores of two neighbours in time, (n - 1,) each; counted where the two are that."""
         return {}
 
     # Collecting
@@ -144,7 +144,7 @@ class FrameErrors:
             scores = {name: torch.cat([piece[name] for piece in pieces]).double() for name in pieces[0]}
             sequence = self.packed.sequence.cpu()[index]
             follows = (index.diff() == 1) & (sequence.diff() == 0)
-            for name, values in self.motion_scores(state, truth, follows).items():
+            for name, values in self.motion_scores(state, truth).items():
                 # A sequence's mean stands for each of its frames: weighted by T, as VideoPose3D does, not by T - 1.
                 mean = _means(values[follows].double(), sequence[1:][follows], len(self.packed.names))
                 scores[name] = mean[sequence]
@@ -233,7 +233,7 @@ class PoseErrors(FrameErrors):
     def frame_scores(self, predicted: Frames, truth: Tensor) -> Frames:
         return pose_scores(predicted["joints"], truth)
 
-    def motion_scores(self, predicted: Frames, truth: Tensor, follows: Tensor) -> Frames:
+    def motion_scores(self, predicted: Frames, truth: Tensor) -> Frames:
         return velocity_scores(predicted["joints"], truth)
 
 

@@ -97,7 +97,7 @@ class TrajectoryErrors(FrameErrors):
             "reprojection_permille": predicted["reprojection_error"] * 1000,
         }
 
-    def motion_scores(self, predicted: Batch, truth: Tensor, follows: Tensor) -> Batch:
+    def motion_scores(self, predicted: Batch, truth: Tensor) -> Batch:
         """Velocity of the joints relative to the root."""
         return velocity_scores(predicted["joints"], truth)
 

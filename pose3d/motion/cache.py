@@ -17,6 +17,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,9 @@ def kept(folder: Path) -> list[tuple[Path, int, float]]:
     found = []
     for place in folder.iterdir() if folder.is_dir() else ():
         if place.is_dir() and ((place / "index.json").is_file() or place.name.startswith(_WRITING)):
-            size = sum(file.stat().st_size for file in place.iterdir() if file.is_file())
-            found.append((place, size, place.stat().st_mtime))
+            with suppress(FileNotFoundError):  # another process removed it meanwhile
+                size = sum(file.stat().st_size for file in place.iterdir())
+                found.append((place, size, place.stat().st_mtime))
     return sorted(found, key=lambda item: item[2])
 
 
@@ -106,7 +108,13 @@ def trim(folder: Path, most: int, keep: Path | None = None) -> int:
             break
         # Away at once, so that nobody finds half of it; whoever has it open keeps it until they are done.
         away = folder / f"{_WRITING}removed-{os.getpid()}-{place.name}"
-        place.rename(away)
+        try:
+            place.rename(away)
+        except PermissionError:  # on Windows, where nothing is renamed that somebody has open
+            log.info("%s (%.2f GB) stays in the cache: it is in use.", place.name, size / 1e9)
+            continue
+        except FileNotFoundError:  # another process was quicker
+            pass
         shutil.rmtree(away, ignore_errors=True)
         log.info("Removed %s (%.2f GB) from the cache, which keeps %.3g GB.", place.name, size / 1e9, most / 1e9)
         removed += size

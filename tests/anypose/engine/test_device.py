@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 
 from anypose.engine import device as device_module
 from anypose.engine.device import Absence, Cpu, Cuda, Npu, auto
+from anypose.engine.memory import keep_freed_memory
 from tests.anypose.engine.toy import cpu
 
 NPU = {"jit_compile": False, "internal_format": False, "hf32": True, "hf32_evaluation": False}
@@ -119,6 +120,14 @@ def test_deterministic_ends_with_the_device():
     with Cpu(None, True, False):
         assert torch.are_deterministic_algorithms_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_without_glibc_memory_is_as_the_system_keeps_it(monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # macOS
+    assert not keep_freed_memory()
+    monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("Windows loads no library without a name"))
+    monkeypatch.setattr("sys.platform", "win32")
+    assert not keep_freed_memory()
 
 
 def test_memory_is_kept_where_the_c_library_can(caplog):

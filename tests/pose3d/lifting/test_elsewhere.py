@@ -107,7 +107,11 @@ def test_microsofts_network_is_scored_on_the_crops_that_its_file_names_or_somebo
     for path in (named, plain):
         torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, path)
     task = restored(named, model="simplebaseline")
-    assert (task.model.input_size, task.normalization.channels, task.rules.aligned) == ((96, 64), "bgr", False)
+    assert (task.model.io.inputs["image"], task.normalization.channels, task.rules.aligned) == (
+        ("B", 3, 96, 64),
+        "bgr",
+        False,
+    )
     image = torch.randn(1, 3, 96, 64)
     with torch.no_grad():
         torch.testing.assert_close(task.model.eval()(image), network(image))

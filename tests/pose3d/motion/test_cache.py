@@ -1,5 +1,8 @@
 import json
 import os
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,7 +134,7 @@ def test_a_damaged_cache_says_what_to_delete(tmp_path):
     (folder,) = (tmp_path / "cache").iterdir()
     path = folder / "keypoints_17.npy"
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match=rf"The cache {folder} is damaged .*Delete that folder"):
+    with pytest.raises(ValueError, match=rf"The cache {re.escape(str(folder))} is damaged .*Delete that folder"):
         reader()
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     index[0]["skeleton"] = "ghost"
@@ -165,6 +168,21 @@ def test_what_was_not_used_for_longest_goes_when_there_is_more_than_the_limit(tm
     monkeypatch.setenv("ANYPOSE_CACHE_GIGABYTES", "all")
     with pytest.raises(ValueError, match=r"ANYPOSE_CACHE_GIGABYTES='all' must be a number of gigabytes"):
         cache.limit()
+
+
+@pytest.mark.parametrize(("error", "left"), [(FileNotFoundError, 0), (PermissionError, 2)])
+def test_what_another_process_removed_or_holds_stops_nobody(tmp_path, monkeypatch, error, left):
+    fill(tmp_path, 2)
+    sizes = sum(size for _, size, _ in cache.kept(tmp_path))
+
+    def refused(place: Path, _: Path) -> None:
+        if error is FileNotFoundError:
+            shutil.rmtree(place)
+        raise error(place)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    assert cache.trim(tmp_path, 0) == (0 if left else sizes)
+    assert len(list(tmp_path.iterdir())) == left
 
 
 def test_a_command_tells_what_is_kept_and_empties_it(tmp_path, monkeypatch, capsys):

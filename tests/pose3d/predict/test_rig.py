@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from anypose.motion import Motion
-from anypose.quaternions import rotate
+from anypose.quaternions import to_matrix
 from anypose.skeleton import COCO_17, H36M_17
 from pose3d.predict.rig import Rig
 from pose3d.predict.rotations import rest_directions
@@ -21,8 +21,8 @@ def place(motion: Motion) -> np.ndarray:
     joints[:, :, 0] = motion.world[:, :, 0]
     for joint, parent in motion.skeleton.bones:
         bone = (motion.rest[:, joint] - motion.rest[:, parent]).astype(np.float64)
-        joints[:, :, joint] = joints[:, :, parent] + rotate(
-            motion.rotations[:, :, joint], np.broadcast_to(bone, (*joints.shape[:2], 3))
+        joints[:, :, joint] = (
+            joints[:, :, parent] + (to_matrix(motion.rotations[:, :, joint]) @ bone[..., None])[..., 0]
         )
     return joints
 
@@ -80,9 +80,9 @@ def test_a_bent_knee_points_where_it_bends() -> None:
         left_knee=hip + np.array([0, -0.1, 0]), left_foot=hip + np.array([-0.07, -0.1, -0.07])
     )  # and the foot turned inward
     thigh = H36M_17.index("left_knee")
-    lateral = rotate(turned(bent[None]).rotations[0, 0, thigh], np.array([1.0, 0, 0]))
+    lateral = to_matrix(turned(bent[None]).rotations[0, 0, thigh])[:, 0]
     np.testing.assert_allclose(lateral, [1, 0, 0], atol=1e-5)
-    lateral = rotate(turned(out[None]).rotations[0, 0, thigh], np.array([1.0, 0, 0]))
+    lateral = to_matrix(turned(out[None]).rotations[0, 0, thigh])[:, 0]
     np.testing.assert_allclose(lateral, [np.sqrt(0.5), 0, -np.sqrt(0.5)], atol=1e-5)
 
 
