@@ -6,6 +6,7 @@ box_xyxy, scores = detector.find(image)
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pose2d.images.decoding import cv2
 from pose2d.images.image import Normalization
 from pose2d.network.foreign import Network, Port, describe_ports, image_input
 
+log = logging.getLogger(__name__)
 GREY = 114  # what fills a letterbox; RTMDet's, YOLOX's and ultralytics'
 PERSON = 0  # the class of people in all of these
 OVERLAP = 0.45  # of two boxes, from which on the worse one goes: YOLOX's, for raw outputs alone
@@ -139,7 +141,8 @@ class PersonDetector:
         min_score: boxes must score more.
 
     Attributes:
-        nonfinite: how many boxes so far held NaN or infinity; they are left out.
+        nonfinite: how many boxes so far held NaN or infinity; they are left out, and the first of them
+            is told in the log.
     """
 
     def __init__(
@@ -188,6 +191,8 @@ class PersonDetector:
             raise ValueError(f"{self.source} gives boxes of {table.shape[1]} numbers; known are 5, 6 and YOLOX's raw.")
         kind = labels.reshape(-1) if labels is not None else table[:, 5] if table.shape[1] == 6 else PERSON
         finite = np.isfinite(table[:, :5]).all(axis=1)
+        if not finite.all() and not self.nonfinite:
+            log.warning("%s: a box came out as NaN or infinite; those are left out.", self.source)
         self.nonfinite += int((~finite).sum())
         rows = np.flatnonzero(finite & (kind == PERSON) & (np.where(finite, table[:, 4], 0) > self.min_score))
         boxes, scores = table[rows, :4].astype(np.float64), table[rows, 4].astype(np.float64)

@@ -8,6 +8,7 @@ What a network is, its inputs and outputs say; what its keypoints are they do no
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from pose2d.network.heatmap import Coding
 PADDING = 1.25  # a crop's size relative to the box: RTMPose's, ViTPose's and MoveNet's
 IMAGENET = Normalization("rgb", IMAGENET_MEAN, IMAGENET_STD)  # RTMPose's, and that of most networks of heatmaps
 AT_ONCE = 16  # people that a network of any batch size is shown together
+log = logging.getLogger(__name__)
 DTYPES = ("float32", "float16", "uint8", "int32")
 
 
@@ -220,7 +222,8 @@ class KeypointFinder:
 
     Attributes:
         network: what was recognised.
-        nonfinite: how many keypoints so far came out as NaN or infinite; they get NaN and a score of 0.
+        nonfinite: how many keypoints so far came out as NaN or infinite; they get NaN and a score of 0, and the first
+            of them is told in the log.
     """
 
     def __init__(
@@ -233,7 +236,7 @@ class KeypointFinder:
         aligned: bool = False,
         peak: float = 1.0,
     ) -> None:
-        self.session = session
+        self.session, self.source = session, source
         self.network = recognise(session.inputs, session.outputs, source)
         whole_numbers = self.network.image.dtype.kind in "ui"
         if normalization is not None and (whole_numbers or self.network.kind == "movenet"):
@@ -272,6 +275,8 @@ class KeypointFinder:
             return np.zeros((0, K, 2)), np.zeros((0, K))
         keypoints, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
         lost = ~(np.isfinite(keypoints).all(axis=2) & np.isfinite(scores))
+        if lost.any() and not self.nonfinite:
+            log.warning("%s: a keypoint came out as NaN or infinite; those are taken as not found.", self.source)
         self.nonfinite += int(lost.sum())
         nothing = lost | (scores <= 0)
         keypoints = transform(np.where(nothing[..., None], np.nan, keypoints), to_image)

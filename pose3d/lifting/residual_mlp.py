@@ -5,11 +5,15 @@ Martinez et al., "A simple yet effective baseline for 3d human pose estimation",
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Standardise(nn.Module):
@@ -173,8 +177,10 @@ class ResidualMLP(nn.Module):
         return features
 
 
-def bake_weights(network: nn.Module) -> None:
-    """Make every clip of `network` permanent (in place), for export and fast inference."""
+def bake_weights(network: Network) -> Network:
+    """A copy with every weight clip written into the weights: the same outputs, ready to export."""
+    network = copy.deepcopy(network)
     for module in network.modules():
         if isinstance(module, ClippedLinear):
             module.bake()
+    return network

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -122,9 +121,7 @@ class Baseline3D(Lifter):
 
     def baked(self) -> Baseline3D:
         """A copy with the weight clip written into the weights: the same outputs, ready to export."""
-        network = copy.deepcopy(self)
-        bake_weights(network)
-        return network
+        return bake_weights(self)
 
 
 def from_tensorflow(arrays: Mapping[str, np.ndarray], statistics: State) -> State:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 
 import numpy as np
@@ -104,9 +103,7 @@ class GMHMDN(Lifter):
 
     def baked(self) -> GMHMDN:
         """A copy with the weight clips written into the weights: the same outputs, ready to export."""
-        network = copy.deepcopy(self)
-        bake_weights(network)
-        return network
+        return bake_weights(self)
 
 
 def from_tensorflow(arrays: Mapping[str, np.ndarray], statistics: State) -> State:

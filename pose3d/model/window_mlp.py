@@ -5,8 +5,6 @@ The trunk is 3d-pose-baseline's (Martinez et al., ICCV 2017); what it is given i
 
 from __future__ import annotations
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -108,9 +106,7 @@ class WindowMLP(Lifter):
 
     def baked(self) -> WindowMLP:
         """A copy with the weight clip written into the weights: the same outputs, ready to export."""
-        network = copy.deepcopy(self)
-        bake_weights(network)
-        return network
+        return bake_weights(self)
 
     def _check(self, keypoints: Tensor) -> None:
         K = self.input_skeleton.num_joints

@@ -115,11 +115,13 @@ def test_suppression_keeps_the_best_of_those_that_overlap() -> None:
     assert suppress(found, np.array([0.5, 0.9, 0.4, 0.3]), 0.45).tolist() == [1, 2, 3]
 
 
-def test_what_is_no_number_is_left_out_and_counted() -> None:
+def test_what_is_no_number_is_left_out_counted_and_said_once(caplog) -> None:
     given = {"dets": boxes([0, 0, 90, 90, 0.9], [0, np.nan, 80, 80, 0.9], [0, 0, 9, 9, np.inf])}
     detector = PersonDetector(Fake(given), "rtmdet.onnx")
     found, _ = detector.find(np.zeros((320, 320, 3), np.uint8))
     assert (len(found), detector.nonfinite) == (1, 2)
+    detector.find(np.zeros((320, 320, 3), np.uint8))
+    assert caplog.messages == ["rtmdet.onnx: a box came out as NaN or infinite; those are left out."]
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_nobody_is_an_empty_answer() -> None:
 
 @pytest.mark.parametrize("kind", ["simcc", "movenet", "heatmaps"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_is_no_keypoint_and_is_counted(kind: str, bad: float) -> None:
+def test_what_is_no_number_is_no_keypoint_and_is_counted(kind: str, bad: float, caplog) -> None:
     image, boxes, points = scene(2)
     seer = Seer(kind, (192, 192))
     honest = seer._answer
@@ -145,6 +145,8 @@ def test_what_is_no_number_is_no_keypoint_and_is_counted(kind: str, bad: float) 
     seer._answer = spoiled
     finder = KeypointFinder(seer, "x.onnx")
     found, scores = finder.find(image, boxes)
+    finder.find(image, boxes[:0])
+    assert caplog.messages == ["x.onnx: a keypoint came out as NaN or infinite; those are taken as not found."]
     if kind == "movenet":
         assert finder.nonfinite in (1, 2)  # the stand-in answers one person at a time, the first each time
     else:
