@@ -21,7 +21,7 @@ def main(cfg: DictConfig) -> float:
             if job.is_done(source):
                 continue
             with job.writing(source, pipeline) as sinks:
-                for motion, pictures in pipeline.run(source, sinks.pictures):
+                for motion, pictures in pipeline.run(source, sinks.pictures, sinks.caught):
                     sinks.write(motion, pictures)
     return job.report()
 

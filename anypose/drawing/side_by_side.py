@@ -85,7 +85,7 @@ class Film:
         self.path, self.notes = path, [] if name == ENCODERS[0] else [f"encoded by {name}: larger than H.264"]
         self._av: Any = av
         fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
-        self._file = av.open(str(path), "w", format="mp4", options=fragments)
+        self._file = av.open(f"file:{path}", "w", format="mp4", options=fragments)  # its name may have a colon
         stream: Any = self._file.add_stream(name, rate=Fraction(rate).limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = OPTIONS.get(name, {})

@@ -141,7 +141,8 @@ def to_motion(
     """The `Motion` of what was found.
 
     Without ids in the file, the people of a frame stand in the file's order and `facts["tracked"]` is False: who is who
-    from frame to frame is then not known. A rate that nobody says is 30, and `facts["assumed"]` says so.
+    from frame to frame is then not known. A rate that nobody says is 30, and `facts["assumed"]` says so. Where the
+    file numbers its frames, `facts["frames_per_second"]` is the rate that made times of them.
     """
     where = found.where
     everyone = [points for _, people in found.frames for _, points in people]
@@ -156,7 +157,8 @@ def to_motion(
     if not found.timed:
         if rate is None and found.rate is None:
             facts["assumed"] = [f"{RATE:g} frames/s"]
-        numbers = numbers / (rate or found.rate or RATE)
+        facts["frames_per_second"] = float(rate or found.rate or RATE)
+        numbers = numbers / facts["frames_per_second"]
     if len(numbers) * len(ids) * layout.num_joints * 3 > MAX_NUMBERS:
         raise ValueError(f"{where}: {len(ids)} people in {len(numbers)} frames are more than can be held at once.")
     keypoints = np.full((len(numbers), len(ids), layout.num_joints, 3), np.nan, np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -38,7 +39,7 @@ class PersonFiles:
         self.path, self.begin = path, begin
         self.files: list[Path] = []
         self._people: dict[int, PersonFile] = {}
-        for other in sorted(path.parent.glob(f"{path.stem}_person*{path.suffix}")):
+        for other in sorted(path.parent.glob(f"{glob.escape(path.stem)}_person*{path.suffix}")):
             refuse_existing(other, overwrite)
 
     def add(self, motion: Motion, first_frame: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Protocol
 
 import numpy as np
 
 from anypose.drawing.pictures import compress
+from anypose.formats.detections import RATE
 from anypose.motion import Motion
 from anypose.skeleton import Skeleton
 from pose3d.predict.people import Found, Frame, KeypointNetwork
@@ -19,6 +20,11 @@ from pose3d.predict.windows import Seen
 
 WAITING = 8  # decoded frames that may wait for the 2D network
 FOUND = 240  # frames with their people that may wait for what writes whole chunks of them
+CHUNK = 90  # frames that go on together: few, for what is left to do once the 2D network is through with the last
+WHOLE = 960  # of a file of keypoints, which come at once: many, for the frames around a chunk are worked on again
+INSIDE = 0.5  # share of keypoints that lie in the picture, of a file whose picture it is
+
+Decoded = tuple[Frame, bytes | None]  # and its picture as JPEG
 
 
 class People(Protocol):
@@ -30,6 +36,7 @@ class People(Protocol):
         skeleton: what they are.
         size: (width, height) of the picture [px], known from the first frame on.
         live: no frame may wait for later ones.
+        chunk: how many frames go on together.
         dropped: frames that nobody had time for.
         warnings: what was wrong with the source.
     """
@@ -38,6 +45,7 @@ class People(Protocol):
     network: str
     skeleton: Skeleton
     live: bool
+    chunk: int
     warnings: list[str]
 
     @property
@@ -65,7 +73,8 @@ class PeopleInPictures:
         self.stack, self.pictures = stack, pictures
         self.name, self.network, self.skeleton = source.name, network.name, network.skeleton
         self.live, self.warnings = source.live, source.warnings
-        self.decode: Ahead[Frame] | None = None
+        self.chunk = 1 if source.live else CHUNK
+        self.decode: Ahead[Decoded] | None = None
 
     @property
     def dropped(self) -> int:
@@ -77,21 +86,21 @@ class PeopleInPictures:
 
     def __iter__(self) -> Iterator[Seen]:
         waiting, found = (1, 1) if self.live else (WAITING, FOUND)
-        decode = Ahead(lambda: self.stopwatch.timed("decode", self.source.frames()), waiting, newest=self.live)
-        self.decode = decode
-        frames = self.stack.enter_context(decode)
-        yield from self.stack.enter_context(Ahead(lambda: self.look(frames), found))
+        self.decode = frames = self.stack.enter_context(Ahead(self.decoded, waiting, newest=self.live))
+        return iter(self.stack.enter_context(Ahead(lambda: self.look(frames), found)))
 
-    def look(self, frames: Ahead[Frame]) -> Iterator[Seen]:
+    def decoded(self) -> Iterator[Decoded]:
+        """Each frame, and its picture made small, where it is sure to be looked at: the 2D network has no time."""
+        for frame in self.stopwatch.timed("decode", self.source.frames()):
+            yield frame, None if self.live else small(frame, self.pictures, self.stopwatch)
+
+    def look(self, frames: Iterable[Decoded]) -> Iterator[Seen]:
         """The people of each frame."""
         tracker = Tracker()
-        for frame in frames:
+        for frame, picture in frames:
             with self.stopwatch("2D"):
                 people = tracker(self._network.find(frame), frame.time)
-            picture = None
-            if self.pictures:
-                with self.stopwatch("pictures"):
-                    picture = compress(frame.image)
+            picture = small(frame, self.pictures, self.stopwatch) if self.live else picture
             yield Seen(frame.time, people, picture, frame.arrived)
 
 
@@ -100,7 +109,7 @@ class PeopleInFile:
 
     Args:
         motion: what a reader of keypoints gave; facts["tracked"] says whether its ids mean the same person over time.
-        video: that they were found in, frame by frame; its time stamps and size hold.
+        video: that they were found in; its time stamps and size hold.
         stopwatch, stack, pictures: as `PeopleInPictures`'s.
     """
 
@@ -117,7 +126,10 @@ class PeopleInFile:
                 f"source={motion.name} does not say how large its video was, and where people are depends on it. Say "
                 "size=[WIDTH,HEIGHT], or name the video with video=FILE."
             )
+        if video is None:
+            check_pixels(motion, motion.size)
         self.video, self.stopwatch, self.stack, self.pictures = video, stopwatch, stack, pictures
+        self.chunk = CHUNK if video is not None else WHOLE
         self.motion, self.tracked = motion, bool(motion.facts.get("tracked", False))
         self.name, self.skeleton = motion.name, motion.keypoint_skeleton
         self.network = str(motion.facts.get("keypoints", "a file of keypoints"))
@@ -129,33 +141,78 @@ class PeopleInFile:
 
     def __iter__(self) -> Iterator[Seen]:
         assert self.motion.keypoints is not None
-        tracker, shown = Tracker(), self.shown()
+        tracker = Tracker()
         every, ids = self.motion.keypoints, self.motion.ids.tolist()
         there = np.asarray(np.isfinite(every[..., :2]).all(-1).any(axis=-1))
         scores = np.isfinite(every[..., 2])
         sure = (np.where(scores, every[..., 2], 0).sum(-1) / np.maximum(scores.sum(-1), 1)).tolist()
-        for t, time in enumerate(self.motion.times.tolist()):
-            people = {number: Found(every[t, p], sure[t][p]) for p, number in enumerate(ids) if there[t, p]}
-            time, picture = next(shown, (time, None))
+        for time, picture, t in self.shown():
+            people = {} if t is None else {n: Found(every[t, p], sure[t][p]) for p, n in enumerate(ids) if there[t, p]}
             yield Seen(time, people if self.tracked else tracker(list(people.values()), time), picture)
 
-    def shown(self) -> Iterator[tuple[float, bytes | None]]:
-        """Time stamp and picture of each frame of the video."""
+    def shown(self) -> Iterator[tuple[float, bytes | None, int | None]]:
+        """Time stamp, picture and row of each frame; frames of the video that the file leaves out have no row."""
         if self.video is None:
+            yield from ((time, None, t) for t, time in enumerate(self.motion.times.tolist()))
             return
-        video = self.video
-        yield from self.stack.enter_context(Ahead(lambda: self.decode(video), FOUND))
-        count = len(self.motion)
+        video, (places, numbered, near) = self.video, self.places(self.video)
+        frames = iter(self.stack.enter_context(Ahead(lambda: self.decode(video), FOUND)))
+        for t, place in enumerate(places.tolist()):
+            for number, time, picture in frames:
+                there = (number if numbered else time) > place - near
+                yield time, picture, t if there else None
+                if there:
+                    break
+            else:
+                raise ValueError(
+                    f"video={video.name} ends before source={self.name}, which has {len(places)} frames. Is it another "
+                    "video?"
+                )
+
+    def places(self, video: Pictures) -> tuple[np.ndarray, bool, float]:
+        """Where in the video the file's frames are, whether by number or by time, and how near counts as there."""
+        times, rate = self.motion.times, self.motion.facts.get("frames_per_second")
+        if rate is None:
+            return times, False, 0.5 / (video.rate or RATE)
+        numbers = np.rint(times * rate)
+        return numbers - (numbers[0] == 1), True, 0.5  # frames that FFmpeg made pictures of are counted from 1
+
+    def decode(self, video: Pictures) -> Iterator[tuple[int, float, bytes | None]]:
+        """Number, time stamp and picture of each frame of the video, in the order in which a thread comes to them."""
+        for frame in self.stopwatch.timed("decode", video.frames()):
+            if frame.index == 0:
+                if self.motion.size not in (None, video.size):
+                    told, found = ("x".join(map(str, size)) for size in (self.motion.size, video.size))
+                    raise ValueError(f"video={video.name} is {found}, and source={self.name} is of a video of {told}.")
+                check_pixels(self.motion, video.size)
+            yield frame.index, frame.time, small(frame, self.pictures, self.stopwatch)
+
+
+def check_pixels(motion: Motion, size: tuple[int, int]) -> None:
+    """Raise ValueError where the keypoints cannot be of pictures of that size [px]."""
+    assert motion.keypoints is not None
+    points = motion.keypoints[..., :2].astype(np.float64)
+    points = points[np.isfinite(points).all(-1)]
+    if not len(points):
+        return
+    (left, top), (right, bottom) = np.percentile(points, [5, 95], axis=0)
+    found = (
+        f"most of those of source={motion.name} lie between {left:g} and {right:g} across, {top:g} and {bottom:g} down"
+    )
+    if max(right, bottom) <= 2 and min(size) > 20:
         raise ValueError(
-            f"video={video.name} has fewer frames than source={self.name}, which has {count}. Is it another video?"
+            f"Keypoints must be pixels, and {found}. Multiply shares of a picture by its width and height."
+        )
+    if not ((points >= 0) & (points <= size)).all(-1).mean() >= INSIDE:
+        raise ValueError(
+            f"Keypoints must lie in the picture, which is {size[0]}x{size[1]}, and {found}. Is the size= that of their "
+            "video?"
         )
 
-    def decode(self, video: Pictures) -> Iterator[tuple[float, bytes | None]]:
-        """The same, in the order in which a thread comes to them."""
-        for frame in self.stopwatch.timed("decode", video.frames()):
-            if not self.pictures:
-                yield frame.time, None
-                continue
-            with self.stopwatch("pictures"):
-                picture = compress(frame.image)
-            yield frame.time, picture
+
+def small(frame: Frame, wanted: bool, stopwatch: Stopwatch) -> bytes | None:
+    """The picture that is kept of a frame, where pictures are wanted."""
+    if not wanted:
+        return None
+    with stopwatch("pictures"):
+        return compress(frame.image)

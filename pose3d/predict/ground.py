@@ -23,6 +23,9 @@ SLOW = 0.35  # a foot that moves less than this carries weight [m/s] ...
 STILL_SLOW = 0.6  # ... and goes on carrying it below this
 LOW = 0.12  # above the floor or above the other foot [m]
 SHORTEST = 0.06  # a contact lasts at least so long [s]
+GROWS = 0.25  # time in which the share of a foot that arrives grows, and of one that leaves goes back [s]
+MOVED = 0.1  # a foot that stands farther than this from where it stood in the chunk before has moved [m]
+NOWHERE = np.full((2, 2), np.nan)
 FEET = ("left_foot", "right_foot")
 FASTEST = 0.1  # period of the smoothing with which a foot's speed is measured [s]
 
@@ -67,6 +70,7 @@ class Ground:
     _lows: list[float] = field(default_factory=list)
     _seconds: float = 0.0
     _camera: Camera | None = None
+    _anchors: dict[int, np.ndarray] = field(default_factory=dict)
 
     def __call__(self, motion: Motion, intrinsics: np.ndarray, keep: slice) -> Motion:
         """The motion with `world`, `contacts` and `camera`; its `joints` follow feet that are held.
@@ -88,14 +92,12 @@ class Ground:
         )
         held = world
         if self.hold:
-            shift = np.stack(
-                [
-                    hold_feet(world[:, person, feet], contacts[:, person], motion.times)
-                    for person in range(len(motion.ids))
-                ],
-                axis=1,
-            )
-            held = (world + shift[:, :, None]).astype(np.float32)
+            found = [
+                hold_feet(world[:, p, feet], contacts[:, p], motion.times, self._anchors.get(number, NOWHERE), keep)
+                for p, number in enumerate(motion.ids.tolist())
+            ]
+            self._anchors = {number: after for number, (_, after) in zip(motion.ids.tolist(), found, strict=True)}
+            held = (world + np.stack([shift for shift, _ in found], axis=1)[:, :, None]).astype(np.float32)
         self.measure(world[keep], held[keep], contacts[keep], feet)
         moved = held - world
         joints = (motion.joints + moved @ camera.rotation.T).astype(np.float32)
@@ -198,8 +200,14 @@ def find_contacts(feet: np.ndarray, times: np.ndarray) -> np.ndarray:
     return contacts
 
 
-def hold_feet(feet: np.ndarray, contacts: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(T, 3) how the whole person must be moved so that standing feet stay where they are.
+def hold_feet(
+    feet: np.ndarray,
+    contacts: np.ndarray,
+    times: np.ndarray,
+    anchors: np.ndarray = NOWHERE,
+    keep: slice = slice(None),
+) -> tuple[np.ndarray, np.ndarray]:
+    """(T, 3) how the whole person must be moved so that standing feet stay where they are, and new anchors.
 
     While a foot stands, it stays over the middle of where it was seen to stand; two standing feet share. In between the
     shift goes over evenly, so a step is as long as it was and nothing jumps. Heights are left alone.
@@ -208,15 +216,24 @@ def hold_feet(feet: np.ndarray, contacts: np.ndarray, times: np.ndarray) -> np.n
         feet: (T, 2, 3) ankles in the world [m].
         contacts: (T, 2).
         times: (T,) [s].
+        anchors: (2, 2) where each foot stood in the frame before those of `keep` [m], NaN where it did not.
+        keep: the frames that are new.
     """
     T = len(times)
-    wanted, weight = np.zeros((T, 2)), np.zeros(T)
+    first, last, _ = keep.indices(T)
+    grows = max(1, round(GROWS / float(np.median(np.diff(times))))) if T > 1 else 1
+    wanted, weight, after = np.zeros((T, 2)), np.zeros(T), NOWHERE.copy()
     for side in range(2):
         for start, end in runs(contacts[:, side] & np.isfinite(feet[:, side]).all(-1)):
             place = feet[start:end, side, :2]
+            middle = np.median(place, axis=0)
+            if start <= first < end and np.linalg.norm(anchors[side] - middle) < MOVED:
+                middle = anchors[side]
+            if start < last <= end:
+                after[side] = middle
             # Its share grows from nothing and goes back to it, so that two feet take turns without a jump.
-            share = np.minimum(np.arange(1, end - start + 1), np.arange(end - start, 0, -1)).astype(float)
-            wanted[start:end] += share[:, None] * (np.median(place, axis=0) - place)
+            share = np.minimum(np.arange(1, end - start + 1), np.arange(end - start, 0, -1)).clip(max=grows)
+            wanted[start:end] += share[:, None] * (middle - place)
             weight[start:end] += share
     shift = np.zeros((T, 3))
     known = np.flatnonzero(weight)
@@ -224,4 +241,4 @@ def hold_feet(feet: np.ndarray, contacts: np.ndarray, times: np.ndarray) -> np.n
         values = wanted[known] / weight[known, None]
         for axis in range(2):
             shift[:, axis] = np.interp(times, times[known], values[:, axis])
-    return shift
+    return shift, after

@@ -17,6 +17,9 @@ from typing import Any
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -28,13 +31,15 @@ from pose3d.predict.pipeline import Pipeline
 from pose3d.predict.settings import COMMANDS_OWN
 from pose3d.predict.show import Show
 from pose3d.predict.sinks import Sinks, open_sinks
-from pose3d.predict.source import expand, is_pattern, natural
+from pose3d.predict.source import EXAMPLE, URL, expand, is_pattern, natural
 from pose3d.predict.video import source_name
 
 log = logging.getLogger(__name__)
 
-JOBS_OWN = ("source", "output", "overwrite", "formats", "show")  # settings that say where to and not what
+JOBS_OWN = ("source", "output", "overwrite", "formats", "show", "parents")  # settings that say where to and not what
 PLANNED = 60.0  # a source of many minutes is heard of so often [s]
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what the system says where no more can be written
+MOST_PARENTS = 8  # folders in the name of a file
 
 
 class Job:
@@ -57,8 +62,9 @@ class Job:
         self.own = Path(hydra.runtime.output_dir)  # of this job of a sweep
         now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         self.folder = Path(cfg.output or (os.path.relpath(self.own) if self.sweeping else f"runs/predict/{now}"))
-        self.stems = stems(expand(cfg.source))
+        self.stems = stems(expand(cfg.source), cfg.parents)
         self.rows: list[dict[str, Any]] = []
+        self.failed: list[str] = []
 
     def summary_file(self, source: str) -> Path:
         """Where the summary of a source lies once it is done."""
@@ -84,20 +90,25 @@ class Job:
         """The sinks of a source. The first Ctrl-C ends the source with the frame it is at, and finishes its files."""
         start, finished = time.perf_counter(), False
         sinks = open_sinks(self.folder, self.formats, self.stems[source], self.overwrite)
-        sinks.dress(pipeline.bodies and pipeline.bodies.meshes)
+        if pipeline.bodies is not None:  # which are others for every source
+            sinks.dress(lambda skeleton, rest: pipeline.bodies.meshes(skeleton, rest))
         with interruptions() as caught:
             try:
                 with sinks:
                     yield Watched(sinks, pipeline, caught, self.show)
                     finished = True
-            except OSError as error:
-                if error.errno == errno.ENOSPC:
+            except (ValueError, OSError) as error:
+                if isinstance(error, OSError) and error.errno in FULL:
                     raise OSError(
-                        errno.ENOSPC,
+                        error.errno,
                         f"The disk of {self.folder} is full. What was written before is whole",
                         str(source),
                     ) from error
-                raise
+                if len(self.stems) == 1 or caught or source not in str(error):
+                    raise
+                self.failed.append(source)
+                log.error("%s", error)
+                return  # the others go on
             finally:
                 if not finished and not pipeline.ids:
                     for file in sinks.files:  # nobody was in it
@@ -138,6 +149,11 @@ class Job:
         """Print the table of several sources, leave what a sweep's table reads, and give the frames a second."""
         if len(self.rows) > 1 and not self.sweeping:
             print(format_table(self.rows))
+        if self.failed:
+            raise ValueError(
+                f"{len(self.failed)} of {len(self.stems)} sources failed, as said above: {', '.join(self.failed[:5])}"
+                f"{' ...' if len(self.failed) > 5 else '.'}"
+            )
         frames, seconds = (sum(r[key] for r in self.rows) for key in ("frames", "seconds"))
         speed = frames / max(seconds, 1e-9)
         if self.sweeping:
@@ -150,11 +166,16 @@ class Job:
 
 
 class Watched:
-    """Sinks that stop the pipeline when somebody asked for it, and time themselves."""
+    """Sinks that stop the pipeline when the window was asked to, and time themselves.
+
+    Attributes:
+        pictures: whether any of them shows pictures.
+        caught: signals that ask to stop, once they come.
+    """
 
     def __init__(self, sinks: Sinks, pipeline: Pipeline, caught: list[int], show: Show | None) -> None:
         self.sinks, self.pipeline, self.caught, self.show = sinks, pipeline, caught, show
-        self.pictures = show is not None or any(sink.shows for sink in sinks.sinks.values())  # are wanted
+        self.pictures = show is not None or any(sink.shows for sink in sinks.sinks.values())
         self.told = time.monotonic()
 
     def write(self, motion: Motion, pictures: Sequence[np.ndarray] | None) -> None:
@@ -162,8 +183,6 @@ class Watched:
         with self.pipeline.stopwatch("write"):
             self.sinks.write(motion, pictures)
         if self.show and not self.show(motion, pictures, self.pipeline):
-            self.pipeline.stopping = True
-        if self.caught:
             self.pipeline.stopping = True
         if time.monotonic() - self.told > PLANNED:
             self.told = time.monotonic()
@@ -175,20 +194,69 @@ def each_source(overrides: Sequence[str]) -> list[str]:
     given = [override for override in overrides if override.startswith("source=")]
     if not given or not {"-m", "--multirun"} & set(sys.argv):
         return []
+    try:
+        value = OverridesParser.create().parse_override(given[-1]).value()
+    except HydraException:
+        return []  # `check_words` says what is wrong with it
+    chosen = value.list if isinstance(value, ChoiceSweep) else [value]
+    parts = [one.text if isinstance(one, QuotedString) else one for one in chosen]
+    if not all(isinstance(part, str | int) for part in parts):
+        return []  # lists are sources of one job
     files = []
-    for part in given[-1].removeprefix("source=").strip("'\"").split(","):
+    for part in map(str, parts):
         files += sorted(glob.glob(part, recursive=True), key=natural) if is_pattern(part) else [part]
-    return ["source=" + ",".join(f"'{file}'" for file in files)] if files else []
+    if not files:
+        return []
+    more = []
+    keys = {override.partition("=")[0] for override in overrides}
+    if "output" in keys and "parents" not in keys:  # all write there, and a job knows of no other
+        needed = parents_needed(files)
+        stems(files, needed)
+        more = [f"parents={needed}"] if needed else []
+    return ["source=" + ",".join("'" + file.replace("'", "\\'") + "'" for file in files), *more]
 
 
-def stems(sources: Sequence[str]) -> dict[str, str]:
-    """What the files of each source are called: its name, with its folder's where two have one name."""
-    names = {source: source_name(source) for source in sources}
-    taken = list(names.values())
-    return {
-        source: name if taken.count(name) == 1 else f"{Path(source).resolve().parent.name}_{name}"
-        for source, name in names.items()
-    }
+def stems(sources: Sequence[str], parents: int | None = None) -> dict[str, str]:
+    """What the files of each source are called.
+
+    Args:
+        sources: paths and URLs, patterns expanded.
+        parents: how many folders of its path stand before a source's name; None for as many as tell them apart.
+
+    Raises:
+        ValueError: for two that would be called the same.
+    """
+    alike: dict[str, list[str]] = {}
+    for source in dict.fromkeys(sources):
+        alike.setdefault(source_name(source), []).append(source)
+    by_name: dict[str, str] = {}
+    for twins in alike.values():
+        count = parents_needed(twins) if parents is None else parents
+        for source in twins:
+            name = stem(source, count)
+            if (other := by_name.setdefault(name, source)) != source:
+                raise ValueError(
+                    f"source={other} and source={source} would both be written to {name}.*. Give one of them another "
+                    "name, or another output=."
+                )
+    return {source: name for name, source in by_name.items()}
+
+
+def parents_needed(sources: Sequence[str]) -> int:
+    """How many folders tell the names of sources apart; 0 where no number does."""
+    different = set(sources)
+    for count in range(MOST_PARENTS + 1):
+        if len({stem(source, count) for source in different}) == len(different):
+            return count
+    return 0
+
+
+def stem(source: str, parents: int) -> str:
+    """The name of a source's files: "walk", and with a folder "monday_walk"."""
+    if not parents or URL.match(source) or source == EXAMPLE or source.isdecimal():
+        return source_name(source)
+    folders = Path(source).expanduser().resolve().parent.parts[1:]
+    return "_".join([*folders[-parents:], source_name(source)])
 
 
 def row(source: str, summary: dict[str, Any]) -> dict[str, Any]:

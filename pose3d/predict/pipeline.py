@@ -6,7 +6,7 @@ Pipeline(people=1, height=1.78)("my.mp4").save("walk.bvh")
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from anypose.settings import Misuse
 from pose3d.predict.agreement import agree
 from pose3d.predict.bodies import Bodies
 from pose3d.predict.finding import People, PeopleInFile, PeopleInPictures
-from pose3d.predict.ground import Ground
+from pose3d.predict.ground import SETTLED, Ground
 from pose3d.predict.levelling import Levelled
 from pose3d.predict.lifters import open_lifter
 from pose3d.predict.lifting import Lift
@@ -35,9 +35,8 @@ from pose3d.predict.smoothing import Smoothing
 from pose3d.predict.source import expand, open_companion, open_source
 from pose3d.predict.stages import Stopwatch
 from pose3d.predict.tracks import dense
-from pose3d.predict.windows import Window, windows
+from pose3d.predict.windows import Seen, Window, windows
 
-CHUNK = 240  # new frames at a time
 CONTEXT = 1.0  # seconds looked at on either side of a chunk
 BRIEF = 0.2  # who is seen for less is no person [s]
 
@@ -84,8 +83,13 @@ class Pipeline:
         for motion, _pictures in self.run(source, pictures=False):
             yield motion
 
-    def run(self, source: str | Path | int, pictures: bool = True) -> Generator[Chunk, None, None]:
+    def run(self, source: str | Path | int, pictures: bool = True, stop: Sequence = ()) -> Generator[Chunk, None, None]:
         """Chunks of motion, each with its pictures where there are some and they are asked for.
+
+        Args:
+            source: a path, URL, pattern, or webcam's number.
+            pictures: whether they are.
+            stop: once something is in it the source ends with the frame it is at.
 
         Raises:
             ValueError: at the end, where nobody was in any frame.
@@ -95,10 +99,11 @@ class Pipeline:
         with ExitStack() as stack:
             people = self.people(source, stack, pictures)
             smooth = Smoothing(self.method(people.live), settings.smooth_legs, settings.smooth_arms)
+            found = self.until_stopped(iter(people), stop)  # the threads are on their way while the lifter is opened
             lift = Levelled(self.lift, settings.level)
             place, main = Place(settings.height, smooth), MainPeople(settings.people)
-            chunk, future = (1, 0) if people.live else (CHUNK, max(self.lift.future, 1))
-            for window in windows(self.until_stopped(people), chunk, CONTEXT, future):
+            future, settle = (0, 0.0) if people.live else (max(self.lift.future, 1), SETTLED)
+            for window in windows(found, people.chunk, CONTEXT, future, settle):
                 with self.stopwatch("3D"):
                     motion = drop_unsure(main(self.motion(window, people)), settings.keypoints.min_score)
                     motion = undo_swaps(motion) if settings.swaps else motion
@@ -150,11 +155,11 @@ class Pipeline:
         network = open_network(settings, opened.stills)
         return PeopleInPictures(opened, network, self.stopwatch, stack, pictures)
 
-    def until_stopped(self, people: People) -> Iterator:
-        """The frames until `stopping` is set."""
-        for seen in people:
+    def until_stopped(self, frames: Iterator[Seen], stop: Sequence) -> Iterator[Seen]:
+        """The frames until `stopping` is set, or something is in `stop`."""
+        for seen in frames:
             yield seen
-            if self.stopping:
+            if self.stopping or stop:
                 return
 
     def motion(self, window: Window, people: People) -> Motion:

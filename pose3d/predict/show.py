@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +16,20 @@ from anypose.motion import Motion
 log = logging.getLogger(__name__)
 
 TITLE = "anypose: q stops"
-STOP = (ord("q"), 27)
+STOP = ("q", "\x1b")
+
+Window = Callable[[np.ndarray], bool]  # shows (H, W, 3) uint8 RGB; false when it was asked to stop
 
 
 class Show:
-    """Draws chunk after chunk; where there is no display, says so once and does nothing more."""
+    """Draws chunk after chunk; where there is no display, says so once and does nothing more.
 
-    def __init__(self) -> None:
+    Args:
+        window: opens it.
+    """
+
+    def __init__(self, window: Callable[[], Window] | None = None) -> None:
+        self.open, self.window = window or open_window, None
         self.works = True
         self.last = time.perf_counter()
         self.rate = 0.0
@@ -30,18 +39,85 @@ class Show:
         now = time.perf_counter()
         self.rate += 0.1 * (len(motion) / max(now - self.last, 1e-6) - self.rate)
         self.last = now
-        if pictures is None or not self.works:
+        if not self.works:
             return True
+        try:
+            if pictures is None:
+                raise RuntimeError(f"{motion.name} has no pictures")
+            self.window = self.window or self.open()
+            text = f"{1e3 * (now - pipeline.arrived):.0f} ms  {self.rate:.0f} frames/s"
+            return self.window(annotated(pictures[-1], motion, text))
+        except RuntimeError as error:
+            self.works = False
+            log.warning("show=true: there is nothing to see here: %s. The files grow all the same.", error)
+        return True
+
+
+def open_window() -> Window:
+    """A window of OpenCV's or, where it is built without any, as its headless wheels are, of Tk's.
+
+    Raises:
+        RuntimeError: where there is no display, or nothing that draws on it.
+    """
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise RuntimeError("there is no display")  # asked for a window without one, OpenCV's Qt ends the process
+    import cv2
+
+    try:
+        return CvWindow()
+    except cv2.error:
+        pass
+    try:
+        return TkWindow()
+    except ImportError as error:
+        raise RuntimeError(
+            f"OpenCV is built without windows, and Tk is not there ({error}); pip install opencv-python in place of "
+            "opencv-python-headless"
+        ) from error
+
+
+class CvWindow:
+    """OpenCV's."""
+
+    def __init__(self) -> None:
         import cv2
 
-        image = annotated(pictures[-1], motion, f"{1e3 * (now - pipeline.arrived):.0f} ms  {self.rate:.0f} frames/s")
+        self.cv2: Any = cv2
+        cv2.namedWindow(TITLE)
+
+    def __call__(self, image: np.ndarray) -> bool:
+        self.cv2.imshow(TITLE, image[..., ::-1])
+        key = chr(self.cv2.waitKey(1) & 0xFF)
+        return key not in STOP and self.cv2.getWindowProperty(TITLE, self.cv2.WND_PROP_VISIBLE) > 0
+
+
+class TkWindow:
+    """Python's own."""
+
+    def __init__(self) -> None:
+        import tkinter
+
         try:
-            cv2.imshow(TITLE, image[..., ::-1])
-            return cv2.waitKey(1) & 0xFF not in STOP
-        except cv2.error as error:
-            self.works = False
-            log.warning("show=true: there is no window here (%s); the files grow all the same.", error.err.strip())
-        return True
+            self.root = tkinter.Tk()
+        except tkinter.TclError as error:
+            raise RuntimeError(str(error)) from error
+        self.tkinter, self.stopped = tkinter, False
+        self.root.title(TITLE)
+        self.label = tkinter.Label(self.root, borderwidth=0)
+        self.label.pack()
+        self.root.bind("<Key>", lambda event: self.stop() if event.char in STOP else None)
+        self.root.protocol("WM_DELETE_WINDOW", self.stop)
+
+    def __call__(self, image: np.ndarray) -> bool:
+        data = b"P6 %d %d 255 " % (image.shape[1], image.shape[0]) + np.ascontiguousarray(image).tobytes()
+        self.photo = self.tkinter.PhotoImage(data=data, format="PPM")  # kept, or it would be gone before it is drawn
+        self.label.configure(image=self.photo)
+        self.root.update()
+        return not self.stopped
+
+    def stop(self) -> None:
+        """End the source with the frame it is at."""
+        self.stopped = True
 
 
 def annotated(picture: np.ndarray, motion: Motion, text: str) -> np.ndarray:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import glob
 import importlib.util
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from anypose.engine.finding import RELEASED
 from anypose.engine.place import PACKAGE
@@ -21,6 +23,7 @@ from pose3d.predict.video import SameSize, open_video, source_name
 log = logging.getLogger(__name__)
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+FILMS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mts")
 KEYPOINTS = (".json", ".npz", ".csv", ".trc", ".pkl")
 NETWORKS = (".pt", ".pth", ".onnx", ".om", ".tflite", ".safetensors", ".ckpt", ".engine")
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -85,7 +88,9 @@ def expand(source: str | Path | int | Sequence[str | Path | int] | None) -> list
     if source is None:
         return [EXAMPLE]
     if isinstance(source, str | Path | int):
-        text = str(source).removeprefix("file://")
+        text = str(source)
+        text = unquote(text[7:]) if text.startswith("file://") else text
+        text = os.path.expanduser(text)  # the shell leaves the ~ of source=~/walk.mp4
         if not text.strip():
             raise Misuse("source= names nothing. Name a video, images, a webcam's number or keypoints.")
         if not is_pattern(text):
@@ -142,8 +147,10 @@ def open_pictures(source: str, decoder: str, rate: float | None, megapixels: flo
             (file for file in path.iterdir() if file.suffix.lower() in IMAGES), key=lambda f: natural(f.name)
         )
         if not files:
-            found = sorted(file.name for file in path.iterdir())[:3]
-            raise ValueError(f"source={source} must hold images, found {', '.join(found) or 'nothing'}.")
+            found = sorted(file.name for file in path.iterdir())
+            films = [Path(name).suffix for name in found if Path(name).suffix.lower() in FILMS]
+            hint = f" For all of its films say 'source={path}/*{films[0]}'." if films else ""
+            raise ValueError(f"source={source} must hold images, found {', '.join(found[:3]) or 'nothing'}.{hint}")
         return Images(files, source_name(str(path.resolve())), rate, megapixels)
     if not path.exists():
         raise FileNotFoundError(f"source={source} does not exist. Looked for {path.absolute()}.")

@@ -47,7 +47,9 @@ class Video:
         self.size: tuple[int, int] | None = None
         self.warnings: list[str] = []
         try:
-            self.container: Any = self.av.open(path, timeout=(10, 10) if live else None)
+            # FFmpeg takes what stands before a colon in a file's name for a protocol.
+            address = f"file:{path}" if Path(path).is_file() else path
+            self.container: Any = self.av.open(address, timeout=(10, 10) if live else None)
         except (self.av.error.FFmpegError, UnicodeDecodeError) as error:
             size = f" ({Path(path).stat().st_size} bytes)" if Path(path).is_file() else ""
             raise ValueError(f"source={path}{size} cannot be opened as video: {_said(error)}.") from error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 from anypose.drawing.pictures import KeptPictures
 from pose3d.predict.people import Found
+
+LONGEST = 2400  # frames that a second or three may have: broken time stamps must not fill the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,9 @@ class Window:
         return KeptPictures(kept) if kept and len(kept) == len(self.seen[self.keep]) else None
 
 
-def windows(seen: Iterable[Seen], chunk: int, context: float, future: int) -> Iterator[Window]:
+def windows(
+    seen: Iterable[Seen], chunk: int, context: float, future: int, settle: float = 0.0
+) -> Generator[Window, None, None]:
     """Cut a stream into windows that overlap.
 
     Args:
@@ -54,26 +58,32 @@ def windows(seen: Iterable[Seen], chunk: int, context: float, future: int) -> It
         chunk: new frames in each window.
         context: seconds of frames on either side; 0 after it where nothing may wait.
         future: at least so many frames after it.
+        settle: seconds of new frames that the first window has at least.
     """
     held: list[Seen] = []
-    start = 0  # of what is new in `held`
+    start, end = 0, chunk  # of what is new in `held`
     waits = future > 0
     frames, failure = iter(seen), None
     while True:
         try:
             frame = next(frames, None)
-        except (KeyboardInterrupt, ValueError, OSError, RuntimeError) as error:
+        except (KeyboardInterrupt, Exception) as error:
             failure, frame = error, None  # what was seen before it is not lost
         if frame is None:
             break
         held.append(frame)
-        end = start + chunk
-        if len(held) < end + future + waits or (waits and held[-1].time - held[end - 1].time < context):
+        if len(held) == end < LONGEST and frame.time - held[0].time < settle:
+            end += 1
+        if len(held) < end + future + waits:
+            continue
+        if waits and frame.time - held[end - 1].time < context and len(held) < end + LONGEST:
             continue
         yield Window(held[:], slice(start, end), False)
         # What the next window needs to look back on.
         first = next(i for i in range(end + 1) if i == end or held[i].time > held[end - 1].time - max(context, 1e-9))
-        held, start = held[first:], end - first
+        first = max(first, end - LONGEST)
+        held, start, settle = held[first:], end - first, 0.0
+        end = start + chunk
     if len(held) > start:
         yield Window(held, slice(start, len(held)), True)
     if failure is not None:

@@ -59,7 +59,7 @@ def test_everybody_comes_out_as_they_went_in(tmp_path, form, K, said, skeleton, 
     points = people(K)
     motion = read_keypoints(form(tmp_path, points), rate=50, **said)
     assert motion.keypoint_skeleton == SKELETONS[skeleton]
-    assert motion.facts == {"source": source, "tracked": tracked}
+    assert motion.facts == {"source": source, "tracked": tracked, "frames_per_second": 50.0}
     assert np.diff(motion.times) == pytest.approx(1 / 50)
     expected = points[:, :P, : motion.keypoint_skeleton.num_joints].copy()
     expected[1, 0, 3] = np.nan

@@ -29,9 +29,10 @@ def write_clip(
     base: Fraction = Fraction(1, 30),
     codec: str = "libx264",
     pixels: str = "yuv420p",
+    form: str | None = None,
 ) -> Path:
     """A video of images, shown at `stamps` times `base` seconds."""
-    with av.open(str(path), "w") as container:
+    with av.open(f"file:{path}", "w", format=form) as container:
         stream = container.add_stream(codec, rate=round(1 / base) if base < 1 else 30)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pixels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,13 +49,28 @@ def test_held_feet_stand_and_nothing_jumps():
     wander = np.cumsum(np.random.default_rng(0).normal(0, 0.004, (180, 3)), 0) * [1, 1, 0]
     feet = world[:, FEET] + wander[:, None]
     contacts = find_contacts(feet, TIMES)
-    shift = hold_feet(feet, contacts, TIMES)
+    shift, _ = hold_feet(feet, contacts, TIMES)
     held = feet + shift[:, None]
     standing = contacts[1:] & contacts[:-1]
     before, after = (np.linalg.norm(np.diff(x, axis=0), axis=-1)[standing].mean() for x in (feet, held))
     assert after < before / 4
     assert np.abs(np.diff(shift, axis=0)).max() < 0.06
     assert (shift[:, 2] == 0).all()
+
+
+def test_a_foot_that_stands_over_many_chunks_stays_in_one_place():
+    drift = np.cumsum(np.random.default_rng(1).normal(0, 0.0015, (180, 3)), 0) * [1, 1, 0]
+    standing = np.repeat(walk(TIMES[:1], (0.0, 4.0), (0.0, 0.0)), 180, 0) + drift[:, None]
+    whole, ground, chunks = motion(standing), Ground(hold=True, up=np.array([0.0, -1.0, 0.0])), []
+    for start in range(0, 180, 30):
+        before = max(0, start - 30)
+        part = slice(before, start + 60)
+        window = replace(whole, times=whole.times[part], joints=whole.joints[part])
+        keep = slice(start - before, start - before + 30)
+        chunks.append(ground(window, INTRINSICS, keep).world[keep])
+    feet = np.concatenate(chunks)[:, 0, FEET]
+    assert np.linalg.norm(np.diff(feet[..., :2], axis=0), axis=-1).max() < 2e-4
+    assert np.ptp(standing[:, FEET], axis=0).max() > 0.02
 
 
 def test_skate_is_counted_before_and_after():

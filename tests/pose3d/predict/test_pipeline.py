@@ -7,6 +7,7 @@ import pytest
 
 from anypose.skeleton import BLAZEPOSE_33
 from pose3d import Pipeline
+from pose3d.predict import finding
 from pose3d.predict import pipeline as module
 from pose3d.predict.recording import MainPeople, join
 from pose3d.predict.settings import complete
@@ -16,10 +17,10 @@ LIMBS = [f"{s}_{j}" for s in ("left", "right") for j in ("hip", "knee", "foot", 
 
 
 def test_every_frame_comes_out_once_with_everything(network, clip, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 50)
+    monkeypatch.setattr(finding, "CHUNK", 50)
     pipeline = Pipeline()
     chunks = list(pipeline.stream(clip(170)))
-    assert [len(chunk) for chunk in chunks] == [50, 50, 70]  # the last has its context, too
+    assert [len(chunk) for chunk in chunks] == [91, 79]  # three seconds settle the floor, the last has its context, too
     assert np.concatenate([chunk.times for chunk in chunks]) == pytest.approx(np.arange(170) / 30, abs=1e-3)
     whole = join(chunks)
     assert whole.ids.tolist() == [1]
@@ -31,7 +32,7 @@ def test_every_frame_comes_out_once_with_everything(network, clip, monkeypatch):
 
 def test_chunks_do_not_show(network, clip, monkeypatch):
     whole = Pipeline()(clip(170))
-    monkeypatch.setattr(module, "CHUNK", 40)
+    monkeypatch.setattr(finding, "CHUNK", 40)
     parts = Pipeline()(clip(170))
     assert parts.keypoints == pytest.approx(whole.keypoints, abs=0.02)
     turned = np.linalg.norm(np.diff(parts.world, axis=0), axis=-1)

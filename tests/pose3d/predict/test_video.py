@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +84,19 @@ def test_both_decoders_see_the_same(tmp_path):
     assert [frame.time for frame in first] == pytest.approx([frame.time for frame in second])
     for a, b in zip(first, second, strict=True):
         assert np.abs(a.image.astype(int) - b.image).mean() < 2
+
+
+@both
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [("walk.gif", "gif", "rgb8"), ("walk.webm", "libvpx-vp9", "yuv420p"), ("a:b.mp4", "libx264", "yuv420p")],
+)
+def test_other_kinds_of_files(tmp_path, decoder, name, codec, pixels):
+    write_clip(tmp_path / "plain", [quarters()] * 5, codec=codec, pixels=pixels, form=name.rpartition(".")[2])
+    (tmp_path / "plain").rename(tmp_path / name)
+    frames = list(open_video(str(tmp_path / name), decoder).frames())
+    assert len(frames) == 5
+    assert corners(frames[2].image) == ["red", "green", "blue", "white"]
 
 
 @both
@@ -168,16 +182,21 @@ def test_a_source_may_be_written_as_a_url_of_a_file():
     assert expand("file:///films/walk.mp4") == ["/films/walk.mp4"]
     with pytest.raises(ValueError, match=r"source= names nothing"):
         expand("")
+    assert expand("file:///films/a%20walk.mp4") == ["/films/a walk.mp4"]
+    assert expand("~/walk.mp4") == [str(Path.home() / "walk.mp4")]
 
 
 def test_sources_that_are_none(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"x")
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "nothing").mkdir()
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "a.MOV").touch()
     for name, sentence in {
         "net.onnx": r"is a network, and a source is .*keypoints.weights=",
         "empty.mp4": r"is empty \(0 bytes\)",
-        "nothing": r"must hold images, found nothing",
+        "nothing": r"must hold images, found nothing\.$",
+        "films": r"must hold images, found a\.MOV\. For all of its films say 'source=.*/films/\*\.MOV'",
     }.items():
         with pytest.raises(ValueError, match=sentence):
             open_pictures(str(tmp_path / name), "auto", None)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from pose3d.predict.stages import Ahead, Stopwatch
-from pose3d.predict.windows import Seen, windows
+from pose3d.predict.windows import LONGEST, Seen, windows
 
 
 def frames(count: int, rate: float = 30.0):
@@ -30,6 +30,17 @@ def test_a_window_has_its_context_and_no_more():
         assert kept[0].time - window.seen[0].time == pytest.approx(0.5, abs=0.05)
         assert 0.5 <= window.seen[-1].time - kept[-1].time + 1e-9 < 0.6
     assert [window.last for window in all_windows] == [False] * (len(all_windows) - 1) + [True]
+
+
+def test_the_first_window_is_long_enough_to_settle_the_floor():
+    cut = list(windows(frames(400, rate=60), 30, 0.5, 1, settle=2.0))
+    assert [len(window.seen[window.keep]) for window in cut][:3] == [121, 30, 30]
+    assert sum(len(window.seen[window.keep]) for window in cut) == 400
+
+
+def test_time_that_stands_still_does_not_fill_the_memory():
+    cut = windows(frames(3 * LONGEST, rate=1e9), 30, 1.0, 1, settle=3.0)
+    assert max(len(window.seen) for window in cut) <= 2 * LONGEST + 30
 
 
 def test_a_live_source_waits_for_nothing():
