@@ -9,11 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from anypose.drawing.pictures import compress
-from anypose.formats.detections import RATE
 from anypose.motion import Motion
 from anypose.skeleton import Skeleton
 from pose3d.predict.people import Found, Frame, KeypointNetwork
-from pose3d.predict.source import Pictures
+from pose3d.predict.source import STILLS, Pictures
 from pose3d.predict.stages import Ahead, Stopwatch
 from pose3d.predict.tracks import Tracker
 from pose3d.predict.windows import Seen
@@ -173,7 +172,7 @@ class PeopleInFile:
         """Where in the video the file's frames are, whether by number or by time, and how near counts as there."""
         times, rate = self.motion.times, self.motion.facts.get("frames_per_second")
         if rate is None:
-            return times, False, 0.5 / (video.rate or RATE)
+            return times, False, 0.5 / (video.rate or STILLS)
         numbers = np.rint(times * rate)
         return numbers - (numbers[0] == 1), True, 0.5  # frames that FFmpeg made pictures of are counted from 1
 
