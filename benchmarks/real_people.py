@@ -36,9 +36,10 @@ VARIANTS = {
     "sides as found": {"swaps": False},
     "feet free": {"hold_feet": False},
     "a rolled camera left as it is": {"level": False},
+    "bones of any length": {"bones": False},
     "the lifter's joints alone": {"landmarks": 0.0},
     "the 2D network's joints alone": {"landmarks": 1.0},
-    "neither levelled nor the 2D network's": {"level": False, "landmarks": 0.0},
+    "neither levelled nor the 2D network's, bones of any length": {"level": False, "landmarks": 0.0, "bones": False},
 }
 
 

@@ -21,6 +21,7 @@ from anypose.motion import Motion
 from anypose.settings import Misuse
 from pose3d.predict.agreement import agree
 from pose3d.predict.bodies import Bodies
+from pose3d.predict.bones import Bones
 from pose3d.predict.finding import People, PeopleInFile, PeopleInPictures
 from pose3d.predict.ground import SETTLED, Ground
 from pose3d.predict.levelling import Levelled
@@ -102,6 +103,7 @@ class Pipeline:
             found = self.until_stopped(iter(people), stop)  # the threads are on their way while the lifter is opened
             lift = Levelled(self.lift, settings.level)
             place, main = Place(settings.height, smooth), MainPeople(settings.people)
+            bones = Bones(settings.bones)
             future, settle = (0, 0.0) if people.live else (max(self.lift.future, 1), SETTLED)
             for window in windows(found, people.chunk, CONTEXT, future, settle):
                 with self.stopwatch("3D"):
@@ -111,7 +113,7 @@ class Pipeline:
                     assert people.size is not None  # known from the first frame on
                     intrinsics = assumed_intrinsics(people.size, settings.focal)
                     motion = agree(lift(motion, intrinsics, window.keep), intrinsics, settings.landmarks)
-                    motion = place(smooth.joints(motion), intrinsics)
+                    motion = smooth.joints(bones(place(motion, intrinsics), intrinsics, window.keep))
                     motion = self.ground(motion, intrinsics, window.keep)
                 if self.bodies is not None:
                     with self.stopwatch("body"):

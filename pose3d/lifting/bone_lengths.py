@@ -1,0 +1,127 @@
+"""Bones of one length: people are not made of rubber, and a lifter does not know that.
+
+A lifter that is unsure how deep a limb points gives the mean of what could be: too short a limb, another length in every
+frame, and on the left another than on the right. Here joints go where bones have one length over time, both sides
+alike, and where they still lie on the lines of sight of their keypoints; what gives way is the depth, of which the
+lifter knew least.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anypose.skeleton import Skeleton, convert_known
+
+SIDES = ("left", "right")
+LIMBS = tuple(f"{side}_{kind}" for side in SIDES for kind in ("hip", "knee", "foot", "shoulder", "elbow", "wrist"))
+LIMB_POINTS = Skeleton("limbs", LIMBS, (-1,) * len(LIMBS), (), ())
+# What has one length: bones, and the distances that hold the trunk in shape.
+LENGTHS = {
+    "thigh": [(f"{side}_hip", f"{side}_knee") for side in SIDES],
+    "shin": [(f"{side}_knee", f"{side}_foot") for side in SIDES],
+    "upper arm": [(f"{side}_shoulder", f"{side}_elbow") for side in SIDES],
+    "forearm": [(f"{side}_elbow", f"{side}_wrist") for side in SIDES],
+    "flank": [(f"{side}_hip", f"{side}_shoulder") for side in SIDES],
+    "across": [(f"{side}_hip", f"{other}_shoulder") for side, other in zip(SIDES, SIDES[::-1], strict=True)],
+    "hips": [("left_hip", "right_hip")],
+    "shoulders": [("left_shoulder", "right_shoulder")],
+}
+KIND = np.repeat(np.arange(len(LENGTHS)), [len(pairs) for pairs in LENGTHS.values()])
+_ENDS = np.array([[LIMBS.index(name) for name in pair] for pairs in LENGTHS.values() for pair in pairs])
+APART = np.zeros((len(_ENDS), len(LIMBS)))  # times the joints: the vector of each of the E distances
+APART[np.arange(len(_ENDS)), _ENDS[:, 0]], APART[np.arange(len(_ENDS)), _ENDS[:, 1]] = 1, -1
+# Between a network's points on somebody of 1.73 m [m], in the order of LENGTHS: medians over bodies drawn at random,
+# rendered and shown to the network (`python -m benchmarks.network_points`).
+MEASURED = {"blazepose_33": (0.392, 0.394, 0.278, 0.251, 0.521, 0.565, 0.184, 0.324)}
+TRUST = 0.75  # in those proportions; the rest is the person's own as lifted
+SIGHT, STIFF, DEPTH = 3.0, 10.0, 0.3  # weights of lines of sight and lengths, of depths as lifted; across they weigh 1
+ROUNDS = 60
+MIDDLE = {"hip": 0.0, "abdomen": 0.25, "spine": 0.5, "chest": 0.5}  # how far a joint goes with the shoulders; others do
+
+
+def measured(limbs: np.ndarray) -> np.ndarray:
+    """(..., 8) what each of `LENGTHS` measures [m] in (..., 12, 3), the mean of both sides."""
+    apart = np.linalg.norm(APART @ limbs, axis=-1)
+    return apart @ (np.eye(len(LENGTHS))[KIND] / np.bincount(KIND))
+
+
+def proportioned(own: np.ndarray, keypoints: Skeleton) -> np.ndarray:
+    """(..., 8) a person's lengths: their own, and where it is known what a network's keypoints are usually apart."""
+    if keypoints.name not in MEASURED:
+        return own
+    usual = np.array(MEASURED[keypoints.name])
+    usual = usual * np.linalg.norm(own, axis=-1, keepdims=True) / np.linalg.norm(usual)
+    return usual**TRUST * own ** (1 - TRUST)
+
+
+def lines_of_sight(slopes: np.ndarray, keypoints: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+    """(..., 12, 3) unit vectors to the limbs' keypoints, (..., 12) whether there is one.
+
+    Args:
+        slopes: (..., K, 2) x/z and y/z of the keypoints, NaN for those that are missing.
+    """
+    found, known = convert_known(slopes.astype(np.float64), keypoints, LIMB_POINTS)
+    seen = np.isfinite(found).all(-1) & known
+    rays = np.concatenate([np.nan_to_num(found), np.ones((*seen.shape, 1))], -1)
+    return rays / np.linalg.norm(rays, axis=-1, keepdims=True), seen
+
+
+def held(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Joints near where they were, on their lines of sight and as far apart as is said: a least-squares compromise.
+
+    Each round takes the nearest places that fulfil one wish alone, and then the joints that lie nearest to all those
+    places at once, which is one product with a matrix that never changes (Bouaziz et al., Projective Dynamics, 2014).
+
+    Args:
+        joints: (N, 12, 3) in camera axes [m].
+        rays: (N, 12, 3) unit vectors; seen: (N, 12) whether there is one.
+        lengths: (N, 8) of `LENGTHS` [m].
+    """
+    solve = np.linalg.inv((1 + SIGHT) * np.eye(len(LIMBS)) + STIFF * APART.T @ APART)
+    lengths, moved = lengths[:, KIND], joints
+    for _ in range(ROUNDS):
+        apart = APART @ moved
+        apart *= (lengths / np.linalg.norm(apart, axis=-1).clip(1e-9))[..., None]
+        on_sight = np.where(seen[..., None], along(moved, rays), moved)
+        deeper = np.where(seen[..., None], along(moved - joints, rays), 0)
+        moved = solve @ (joints + (1 - DEPTH) * deeper + SIGHT * on_sight + STIFF * APART.T @ apart)
+    return moved
+
+
+def along(vectors: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """The part of (..., 3) that points along unit vectors."""
+    return (vectors * rays).sum(-1, keepdims=True) * rays
+
+
+def placed(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(N, 3) what to add to (N, 12, 3) so that they come as near to their lines of sight as they can [m]."""
+    off = np.where(seen[..., None, None], np.eye(3) - rays[..., None] * rays[..., None, :], 0)
+    towards = -(off @ joints[..., None]).sum(-3)
+    return np.linalg.solve(off.sum(-3) + 1e-9 * np.eye(3), towards)[..., 0]
+
+
+def carried(joints: np.ndarray, limbs: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """All joints (..., J, 3): limbs (..., 12, 3) where they went, with what hangs from them, the middle line between."""
+    shifts = limbs - joints[..., [skeleton.index(joint) for joint in LIMBS], :]
+    hips, shoulders = (
+        shifts[..., [LIMBS.index(f"{side}_{kind}") for side in SIDES], :].mean(-2) for kind in ("hip", "shoulder")
+    )
+    moved = joints.astype(np.float64)
+    for joint, name in enumerate(skeleton.joints):
+        limb, share = carrier(joint, skeleton), MIDDLE.get(name, 1.0)
+        moved[..., joint, :] += (
+            (1 - share) * hips + share * shoulders if limb is None else shifts[..., LIMBS.index(limb), :]
+        )
+    return moved
+
+
+def carrier(joint: int, skeleton: Skeleton) -> str | None:
+    """The limb's joint that a joint is or hangs from; None on the middle line."""
+    while joint >= 0 and skeleton.joints[joint] not in LIMBS:
+        joint = skeleton.parents[joint]
+    return skeleton.joints[joint] if joint >= 0 else None
+
+
+def has_limbs(skeleton: Skeleton) -> bool:
+    """Whether a skeleton has the twelve joints."""
+    return set(LIMBS) <= set(skeleton.joints)
