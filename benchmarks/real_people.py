@@ -39,7 +39,7 @@ VARIANTS = {
     "bones of any length": {"bones": False},
     "the lifter's joints alone": {"landmarks": 0.0},
     "the 2D network's joints alone": {"landmarks": 1.0},
-    "neither levelled nor the 2D network's, bones of any length": {"level": False, "landmarks": 0.0, "bones": False},
+    "none of the three": {"level": False, "landmarks": 0.0, "bones": False},
 }
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from anypose.skeleton import Skeleton, get_skeleton, mirror
 from pose3d.lifter import Lifter
+from pose3d.lifting.bone_lengths import has_limbs, of_one_length
 from pose3d.lifting.missing_keypoints import FEWEST, as_read, complete, missing
 from pose3d.lifting.mixture import most_likely
 from pose3d.lifting.sliding import lift_windows
@@ -32,6 +33,8 @@ class ArrayLifter:
         device: where it computes.
         flip: show the network the mirrored person, too, and take the mean (the papers' flip test): twice the work for
             an error that is a few per cent lower. Mixtures give their poses as they are.
+        bones: hold the bones of each sequence to one length, both sides alike, which wants frames of one person along T
+            (`pose3d.lifting.bone_lengths`). Mixtures give their poses as they are.
 
     Attributes:
         model: the network.
@@ -40,14 +43,21 @@ class ArrayLifter:
         receptive_field: R, the frames that a pose is seen in.
     """
 
-    def __init__(self, model: Lifter, source: str, device: str = "cpu", flip: bool = False) -> None:
+    def __init__(
+        self, model: Lifter, source: str, device: str = "cpu", flip: bool = False, bones: bool = False
+    ) -> None:
         if not isinstance(model, Lifter):
             raise ValueError(
                 f"{source} holds a {type(model).__name__}, which is no lifter: it does not take keypoints to joints. "
                 "load_task opens any checkpoint."
             )
+        if bones and not has_limbs(model.output_skeleton):
+            raise ValueError(
+                f"bones=True needs hips, knees, feet, shoulders, elbows and wrists; {source} gives "
+                f"{', '.join(model.output_skeleton.joints)}."
+            )
         self.model, self.source, self.device = onto(model, device).eval(), source, torch.device(device)
-        self.flip = flip
+        self.flip, self.bones = flip, bones
         self.input_skeleton, self.output_skeleton = model.input_skeleton, model.output_skeleton
         self.receptive_field = model.receptive_field
 
@@ -114,6 +124,9 @@ class ArrayLifter:
         parts = [torch.stack(part) if part[0] is not None else None for part in zip(*outputs, strict=True)]
         joints, means, weights = parts
         assert joints is not None
+        if self.bones and means is None:
+            given_points = points.reshape(*lost.shape[:2], *points.shape[-2:])
+            joints = self._of_one_length(joints, enough, given_points, source, camera(image_size, focal))
         unknown = self._unknown(missing(points).reshape(*lost.shape[:2], -1), source) | ~enough[..., None]
         joints[unknown] = torch.nan
         if means is not None and weights is not None:
@@ -121,12 +134,31 @@ class ArrayLifter:
             means, weights = (part.reshape(*leading, *part.shape[2:]) for part in (means, weights))
         return joints.reshape(*leading, *joints.shape[2:]), means, weights
 
+    def _of_one_length(
+        self, joints: Tensor, enough: Tensor, points: Tensor, source: Skeleton, camera: tuple[float, float, float]
+    ) -> Tensor:
+        """(N, T, J, 3) joints with bones of one length, a sequence after the other.
+
+        Args:
+            joints: as the network gives them; enough: (N, T) whether a frame's are of any use.
+            points: (N, T, K, 2 or 3) the keypoints of `source` [px], NaN where they are missing.
+            camera: focal length and principal point [px].
+        """
+        focal, *middle = camera
+        slopes = (points[..., :2].numpy() - middle) / focal
+        moved = joints.numpy().astype(np.float64)
+        for person, frames in enumerate(enough.numpy()):
+            if frames.any():
+                moved[person, frames] = of_one_length(
+                    moved[person, frames], slopes[person, frames], self.output_skeleton, source
+                )
+        return torch.from_numpy(moved).to(joints)
+
     def _as_trained(self, frames: Tensor, image_size: tuple[int, int], focal: float | None) -> Tensor:
         """(N, T, K, C) keypoints [px] in the coordinates that the network reads."""
-        width, height = image_size
-        length = ASSUMED_FOCAL * max(width, height) if focal is None else focal
+        length, *middle = camera(image_size, focal)
         xy, rest = frames[..., :2], frames[..., 2:]
-        rays = (xy - xy.new_tensor([width / 2, height / 2])) / length
+        rays = (xy - xy.new_tensor(middle)) / length
         if self.model.keypoint_frame == "ray":
             xy = rays
         elif focal is not None:
@@ -177,6 +209,12 @@ class ArrayLifter:
         ]
         padded = torch.cat([lost, torch.zeros_like(lost[..., :1])], -1)  # column -1: no keypoint has that name
         return padded[..., columns]
+
+
+def camera(image_size: tuple[int, int], focal: float | None) -> tuple[float, float, float]:
+    """Focal length, as given or assumed, and the middle of the picture [px]."""
+    width, height = image_size
+    return ASSUMED_FOCAL * max(width, height) if focal is None else focal, width / 2, height / 2
 
 
 def onto(model: Lifter, device: str) -> Lifter:

@@ -1,9 +1,9 @@
 """Bones of one length: people are not made of rubber, and a lifter does not know that.
 
-A lifter that is unsure how deep a limb points gives the mean of what could be: too short a limb, another length in every
-frame, and on the left another than on the right. Here joints go where bones have one length over time, both sides
-alike, and where they still lie on the lines of sight of their keypoints; what gives way is the depth, of which the
-lifter knew least.
+A lifter that is unsure how deep a limb points gives the mean of what could be: too short a limb, another length in
+every frame, and on the left another than on the right. Here joints go where bones have one length over time, both
+sides alike, and where they still lie on the lines of sight of their keypoints; what gives way is the depth, of which
+the lifter knew least.
 """
 
 from __future__ import annotations
@@ -61,9 +61,25 @@ def lines_of_sight(slopes: np.ndarray, keypoints: Skeleton) -> tuple[np.ndarray,
         slopes: (..., K, 2) x/z and y/z of the keypoints, NaN for those that are missing.
     """
     found, known = convert_known(slopes.astype(np.float64), keypoints, LIMB_POINTS)
-    seen = np.isfinite(found).all(-1) & known
+    seen = np.isfinite(found).all(-1) & np.array(known)
     rays = np.concatenate([np.nan_to_num(found), np.ones((*seen.shape, 1))], -1)
     return rays / np.linalg.norm(rays, axis=-1, keepdims=True), seen
+
+
+def of_one_length(joints: np.ndarray, slopes: np.ndarray, skeleton: Skeleton, keypoints: Skeleton) -> np.ndarray:
+    """(T, J, 3) one person's joints, relative to the hip [m], with bones of one length over all frames.
+
+    Args:
+        joints: (T, J, 3) finite, of `skeleton`, which has the twelve.
+        slopes: (T, K, 2) x/z and y/z of `keypoints`, NaN for those that are missing.
+    """
+    limbs = joints[:, [skeleton.index(joint) for joint in LIMBS]]
+    rays, seen = lines_of_sight(slopes, keypoints)
+    lengths = proportioned(measured(limbs).mean(0), keypoints)
+    root = placed(limbs, rays, seen)[:, None]
+    moved = held(limbs + root, rays, seen, np.broadcast_to(lengths, (len(limbs), len(LENGTHS))))
+    result = carried(joints, moved - root, skeleton)
+    return result - result[:, [skeleton.root]] if skeleton.root is not None else result
 
 
 def held(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -101,7 +117,7 @@ def placed(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray) -> np.ndarray
 
 
 def carried(joints: np.ndarray, limbs: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """All joints (..., J, 3): limbs (..., 12, 3) where they went, with what hangs from them, the middle line between."""
+    """All joints (..., J, 3): the limbs' (..., 12, 3) where they went, what hangs from them too, the rest between."""
     shifts = limbs - joints[..., [skeleton.index(joint) for joint in LIMBS], :]
     hips, shoulders = (
         shifts[..., [LIMBS.index(f"{side}_{kind}") for side in SIDES], :].mean(-2) for kind in ("hip", "shoulder")

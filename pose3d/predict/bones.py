@@ -39,7 +39,7 @@ class Bones:
         if not self.on or not has_limbs(motion.skeleton):
             return motion
         limbs = motion.joints[..., [motion.skeleton.index(joint) for joint in LIMBS], :].astype(np.float64)
-        there = np.isfinite(limbs).all((-1, -2))
+        there = np.asarray(np.isfinite(limbs).all((-1, -2)))
         lengths = self.lengths(motion, limbs, there, keep)
         slopes = (motion.keypoints[..., :2] - intrinsics[1:]) / intrinsics[0]
         rays, seen = lines_of_sight(slopes, motion.keypoint_skeleton)

@@ -10,7 +10,9 @@ from anypose.engine.loading import load_network
 from pose3d.lifting.arrays import ArrayLifter
 
 
-def load_lifter(source: str | Path = "released", device: str = "cpu", flip: bool = True) -> ArrayLifter:
+def load_lifter(
+    source: str | Path = "released", device: str = "cpu", flip: bool = True, bones: bool = False
+) -> ArrayLifter:
     """A trained lifter that takes arrays.
 
     lifter = load_lifter("released")
@@ -20,5 +22,7 @@ def load_lifter(source: str | Path = "released", device: str = "cpu", flip: bool
         source: the name of released weights, a checkpoint's path, or a run's folder.
         device: where it computes.
         flip: the mean with the mirrored person, see `ArrayLifter`.
+        bones: hold bones to one length in every sequence, see `ArrayLifter`: nearer to the truth, but frames must be of
+            one person.
     """
-    return ArrayLifter(load_network(source), str(source), device, flip)  # pyright: ignore[reportArgumentType]
+    return ArrayLifter(load_network(source), str(source), device, flip, bones)  # pyright: ignore[reportArgumentType]

@@ -46,7 +46,9 @@ def test_lengths_stay_the_same_and_joints_come_nearer():
     moved = Bones(True)(motion, INTRINSICS, WHOLE)
     spread = [measured(joints[:, :, ROWS].astype(float)).std(0).mean() for joints in (motion.joints, moved.joints)]
     assert spread[1] < 0.35 * spread[0]
-    assert error(moved.joints[:, :, ROWS], truth[:, :, ROWS]) < 0.9 * error(motion.joints[:, :, ROWS], truth[:, :, ROWS])
+    assert error(moved.joints[:, :, ROWS], truth[:, :, ROWS]) < 0.9 * error(
+        motion.joints[:, :, ROWS], truth[:, :, ROWS]
+    )
     pixels = moved.joints[..., :2] / moved.joints[..., 2:] * INTRINSICS[0] + INTRINSICS[1:]
     assert np.abs(pixels - motion.keypoints[..., :2])[..., ROWS, :].mean() < 1.5
 

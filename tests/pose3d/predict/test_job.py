@@ -266,6 +266,7 @@ def test_bad_sources_end_in_one_sentence_and_leave_nothing(run, tmp_path, networ
         ("skeleton=dog_12", "There is no skeleton 'dog_12'"),
         ("formats=[fbx]", "formats must be some of"),
         ("people=0", "people=0 must be at least 1"),
+        ("bones=2", "bones=2"),
         ("formats=[npz,npz]", "each once"),
         ("keypoints.weights=gone.onnx", "keypoints.weights=gone.onnx does not exist"),
         ("boxes.weights=gone.onnx", "boxes.weights=gone.onnx has no effect"),
@@ -274,7 +275,7 @@ def test_bad_sources_end_in_one_sentence_and_leave_nothing(run, tmp_path, networ
 def test_bad_settings_end_in_one_sentence_and_leave_nothing(run, clip, tmp_path, setting, sentence):
     clip(10)
     source = "source=example" if setting.startswith(("skeleton", "lifter", "people", "smooth")) else "source=walk.mp4"
-    told = run(source, setting, fails=True)
+    told = run(source, setting, fails=True, code=1 if setting.startswith(("skeleton", "keypoints")) else 2)
     assert sentence in told
     assert "Traceback" not in told
     assert [file.name for file in tmp_path.iterdir()] == ["walk.mp4"]
