@@ -61,21 +61,23 @@ class Anny:
         return self.bones.index(bone)
 
     def coefficients(self, words: np.ndarray) -> np.ndarray:
-        """(A,) how much of each shape the words (6,) ask for: the product of its variations' shares."""
+        """(..., A) how much of each shape the words (..., 6) ask for: the product of its variations' shares."""
         shares = []
-        for value, word in zip(words, WORDS, strict=True):
+        for value, word in zip(np.moveaxis(words, -1, 0), WORDS, strict=True):
             low, count = LOWEST.get(word, 0.0), VARIATIONS[word]
             place = (np.clip(value, low, 1.0) - low) / (1.0 - low) * (count - 1)
-            shares.append(np.clip(1 - np.abs(place - np.arange(count)), 0, None))
-        table = np.where(self.variations, np.concatenate(shares), 1.0)
+            shares.append(np.clip(1 - np.abs(place[..., None] - np.arange(count)), 0, None))
+        table = np.where(self.variations, np.concatenate(shares, axis=-1)[..., None, :], 1.0)
         return np.prod(table, axis=-1)
 
     def rest(self, words: np.ndarray) -> np.ndarray:
         """(V, 3) the vertices of the body that the words (6,) describe, at rest [m]."""
+        words = np.asarray(words, dtype=np.float64)
         return self.vertices + np.tensordot(self.coefficients(words), self.vertex_shapes, 1)
 
     def rest_heads(self, words: np.ndarray) -> np.ndarray:
         """(B, 3) where its bones begin [m]."""
+        words = np.asarray(words, dtype=np.float64)
         return self.heads + np.tensordot(self.coefficients(words), self.head_shapes, 1)
 
 

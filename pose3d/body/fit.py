@@ -54,6 +54,7 @@ class Fitter:
         keypoint_skeleton: of the keypoints, None without.
         limbs: of the directions.
         weights: of the terms.
+        hips: see `points.points_of`.
     """
 
     def __init__(
@@ -62,8 +63,9 @@ class Fitter:
         keypoint_skeleton: Skeleton | None,
         limbs: tuple[tuple[str, str], ...] = (),
         weights: Weights | None = None,
+        hips: float | None = None,
     ) -> None:
-        self.objective = Objective(skeleton, keypoint_skeleton, limbs, weights or Weights())
+        self.objective = Objective(skeleton, keypoint_skeleton, limbs, weights or Weights(), hips)
         self.body, self.poser = self.objective.body, self.objective.poser
 
     def __call__(

@@ -66,9 +66,20 @@ class KeypointBody:
             self.below[self.parents[bone]] |= self.below[bone]
         self.num_points = len(points)
         self._parts(points)
+        hangs = self.below[:, self.bone] & (self.point == np.arange(len(points))[:, None])[:, None]  # (K, F, N)
+        self._hanging = hangs.reshape(-1, len(self.point)).astype(float)
+        self._share = hangs @ self.weight
         order = np.argsort(anny.vertices[:, 2])
         ends = np.concatenate([order[:ENDS], order[-ENDS:]])
-        self._ends = anny.vertices[ends, 2], anny.vertex_shapes[:, ends, 2]
+        # What a shape is made of, side by side: heights of the ends, where free bones begin, keypoints' parts at rest.
+        made_of = (
+            (anny.vertices[ends, 2], anny.vertex_shapes[:, ends, 2]),
+            (anny.heads[self.rows], anny.head_shapes[:, self.rows]),
+            (self._rest, self._rest_shapes),
+        )
+        self._widths = [template.size for template, _ in made_of]
+        self._template = np.concatenate([template.ravel() for template, _ in made_of])
+        self._growth = np.concatenate([grown.reshape(len(grown), -1) for _, grown in made_of], axis=1)
 
     def _carrier(self, bone: int) -> int:
         """Which free bone a bone of the rig goes with."""
@@ -126,13 +137,31 @@ class KeypointBody:
         words = np.asarray(words, dtype=np.float64)
         if words.shape != (len(WORDS),) or not np.isfinite(words).all():
             raise ValueError(f"A shape is {len(WORDS)} finite words, {', '.join(WORDS)}; found {words.tolist()}.")
-        mixture = self.anny.coefficients(words)
-        heights = self._ends[0] + mixture @ self._ends[1]
-        heads = (self.anny.heads + np.tensordot(mixture, self.anny.head_shapes, 1))[self.rows]
-        rest = self._rest + np.tensordot(mixture, self._rest_shapes, 1)
-        stature = float(np.ptp(heights))
-        parts = rest - self.weight[:, None] * heads[self.bone] + stature / ADULT * self._offsets
-        return Shape(words, stature, heads, parts)
+        return self._shapes(words[None])[0]
+
+    def shape_slopes(self, words: np.ndarray, lowest: np.ndarray) -> list[Shape]:
+        """How a shape grows with each of its six words (6,), by differences within `lowest` (6,) and 1.
+
+        A pose is linear in the shape, so posing such a growth with its root at 0 gives how points move with the word.
+        """
+        steps = np.array([-0.01, 0.01])[:, None, None] * np.eye(len(words))
+        ends = np.clip(words + steps, lowest, 1)
+        shapes = self._shapes(ends.reshape(-1, len(words)))
+        grown = []
+        for word, (low, high) in enumerate(zip(shapes[: len(words)], shapes[len(words) :], strict=True)):
+            step = ends[1, word, word] - ends[0, word, word]
+            parts = [(getattr(high, name) - getattr(low, name)) / step for name in ("stature", "heads", "parts")]
+            grown.append(Shape(np.eye(len(words))[word], *parts))
+        return grown
+
+    def _shapes(self, words: np.ndarray) -> list[Shape]:
+        """The people of words (W, 6), all at once."""
+        mixed = self._template + self.anny.coefficients(words) @ self._growth
+        ends, heads, rest = np.split(mixed, np.cumsum(self._widths)[:-1], axis=1)
+        stature = np.ptp(ends, axis=1)
+        heads, rest = heads.reshape(len(words), -1, 3), rest.reshape(len(words), -1, 3)
+        parts = rest - self.weight[:, None] * heads[:, self.bone] + stature[:, None, None] / ADULT * self._offsets
+        return [Shape(*person) for person in zip(words, stature.tolist(), heads, parts, strict=True)]
 
     def place(self, shape: Shape, turns: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where bones are and how they are turned in the world.
@@ -172,14 +201,8 @@ class KeypointBody:
         A turn by r of a bone about its beginning h moves what hangs from it by r x (sum of parts - weight h).
         """
         T, K, F = len(world), self.num_points, len(self.bones)
-        hangs = self.below[:, self.bone]  # (F, N)
-        moved = np.empty((T, K, F, 3))
-        share = np.zeros((K, F))
-        for k in range(K):
-            rows = np.flatnonzero(self.point == k)
-            moved[:, k] = hangs[:, rows].astype(float) @ carried[:, rows]
-            share[k] = hangs[:, rows] @ self.weight[rows]
-        arms = moved - share[:, :, None] * heads[:, None]
+        moved = (self._hanging @ np.moveaxis(carried, 1, 0).reshape(len(self.point), -1)).reshape(K, F, T, 3)
+        arms = moved.transpose(2, 0, 1, 3) - self._share[:, :, None] * heads[:, None]
         out = np.zeros((T, K, 3, 3 + 3 * F), np.float32)
         out[..., :3] = np.eye(3)
         x, y, z = np.moveaxis(arms, -1, 0)

@@ -22,8 +22,9 @@ STEADY = ("Head", "LeftForeArm", "RightForeArm", "LeftArm", "RightArm", "LeftUpL
           "RightLeg", "LeftFoot", "RightFoot", "LeftHand", "RightHand", "Spine1")  # fmt: skip
 # How many times as quick as the trunk's these points' movements are.
 QUICKER = {"knee": 2.0, "foot": 4.0, "elbow": 2.5, "wrist": 4.0, "Foot": 4.0, "Hand": 4.0, "ForeArm": 3.0, "Leg": 3.0}
-# What is measured of the noise is believed within these: of joints [m], and of keypoints [px] and as a share of size.
-JOINT_NOISE, PIXEL_NOISE, SHARE_NOISE = (0.001, 0.15), 0.15, 0.05
+# What is measured of the noise is believed within these: of joints [m], of limbs' directions (sine), and of keypoints
+# [px] and as a share of size.
+JOINT_NOISE, DIRECTION_NOISE, PIXEL_NOISE, SHARE_NOISE = (0.001, 0.15), (0.03, 0.3), 0.15, 0.05
 FEET = tuple(f"{side}_{part}" for side in ("left", "right") for part in ("foot", "big_toe"))
 
 
@@ -34,7 +35,7 @@ class Weights:
     Attributes:
         joint: of a lifter's joint from its place, relative to the others, before what is seen tells it [m].
         pixel: of a keypoint likewise, as a share of the person's size in the picture.
-        direction: of a limb's direction (sine).
+        direction: of a limb's direction likewise (sine).
         depth: of the root's depth from where it was put, as a share of it.
         acceleration: of points of the trunk [m/s^2]; limbs are `QUICKER`.
         still: speed of a standing foot [m/s].
@@ -61,19 +62,21 @@ class Objective:
         keypoint_skeleton: of the keypoints, None without.
         limbs: of the directions.
         weights: of the terms.
+        hips: see `points.points_of`.
     """
 
     skeleton: Skeleton
     keypoint_skeleton: Skeleton | None
     limbs: tuple[tuple[str, str], ...]
     weights: Weights
+    hips: float | None = None
 
     def __post_init__(self) -> None:
         parts: list[list[Point]] = [
             points_of(H36M_17),
-            points_of(self.skeleton),
-            points_of(self.keypoint_skeleton) if self.keypoint_skeleton else [],
-            points_of(named([name for pair in self.limbs for name in pair])),
+            points_of(self.skeleton, self.hips),
+            points_of(self.keypoint_skeleton, self.hips) if self.keypoint_skeleton else [],
+            points_of(named([name for pair in self.limbs for name in pair]), self.hips),
             points_of(named(FEET)),
             [Point(joints=((bone, 1.0),), offset=(0.0, 0.0, 0.1), carrier=bone) for bone in STEADY],
         ]
@@ -135,7 +138,7 @@ class Objective:
         if seen.directions is not None:
             start, end = points[:, limb_rows][:, ::2], points[:, limb_rows][:, 1::2]
             moved = None if slopes is None else slopes[:, limb_rows][:, 1::2] - slopes[:, limb_rows][:, ::2]
-            certain = np.isfinite(seen.directions).all(-1) / weights.direction
+            certain = np.isfinite(seen.directions).all(-1) / noise.direction
             terms.directions(equations, start, end, moved, seen.directions, certain)
         terms.limits(equations, turns, world, body.parents, terms.Hinges.of(shape.heads))
         if whole and len(turns) > 2:
@@ -149,18 +152,13 @@ class Objective:
         return equations
 
     def by_words(self, words: np.ndarray, turns: np.ndarray, root: np.ndarray) -> np.ndarray:
-        """(T, K, 3, 6) how the points move with the words, by differences."""
-        slopes = []
-        for word in range(len(words)):
-            ends = np.stack([words, words])
-            ends[:, word] = np.clip(words[word] + np.array([-0.01, 0.01]), WORDS_LOWEST[word], 1)
-            low, high = (self.body.pose(self.body.shape(end), turns, root) for end in ends)
-            slopes.append((high - low) / np.ptp(ends[:, word]))
-        return np.stack(slopes, axis=-1)
+        """(T, K, 3, 6) how the points move with the words."""
+        grown = self.body.shape_slopes(words, WORDS_LOWEST)
+        return np.stack([self.body.pose(one, turns, np.zeros_like(root)) for one in grown], axis=-1)
 
     def noise(self, seen: Seen) -> Noise:
         """What is assumed before anything is fitted."""
-        return Noise(self.weights.joint, self.weights.pixel * size_in_picture(seen))
+        return Noise(self.weights.joint, self.weights.pixel * size_in_picture(seen), self.weights.direction)
 
     def measured_noise(self, seen: Seen, shape: Shape, turns: np.ndarray, root: np.ndarray) -> Noise:
         """How far a fit is from what is seen, by medians: exact input is followed exactly, a bad one smoothed."""
@@ -168,13 +166,18 @@ class Objective:
         off = points[:, self.rows[1]] - np.asarray(seen.joints)
         off = off - mean_of(off)[:, None]
         joint = float(np.clip(1.6 * np.nanmedian(np.abs(off)), *JOINT_NOISE))
+        direction = self.weights.direction
+        if seen.directions is not None and np.isfinite(seen.directions).any():
+            along = points[:, self.rows[3]][:, 1::2] - points[:, self.rows[3]][:, ::2]
+            along = along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-3)
+            direction = float(np.clip(1.6 * np.nanmedian(np.abs(along - seen.directions)), *DIRECTION_NOISE))
         if seen.keypoints is None:
-            return Noise(joint, 1.0)
+            return Noise(joint, 1.0, direction)
         away = np.abs(self.seen_at(points[:, self.rows[2]], seen) - seen.keypoints[..., :2])
         away = away[np.nan_to_num(seen.keypoints[..., 2]) > 0.3]
         size = size_in_picture(seen)
         pixel = 1.6 * float(np.nanmedian(away)) if len(away) else self.weights.pixel * size
-        return Noise(joint, float(np.clip(pixel, PIXEL_NOISE, max(SHARE_NOISE * size, PIXEL_NOISE))))
+        return Noise(joint, float(np.clip(pixel, PIXEL_NOISE, max(SHARE_NOISE * size, PIXEL_NOISE))), direction)
 
     def seen_at(self, points: np.ndarray, seen: Seen) -> np.ndarray:
         """(T, K, 2) where points in camera axes are seen [px]."""

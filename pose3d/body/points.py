@@ -22,6 +22,7 @@ from anypose.skeleton import Skeleton
 from pose3d.body.anny import Anny
 from pose3d.synthesis.points import PROTOCOLS
 
+HIP_JOINT = 0.115  # of Anny's mean adult from the middle to a hip joint [m]
 ADULT = 1.73  # stature that the offsets are measured on [m]
 
 
@@ -60,6 +61,7 @@ PLACES: dict[str, Point] = {
     "abdomen": _joint("LowerBack"),
     "chest": _joint("Spine1"),
     "spine": Point(joints=(("LeftUpLeg", 0.25), ("RightUpLeg", 0.25), ("Neck", 0.5))),
+    "trunk": Point(joints=(("LeftArm", 0.25), ("RightArm", 0.25), ("LeftUpLeg", 0.25), ("RightUpLeg", 0.25))),
     "thorax": _joint("Neck"),
     "shoulders": Point(joints=(("LeftArm", 0.5), ("RightArm", 0.5))),
     "upper_neck": _joint("Head"),
@@ -95,8 +97,12 @@ AT_JOINTS = ("cmu_21",)
 ON_THE_SKIN = {"neck", "head"}  # their offsets in the other table start from a stick figure's face
 
 
-def points_of(skeleton: Skeleton) -> list[Point]:
+def points_of(skeleton: Skeleton, hips: float | None = None) -> list[Point]:
     """The places of a layout's keypoints, in its order.
+
+    Args:
+        skeleton: the layout.
+        hips: how far its hips lie from the middle of an adult [m], where somebody knows; None as the table says.
 
     Raises:
         ValueError: naming the keypoints that the body has no place for.
@@ -106,7 +112,15 @@ def points_of(skeleton: Skeleton) -> list[Point]:
         raise ValueError(
             f"The body has no place for {', '.join(lacking)} of {skeleton.name}; it has {', '.join(PLACES)}."
         )
-    return [_place(name, skeleton.name) for name in skeleton.joints]
+    points = [_place(name, skeleton.name) for name in skeleton.joints]
+    if hips is not None:
+        for row, name in enumerate(skeleton.joints):
+            if name in ("left_hip", "right_hip"):
+                outwards = hips - HIP_JOINT
+                points[row] = _joint("LeftUpLeg", outwards, 0.0, 0.0)
+                if name == "right_hip":
+                    points[row] = _mirrored(points[row])
+    return points
 
 
 def _place(name: str, layout: str) -> Point:

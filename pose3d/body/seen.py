@@ -13,10 +13,11 @@ FEWEST = 5  # points seen in a frame, below which it says nothing of the pose
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviations of joints [m] and of keypoints [px], along one axis."""
+    """Standard deviations of joints [m], of keypoints [px] and of limbs' directions (sine), along one axis."""
 
     joint: float
     pixel: float
+    direction: float = 0.15
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,9 @@ class CaptureScores:
     "ap" ... are COCO's. "angle_deg" is the mean over limbs of the mean angle between the field along an annotated limb
     and that limb: a property of the fields alone, over all people, found or not; where the field is zero it is 90
     degrees. "mpjpe_mm", "n_mpjpe_mm" and "p_mpjpe_mm" are of the people found (OKS from 0.5 on), over their joints
-    found, relative to the neck; the second is free of the person's size, which one image does not show.
+    found, relative to the neck; the second is free of the person's size, which one image does not show. Where bodies
+    were fitted, "fitted_mpjpe_mm" ... are the same joints of the same people on their bodies; who has none counts as
+    lifted.
 
     Args:
         people: everyone annotated.
@@ -41,6 +43,7 @@ class CaptureScores:
         stride: crop pixels a cell of the maps.
         evaluator: "pycocotools" or "fast".
         results: file for the people found in COCO's result format, or None.
+        fitted: whether predictions have "fitted", the joints of bodies.
     """
 
     def __init__(
@@ -52,12 +55,15 @@ class CaptureScores:
         stride: int,
         evaluator: str,
         results: str | None,
+        fitted: bool = False,
     ) -> None:
         self.people, self.targets, self.unreadable = people, targets, unreadable
+        self.in_space = ("joints", "fitted") if fitted else ("joints",)
         self.measured_under = dict(protocol)
         self.stride, self.evaluator, self.results = stride, evaluator, results
         self.collected: dict[str, list[Tensor]] = {}
         self.found_people: tuple[int, int] = (0, 0)
+        self.without_body = 0
         self.shown: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
 
     def update(self, prediction: dict[str, Tensor], batch: dict[str, Tensor]) -> None:
@@ -65,7 +71,7 @@ class CaptureScores:
             seen, given = ({k: v[row : row + 1].cpu() for k, v in part.items()} for part in (prediction, batch))
             self.shown.append((seen, given))
         angle, weight = limb_angles(prediction["fields"], batch, self.stride)
-        row = {name: prediction[name] for name in ("keypoints", "scores", "person_scores", "joints")}
+        row = {name: prediction[name] for name in ("keypoints", "scores", "person_scores", *self.in_space)}
         row |= {"index": batch["index"], "angle": angle, "weight": weight, "broken": _broken(prediction)}
         for name, tensor in row.items():
             self.collected.setdefault(name, []).append(tensor)
@@ -74,8 +80,8 @@ class CaptureScores:
         J, L = BODY.num_joints, BODY.num_limbs
         empty = {
             "keypoints": torch.zeros(0, 1, J, 2), "scores": torch.zeros(0, 1, J), "person_scores": torch.zeros(0, 1),
-            "joints": torch.zeros(0, 1, J, 3), "index": torch.zeros(0).long(), "angle": torch.zeros(0, L),
-            "weight": torch.zeros(0, L), "broken": torch.zeros(0).bool(),
+            "index": torch.zeros(0).long(), "angle": torch.zeros(0, L), "weight": torch.zeros(0, L),
+            "broken": torch.zeros(0).bool(), **{name: torch.zeros(0, 1, J, 3) for name in self.in_space},
         }  # fmt: skip
         return {name: torch.cat(parts) for name, parts in self.collected.items()} or empty
 
@@ -83,10 +89,10 @@ class CaptureScores:
         self.collected = {name: [tensor] for name, tensor in state.items()}
 
     def found(self) -> dict[str, np.ndarray]:
-        """Everyone found, image by image: "image" (D,) rows, "keypoints", "scores", "person_scores", "joints"."""
+        """Everyone found, image by image: "image" (D,) rows, "keypoints", "scores", "person_scores", "joints" ...."""
         state = {name: tensor.cpu().numpy() for name, tensor in self.state().items()}
         row, place = np.nonzero(state["person_scores"] > 0)
-        names = ("keypoints", "scores", "person_scores", "joints")
+        names = ("keypoints", "scores", "person_scores", *self.in_space)
         return {"image": state["index"][row], **{name: state[name][row, place].astype(np.float64) for name in names}}
 
     def coco_results(self, found: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -145,20 +151,29 @@ class CaptureScores:
         """MPJPE and P-MPJPE of those matched; nothing where the truth has no 3D or nobody was matched."""
         pairs = match_people(found, self.people)
         annotated = (self.targets.labelled.sum(axis=1) > 0).sum()
-        self.found_people = (len(pairs), int(annotated))
-        errors = []
+        self.found_people, self.without_body = (len(pairs), int(annotated)), 0
+        errors: dict[str, list[list[float]]] = {name: [] for name in self.in_space}
         for person, row in pairs:
-            predicted, true = torch.from_numpy(found["joints"][person]), torch.from_numpy(self.targets.joints[row])
-            both = torch.isfinite(predicted).all(-1) & torch.isfinite(true).all(-1)
-            if both[BODY.root] and int(both.sum()) >= 4:  # three points always fit some rotation too well
-                predicted, true = predicted[both], true[both]
+            lifted, true = found["joints"][person], self.targets.joints[row]
+            both = np.isfinite(lifted).all(-1) & np.isfinite(true).all(-1)
+            if not both[BODY.root] or both.sum() < 4:  # three points always fit some rotation too well
+                continue
+            for name in self.in_space:
+                predicted = found[name][person]
+                if not np.isfinite(predicted[both]).all():
+                    predicted, self.without_body = lifted, self.without_body + 1
                 root = int(both[: BODY.root].sum())
-                predicted, true = predicted - predicted[root], true - true[root]
-                errors.append([float(metric(predicted, true)) for metric in (mpjpe, n_mpjpe, p_mpjpe)])
-        if not errors:
-            return {}
-        means = (1000 * np.mean(errors, axis=0)).tolist()
-        return dict(zip(("mpjpe_mm", "n_mpjpe_mm", "p_mpjpe_mm"), means, strict=True))
+                a, b = (torch.from_numpy(joints[both] - joints[both][root]) for joints in (predicted, true))
+                errors[name].append([float(metric(a, b)) for metric in (mpjpe, n_mpjpe, p_mpjpe)])
+        scores = {}
+        for name, rows in errors.items():
+            before = "fitted_" if name == "fitted" else ""
+            if rows:
+                means = (1000 * np.mean(rows, axis=0)).tolist()
+                scores |= dict(
+                    zip((f"{before}{m}" for m in ("mpjpe_mm", "n_mpjpe_mm", "p_mpjpe_mm")), means, strict=True)
+                )
+        return scores
 
     def rows(self) -> list[dict[str, Any]]:
         count = self.state()["weight"].sum(0).cpu().numpy()
@@ -178,6 +193,8 @@ class CaptureScores:
             "scored by": self.evaluator,
             "non_finite": self.non_finite(),
         }
+        if "fitted" in self.in_space:
+            measured["people without a body, scored as lifted"] = self.without_body
         if self.unreadable:
             measured["images that could not be read"] = len(self.unreadable)
         return measured

@@ -20,6 +20,7 @@ from pose2d.images.image import Normalization
 from pose2d.images.kept_images import KeptImages
 from pose2d.people import People, PeopleDataset, require_people
 from pose2d.settings import check_range
+from pose3d.body.captured import CapturedBodies, require_body
 from pose3d.capture.assembly import assemble
 from pose3d.capture.fields import draw_fields, draw_heatmaps, enlarge, limb_vectors
 from pose3d.capture.figure import Figure
@@ -65,6 +66,7 @@ class OrientationFields:
             (`pose3d.capture.figure`); 0 does not.
         peak_threshold, min_joints, most_people: see `pose3d.capture.assembly.assemble`.
         pixel_sigma, limb_sigma: see `pose3d.capture.lifting.lift_perspective`.
+        fit_body: fit a body to everyone found (`pose3d.body.captured`) and score its joints beside the lifted ones.
         evaluator: "pycocotools", or "fast" for the same numbers sooner.
         results: file for the people found in COCO's result format, or None.
     """
@@ -100,6 +102,7 @@ class OrientationFields:
         most_people: int,
         pixel_sigma: float,
         limb_sigma: float,
+        fit_body: bool,
         evaluator: str,
         results: str | None,
     ) -> None:
@@ -126,7 +129,9 @@ class OrientationFields:
         for name, side in (("size", size), ("evaluation_size", evaluation_size)):
             if side < 8 or side % 8:
                 raise Misuse(f"task.{name} must be a multiple of 8, got {side}.")
-        self.model, self.layout = model, BODY
+        if fit_body:
+            require_body("task.fit_body=true")
+        self.model, self.layout, self.fit_body = model, BODY, fit_body
         self.monitor, self.higher_is_better = metric, metric == "ap"
         self.weights = weights
         self.keep_images = keep_images
@@ -141,6 +146,7 @@ class OrientationFields:
         self.stride = 1 if resolution == "crop" else 8
         self.pof2d, self.off_limb, self.baseline = pof2d, off_limb, baseline
         self.figure: Figure | None = None
+        self.bodies: CapturedBodies | None = None  # the body is read when somebody was found
         self.peak_threshold, self.min_joints, self.most_people = peak_threshold, min_joints, most_people
         self.pixel_sigma, self.limb_sigma = pixel_sigma, limb_sigma
         self.evaluator, self.results = evaluator, results
@@ -240,7 +246,8 @@ class OrientationFields:
         Returns:
             "heatmaps" (B, J + 1, h, w) and "fields" (B, 3 L, h, w) of the last stage; "keypoints" (B, K, J, 2)
             [image px], "scores" (B, K, J), 0 where a joint was not found; "person_scores" (B, K), 0 for nobody;
-            "vectors" (B, K, L, 3) mean orientations; "joints" (B, K, J, 3) camera frame [m], NaN where not found.
+            "vectors" (B, K, L, 3) mean orientations; "joints" (B, K, J, 3) camera frame [m], NaN where not found;
+            with `fit_body` "fitted" (B, K, J, 3) of the bodies, NaN where none could be fitted.
         """
         heatmaps, fields = (maps[:, -1].float().contiguous() for maps in self.model(batch["image"]))
         B, K, J, L = len(fields), self.most_people, self.layout.num_joints, self.layout.num_limbs
@@ -262,7 +269,10 @@ class OrientationFields:
         found = scores > 0
         placed = transform(keypoints.flatten(1, 2), batch["to_image"]).view_as(keypoints) * found[..., None]
         joints = self._lift(placed, vectors, found, batch["lens"])
-        return {
+        if self.fit_body and self.bodies is None:
+            self.bodies = CapturedBodies(self.model.limb_lengths.cpu().double().numpy())  # pyright: ignore
+        fitted = {"fitted": self.bodies.everyone(joints, placed, scores, vectors, batch["lens"])} if self.bodies else {}
+        return fitted | {
             "heatmaps": heatmaps,
             "fields": fields,
             "keypoints": placed,
@@ -302,5 +312,5 @@ class OrientationFields:
         if self.figure is not None:
             self.figure.tell()
         return CaptureScores(
-            people, targets, protocol, crops.unreadable, self.model.stride, self.evaluator, self.results
+            people, targets, protocol, crops.unreadable, self.model.stride, self.evaluator, self.results, self.fit_body
         )

@@ -94,6 +94,27 @@ def test_mpjpe_is_relative_to_the_neck_and_p_mpjpe_aligned():
     assert found["p_mpjpe_mm"] == pytest.approx(1000 * np.mean(aligned), rel=1e-4)
 
 
+def test_bodies_are_scored_beside_what_was_lifted_on_the_same_joints():
+    people, targets = crowd()
+    prediction = prediction_of(targets)
+    true = prediction["joints"].clone()
+    prediction["joints"] += 0.05 * torch.randn(true.shape, generator=torch.Generator().manual_seed(1))
+    prediction["fitted"] = torch.where(torch.isnan(true), 9.0, true)  # a body has joints that were not found
+    prediction["fitted"][1] = torch.nan
+    scores = scorer(people, targets, fitted=True)
+    scores.update(prediction, batch_of(targets))
+    found = scores.compute()
+    alone = scorer(people, targets)
+    alone.update(prediction, batch_of(targets))
+    assert alone.compute()["mpjpe_mm"] == found["mpjpe_mm"] > 50
+    assert "fitted_mpjpe_mm" not in alone.compute()
+    # Two of three fit exactly; the third has no body and counts as lifted.
+    assert 10 < found["fitted_mpjpe_mm"] < found["mpjpe_mm"] / 2
+    assert found["fitted_p_mpjpe_mm"] < found["p_mpjpe_mm"] / 2
+    assert scores.protocol()["people without a body, scored as lifted"] == 1
+    assert scorer(people, targets, fitted=True).state()["fitted"].shape == (0, 1, BODY.num_joints, 3)
+
+
 def test_people_are_matched_to_the_nearest_and_only_once():
     people, targets = crowd()
     prediction = prediction_of(targets)

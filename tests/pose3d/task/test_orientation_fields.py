@@ -17,6 +17,7 @@ from pose2d.dataset.coco import Coco
 from pose3d.capture.fields import draw_fields, draw_heatmaps
 from pose3d.capture.layout import BODY
 from pose3d.capture.loss import heatmap_error
+from pose3d.capture.scores import CaptureScores
 from pose3d.model.total_capture import TotalCapture
 from pose3d.task.orientation_fields import OrientationFields
 from tests.conftest import REPOSITORY
@@ -75,14 +76,8 @@ def coco_mini(real_data, train: str = "train2017") -> Coco:
     return Coco(str(real_data("coco_mini")), train, "val2017", "ground_truth", 0.0, "stored", 120, 1000)
 
 
-def test_perfect_maps_of_rendered_people_give_the_people_back_in_3d():
-    """Fields to people to metres: what is left is the grid of the maps and limbs of another length than the mean."""
-    model = Oracle()
-    task = make_task(model, size=368)
-    dataset = rendered()
-    task.batches(dataset, True, Loading(4, seed=0), CPU)  # limb lengths come from the training people
-    lengths = model.limb_lengths.clone()  # pyright: ignore[reportCallIssue]
-    assert not torch.equal(lengths, torch.tensor(BODY.limb_lengths))
+def scored(task: OrientationFields, model: Oracle, dataset: Any) -> CaptureScores:
+    """What the task makes of perfect maps."""
     scores = None
     batches = task.batches(dataset, False, Loading(3, seed=0, drop_last=False), CPU)
     first, second = (torch.tensor(side) for side in zip(*BODY.limbs, strict=True))
@@ -95,6 +90,18 @@ def test_perfect_maps_of_rendered_people_give_the_people_back_in_3d():
         with torch.inference_mode():
             scores.update(task.predict(batch), batch)
     assert scores is not None
+    return scores
+
+
+def test_perfect_maps_of_rendered_people_give_the_people_back_in_3d():
+    """Fields to people to metres: what is left is the grid of the maps and limbs of another length than the mean."""
+    model = Oracle()
+    task = make_task(model, size=368)
+    dataset = rendered()
+    task.batches(dataset, True, Loading(4, seed=0), CPU)  # limb lengths come from the training people
+    lengths = model.limb_lengths.clone()  # pyright: ignore[reportCallIssue]
+    assert not torch.equal(lengths, torch.tensor(BODY.limb_lengths))
+    scores = scored(task, model, dataset)
     found = scores.compute()
     assert found["ap"] > 90
     assert found["angle_deg"] < 1
@@ -102,6 +109,16 @@ def test_perfect_maps_of_rendered_people_give_the_people_back_in_3d():
     assert found["mpjpe_mm"] < 80  # how tall someone is, an image does not show: here all are smaller than the mean
     protocol = scores.protocol()
     assert (protocol["focal length"], protocol["angles"]) == ("known", "in space")
+
+
+def test_bodies_are_fitted_where_they_are_asked_for(made_up):
+    model = Oracle()
+    task = make_task(model, size=368, fit_body=True)
+    scores = scored(task, model, rendered(2))
+    found = scores.compute()
+    assert found["fitted_p_mpjpe_mm"] < found["p_mpjpe_mm"] + 5  # a made-up body on drawn people
+    assert found["fitted_p_mpjpe_mm"] != found["p_mpjpe_mm"]
+    assert scores.arrays()["predicted_fitted"].shape == scores.arrays()["predicted_joints"].shape
 
 
 def test_the_zero_predictor_costs_on_coco_what_was_measured_for_the_original_s_rules(real_data):
