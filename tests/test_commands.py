@@ -78,6 +78,7 @@ def test_there_are_commands_on_every_page_that_shows_any():
     assert {page for page, _ in ALL} >= {"README.md", "README.zh-CN.md", "CONTRIBUTING.md", "docs/data.md"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", sorted({line for _, line in ALL}))
 def test_a_command_is_there_and_composes_as_typed(line):
     words = shlex.split(line)

@@ -26,6 +26,7 @@ OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in C
 CHOICES = [option for option in OPTIONS if option.split("/")[0] in ("model", "dataset", "task")]
 PROTOCOLS = [option for option in OPTIONS if option.split("/")[0] in ("recipe", "experiment")]
 WHOLE = [option for option in PROTOCOLS if not option.endswith("_cpu")]  # as published, not made small for a CPU
+QUICK = ("model/", "task/", "dataset/c", "recipe/", "schedule/")  # some of each kind; each takes a third of a second
 BROUGHT = {"engine", "pose2d", "pose3d"}  # packages whose classes the configuration builds
 GIVEN = {"task": {"model"}, "optimizer": {"params", "fused"}}  # arguments that the entry scripts and the trainer bring
 
@@ -56,7 +57,9 @@ def test_every_command_composes_as_it_stands(config):
     composed(config)
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize(
+    "option", [one if one.startswith(QUICK) else pytest.param(one, marks=pytest.mark.slow) for one in OPTIONS]
+)
 def test_every_option_composes(option):
     group, _, name = option.partition("/")
     if group == "recipe":  # a recipe goes with the model of its name

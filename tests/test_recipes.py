@@ -26,6 +26,7 @@ from anypose.kernels.swap import Kernels
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
+QUICK = ("baseline3d", "gmh_mdn", "videopose3d")
 SMALL = {  # a few samples of whatever dataset the recipe picks
     "dataset.train_subjects": 1, "dataset.validation_subjects": 1, "dataset.frames": 60,
     "dataset.invented.train_subjects": 1, "dataset.invented.validation_subjects": 1, "dataset.invented.frames": 60,
@@ -81,7 +82,9 @@ def score(state: dict[str, Any], batch_size: int = 8) -> dict[str, float]:
     return evaluate(task, batches, device, World(device))[1]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(one, marks=[] if one in QUICK else pytest.mark.slow) for one in RECIPES]
+)
 def test_a_recipe_trains_lowers_its_loss_and_its_checkpoint_scores_the_same(recipe, tmp_path):
     cfg = small(recipe)
     trainer = make_trainer(cfg, tmp_path)
@@ -119,7 +122,7 @@ def test_workers_that_inherit_nothing_give_the_same_batches(recipe, tmp_path):
 def by_precision(*levels: str) -> list:
     """Every recipe with every level; those that take minutes are marked."""
     return [
-        pytest.param(recipe, level, marks=[] if recipe == "baseline3d" else [pytest.mark.slow])
+        pytest.param(recipe, level, marks=[] if (recipe, level) == ("baseline3d", "o2") else [pytest.mark.slow])
         for recipe in RECIPES
         for level in levels
     ]

@@ -43,6 +43,7 @@ def test_they_are_evaluated_on_the_embedded_dataset_as_a_clone_has_it(tmp_path):
     assert [path.name for path in (ROOT / "pose3d" / "released").glob("results*")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_they_know_a_real_person_they_were_not_trained_on(real_data, tmp_path):
     overrides = ["dataset=cmu", f"dataset.root={real_data('cmu')}", "dataset.cache=null", "dataset.frame_step=10"]

@@ -23,6 +23,7 @@ def test_the_reference_has_the_published_size(size, millions):
     assert round(sum(p.numel() for p in network.parameters()) / 1e6, 1) == millions
 
 
+@pytest.mark.slow
 def test_outputs_and_gradients_are_the_reference_s():
     assert agformer._gradient_difference("xs", SETTINGS) < 1e-3
     model, reference = agformer._pair("xs", SETTINGS)

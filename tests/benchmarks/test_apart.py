@@ -46,6 +46,7 @@ def other_side(connection: Connection, note: Path, names: list[str]) -> None:
         compare(comparison(name, note, clock), settings(Requests(connection)))
 
 
+@pytest.mark.slow
 def test_the_peer_works_in_its_own_process_and_its_time_is_counted(tmp_path, clock):
     note = tmp_path / "calls"
     with process(other_side, note, ["first", "second"]) as peer:
@@ -63,6 +64,7 @@ def test_the_peer_works_in_its_own_process_and_its_time_is_counted(tmp_path, clo
     assert not ours & theirs
 
 
+@pytest.mark.slow
 def test_a_peer_of_our_own_shares_our_process(tmp_path, clock):
     note = tmp_path / "calls"
     with process(other_side, note, []) as peer:
@@ -71,6 +73,7 @@ def test_a_peer_of_our_own_shares_our_process(tmp_path, clock):
     assert {line.split()[1] for line in note.read_text(encoding="utf-8").splitlines()} == {str(os.getpid())}
 
 
+@pytest.mark.slow
 def test_processes_out_of_step_are_noticed(tmp_path, clock, capfd):
     with (
         process(other_side, tmp_path / "calls", ["another"]) as peer,

@@ -28,6 +28,7 @@ def test_every_choice_can_be_run_and_says_what_it_is():
         assert module.__doc__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("receptive_field", [27, 243])
 def test_gathered_windows_equal_those_cut_one_by_one(receptive_field, settings):
     assert chunks._difference(receptive_field, settings) == 0.0

@@ -46,6 +46,7 @@ def test_a_wrong_fast_path_is_named_and_fails_the_command_after_the_others_ran(m
     assert "mlp: 'a' differs from b by 1" in err
 
 
+@pytest.mark.slow
 def test_ceilings_are_measured_and_printed(capsys):
     assert command.main(["floors", "--cpu-time", "--quick"]) == 0
     out = capsys.readouterr().out

@@ -48,6 +48,7 @@ def comparison(clock: Clock, ours: float, peer: float, **changes) -> Comparison:
     return Comparison(**{**values, **changes})
 
 
+@pytest.mark.slow
 def test_the_ratio_says_how_much_longer_the_peer_takes(clock):
     row = compare(comparison(clock, ours=0.05, peer=0.2), settings())
     assert row.ours.median == pytest.approx(0.05)
@@ -76,6 +77,7 @@ def test_a_wrong_result_is_never_timed(clock, difference):
     assert clock.calls == []
 
 
+@pytest.mark.slow
 def test_rounds_beside_other_processes_are_measured_again(clock, monkeypatch):
     busy = iter([0.0, 0.5, 0.0, 0.9, 0.0])
     monkeypatch.setattr(harness._ForeignLoad, "share", lambda self: next(busy))

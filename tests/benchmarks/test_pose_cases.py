@@ -23,6 +23,7 @@ def coco(tmp_path_factory):
     return write_coco(tmp_path_factory.mktemp("photos"), 6)
 
 
+@pytest.mark.slow
 def test_photos_are_read_back_as_they_were_annotated(coco):
     people = coco.people("train")
     assert len(people) >= 6

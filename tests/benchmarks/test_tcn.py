@@ -48,6 +48,7 @@ def test_a_trainer_s_step_has_the_reference_s_gradients():
     assert tcn_train._gradient_difference(27, SETTINGS) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_wrong_network_is_found_before_it_is_timed():
     reference, name = tcn_infer._reference(SETTINGS)
     model = tcn_infer._model(tcn_infer.LONG, reference.state_dict(), causal=False)

@@ -103,6 +103,7 @@ def coco(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("file", ["annotations", "boxes"])
 def test_coco(coco: Path, read_coco: Any, file: str, rounds: int) -> None:

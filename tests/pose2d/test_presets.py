@@ -28,6 +28,7 @@ def task(preset):
     return instantiate(preset[1].task, model=instantiate(preset[1].model))
 
 
+@pytest.mark.slow
 def test_the_network_is_the_published_one(preset, task):
     assert sum(p.numel() for p in task.model.parameters()) == 33_999_697
     norm = next(m for m in task.model.modules() if isinstance(m, nn.BatchNorm2d))

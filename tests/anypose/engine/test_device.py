@@ -169,6 +169,7 @@ def run(folder: Path, repository: Path, **environment: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_torch_imports_beside_a_torch_npu_without_cann(tmp_path, repository):
     fake_package(
         tmp_path,
@@ -181,12 +182,14 @@ def test_torch_imports_beside_a_torch_npu_without_cann(tmp_path, repository):
     assert run(tmp_path, repository) == f"{WITHOUT_CANN} None 2.0"
 
 
+@pytest.mark.slow
 def test_a_torch_npu_for_another_torch_is_named(tmp_path, repository):
     fake_package(tmp_path, "raise RuntimeError('torch 2.7.1 is needed\\nmore lines')\n")
     expected = f"torch_npu cannot be loaded (torch 2.7.1 is needed): it must be the one for torch {torch.__version__}"
     assert run(tmp_path, repository) == f"{expected} None 2.0"
 
 
+@pytest.mark.slow
 def test_autoload_switched_off_by_the_user_is_honoured(tmp_path, repository):
     fake_package(tmp_path, "raise AssertionError('must not be imported')\n")
     found = run(tmp_path, repository, TORCH_DEVICE_BACKEND_AUTOLOAD="0")

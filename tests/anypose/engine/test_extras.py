@@ -71,6 +71,7 @@ def test_a_launcher_names_its_package(without, launcher, module, missing):
     extras.check_launcher(["seed=0,1"])
 
 
+@pytest.mark.slow
 def test_nothing_is_trained_and_no_folder_left_and_the_sentence_is_the_last_line(repository, tmp_path):
     hide = "import sys\nsys.modules['matplotlib'] = None\n"
     (tmp_path / "sitecustomize.py").write_text(hide, encoding="utf-8")

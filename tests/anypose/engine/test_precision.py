@@ -96,6 +96,7 @@ def test_shared_matrices_have_one_master():
 LEVELS = [("fp32", None), ("bf16", None), ("o1", "dynamic"), ("o1", 128.0), ("o2", "dynamic"), ("o2", 128.0)]
 
 
+@pytest.mark.slow
 def test_all_levels_learn_the_same_curve(tmp_path):
     curves = {}
     for level, scale in LEVELS:

@@ -90,6 +90,7 @@ def test_a_checkpoint_is_a_session_too_with_fewer_products_where_there_is_such_a
     assert session.metadata["receptive_field"] == field
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

@@ -98,6 +98,7 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 @given(data=plain)
 def test_any_json_is_read_or_refused_in_one_sentence(tmp_path, data) -> None:

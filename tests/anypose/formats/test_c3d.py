@@ -48,6 +48,7 @@ def test_who_was_away_has_no_points_there(tmp_path) -> None:
     np.testing.assert_allclose(points[there], 1000 * y_up(motion.world[there, 1]), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_more_frames_than_sixteen_bits_count(tmp_path) -> None:
     motion = dancers(frames=2)
     world = np.repeat(motion.world[:1], 70_000, 0)

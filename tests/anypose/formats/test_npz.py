@@ -79,6 +79,7 @@ def test_a_member_larger_than_allowed_is_refused_unread(tmp_path, monkeypatch):
         read_npz(tmp_path / "x.npz", ["a"])
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_by_what_it_would_grow_to(tmp_path):
     path = tmp_path / "bomb.npz"
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (100000000,)}\n"

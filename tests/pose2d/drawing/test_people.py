@@ -78,6 +78,7 @@ def test_sheets_have_a_place_for_everybody():
     assert [axes.get_title() for axes in figure.axes] == list("012345")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("annotated", [True, False])
 def test_the_worst_people_are_drawn(tmp_path, annotated, monkeypatch):
     rng = np.random.default_rng(0)

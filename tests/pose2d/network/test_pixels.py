@@ -38,6 +38,7 @@ def options(**changes) -> Options:
     return Options(**settings | changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_the_file_takes_pixels_and_gives_what_normalised_input_gives(task, tmp_path, repository, dtype):
     few = {"train_images": 1, "validation_images": 2, "bodies": 1, "height": 64, "width": 64}
@@ -57,6 +58,7 @@ def test_the_file_takes_pixels_and_gives_what_normalised_input_gives(task, tmp_p
     assert [line["data"] for line in facts["parity"]] == ["random", "real (synthetic_people)"]
 
 
+@pytest.mark.slow
 def test_the_chip_cannot_normalise_what_is_normalised_inside(task, tmp_path):
     both = Atc("Ascend310P3", None, True, [])
     with pytest.raises(ValueError, match=r"aipp=true lets the chip normalise images, and FromPixels reads none"):

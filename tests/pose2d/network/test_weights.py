@@ -100,6 +100,7 @@ def slim(model) -> dict[str, np.ndarray]:
     return variables | {"global_step": np.array(5), "resnet_v1_50/logits/weights": np.zeros((1, 1, 2048, 1000))}
 
 
+@pytest.mark.slow
 def test_tensorflows_variables_load_into_bottlenecks(small_model, tmp_path):
     torch.manual_seed(1)
     donor, fresh = small_model(depth=50), small_model(depth=50)

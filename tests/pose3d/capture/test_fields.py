@@ -82,23 +82,22 @@ def test_fields_equal_a_pixel_by_pixel_drawing():
         for person in range(2):
             if not valid[0, person, limb]:
                 continue
-            start, end = keypoints[0, person, a], keypoints[0, person, b]
-            unit = (end - start) / (end - start).norm()
+            start, end = keypoints[0, person, a].tolist(), keypoints[0, person, b].tolist()
+            length = math.dist(start, end)
+            unit = [(end[axis] - start[axis]) / length for axis in range(2)]
+            low = [min(start[axis], end[axis]) - FIELD_HALF_WIDTH for axis in range(2)]
+            high = [max(start[axis], end[axis]) + FIELD_HALF_WIDTH for axis in range(2)]
             for row in range(46):
                 for column in range(46):
-                    point = torch.tensor([column * 8.0, row * 8.0])
-                    away = point - start
-                    across = abs(float(away[0] * unit[1] - away[1] * unit[0]))
-                    low, high = (
-                        torch.minimum(start, end) - FIELD_HALF_WIDTH,
-                        torch.maximum(start, end) + FIELD_HALF_WIDTH,
-                    )
-                    if across < FIELD_HALF_WIDTH and bool(((point >= low) & (point <= high)).all()):
+                    x, y = column * 8.0, row * 8.0
+                    across = abs((x - start[0]) * unit[1] - (y - start[1]) * unit[0])
+                    if across < FIELD_HALF_WIDTH and low[0] <= x <= high[0] and low[1] <= y <= high[1]:
                         expected[:, row, column] += directions[0, person, limb]
                         count[row, column] += 1
         assert torch.allclose(got[limb], expected / count.clamp_min(1), atol=1e-5), BODY.limbs[limb]
 
 
+@pytest.mark.slow
 def test_reading_along_a_drawn_limb_gives_back_its_direction():
     joints = random_people(6, seed=5)
     keypoints = project(joints).float()

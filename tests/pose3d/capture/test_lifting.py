@@ -21,6 +21,7 @@ def test_least_squares_returns_the_exact_joints_and_depth():
     assert (got - joints).norm(dim=-1).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_round_trip_through_drawn_fields_is_within_one_percent_of_the_bone_length():
     joints = random_people(16, seed=3)
     keypoints = project(joints).float()

@@ -270,6 +270,7 @@ def test_a_damaged_take_is_named(root, tmp_path):
         read(tmp_path, train=[]).sequences("validation")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_takes_look_like_people(real_data):
     root, subjects = real_data("cmu"), ("02", "08", "10")

@@ -55,6 +55,7 @@ def test_a_scene_is_drawn_with_everyone_found_or_nobody(people):
     assert len([axes for axes in figure.axes if axes.get_title("left") == f"{people} found"]) == 2
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_drawn_from_its_scores(tmp_path):
     """The whole way: rendered people, an untrained network, scores, pictures."""
     task = make_task(size=64, evaluator="fast", peak_threshold=1e-3)

@@ -98,6 +98,7 @@ def test_scores_without_poses_are_refused(tmp_path: Path) -> None:
         pictures.draw_evaluation({}, tmp_path, frames=["1/2/3/4"])
 
 
+@pytest.mark.slow
 def test_of_a_mixture_the_most_likely_pose_is_judged_and_the_others_stand_behind(
     metrics: PoseErrors, panels: dict[str, list[Drawing]], tmp_path: Path
 ) -> None:

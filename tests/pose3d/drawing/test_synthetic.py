@@ -45,6 +45,7 @@ def test_histograms_measure_lengths_and_angles():
     assert found["hip over lower foot [cm]"][0] == pytest.approx(40)
 
 
+@pytest.mark.slow
 def test_histograms_show_real_motion_behind_where_there_is_any():
     people = motion("Walking", 0, 50, 2.0)
     alone, beside = histograms(people, None).axes, histograms(people, people).axes
@@ -54,6 +55,7 @@ def test_histograms_show_real_motion_behind_where_there_is_any():
     assert (len(alone[0].lines), len(beside[0].lines)) == (0, 1)  # everybody has the same thigh: a line
 
 
+@pytest.mark.slow
 def test_the_command_writes_pictures_and_says_where(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["synthetic_pictures", "--clips", "--out", str(tmp_path / "pictures")])
     monkeypatch.setattr(synthetic_pictures, "ACTIONS", {"Walking": ACTIONS["Walking"]})

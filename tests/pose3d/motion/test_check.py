@@ -15,6 +15,7 @@ def root(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_dataset_is_counted_and_written_for_videopose3d(repository, root):
     choice = ["dataset=cmu", f"dataset.root={root / 'cmu'}", "dataset.validation_subjects=[02]", "dataset.cache=null"]
     command = [sys.executable, "-m", "anypose", "check", *choice, f"videopose3d={root / 'npz'}"]

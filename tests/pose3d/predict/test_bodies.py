@@ -63,6 +63,7 @@ def test_everyone_gets_a_body_whose_bones_turn_and_whose_skin_is_written(walker:
     )
 
 
+@pytest.mark.slow
 def test_who_cannot_be_fitted_is_left_out_with_a_warning(walker: Motion) -> None:
     from dataclasses import replace
 

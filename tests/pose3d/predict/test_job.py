@@ -87,6 +87,7 @@ def test_several_sources_end_in_a_table(run, clip, network):
     assert run("source=*.mp4", "formats=[npz]", "output=out").count("is done already") == 2
 
 
+@pytest.mark.slow
 def test_a_multirun_expands_the_pattern_and_ends_in_a_table(run, clip, network, tmp_path):
     clip(40, "one.mp4")
     clip(50, "two.mp4")
@@ -205,6 +206,7 @@ def test_ctrl_c_in_the_first_chunk_ends_it_there(run, clip, network, tmp_path):
     assert 0 < len(np.load(tmp_path / "out" / "walk.npz")["times"]) < 90
 
 
+@pytest.mark.slow
 def test_ctrl_c_finishes_the_frames_that_were_seen(run, clip, network, tmp_path, monkeypatch):
     clip(900)
     original = job.Watched.write

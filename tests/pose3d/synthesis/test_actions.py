@@ -166,6 +166,7 @@ def test_shoppers_bend_and_guides_point():
     assert raised.mean() > 0.4
 
 
+@pytest.mark.slow
 def test_actions_can_be_told_apart():
     names = list(ACTIONS)
     known = np.array([[features(take(a, n)[2] / take(a, n)[0].leg) for n in range(10, 20)] for a in names])

@@ -156,6 +156,7 @@ def test_the_loss_is_float32_under_autocast():
     assert loss.dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_training_lowers_the_likelihood_and_the_errors():
     torch.manual_seed(0)
     task = mixture()

@@ -121,6 +121,7 @@ def test_bodies_are_fitted_where_they_are_asked_for(made_up):
     assert scores.arrays()["predicted_fitted"].shape == scores.arrays()["predicted_joints"].shape
 
 
+@pytest.mark.slow
 def test_the_zero_predictor_costs_on_coco_what_was_measured_for_the_original_s_rules(real_data):
     """0.00684 and 0.00169 over 124 people of such a subset, by other code; maps an eighth as large cost the same."""
     found = {}
