@@ -9,7 +9,6 @@ from anypose.engine.command import command
 from anypose.engine.device import Device
 from anypose.engine.distributed import World
 from anypose.engine.evaluation import evaluate
-from anypose.engine.limits import check_loading
 from anypose.engine.restore import build_task, choose_model, restore, results_folder, typed_keys
 from anypose.engine.results import describe_weights, finite, report, write_predictions
 from anypose.engine.task import Loading, make_batches
@@ -30,7 +29,6 @@ def main(cfg: DictConfig) -> float:
         else:
             task = build_task(config, state, path)
         task.model.to(device.torch)
-        check_loading(config.trainer.workers, batch_size=config.trainer.batch_size)
         size = config.trainer.evaluation_batch_size or config.trainer.batch_size
         loading = Loading(size, config.seed, world.rank, world.size, config.trainer.workers, drop_last=False)
         batches = make_batches(task, dataset, False, loading, device.torch)

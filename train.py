@@ -9,9 +9,16 @@ from anypose.engine.command import command
 from anypose.engine.device import Device
 from anypose.engine.distributed import World
 from anypose.engine.finding import find_checkpoint
+from anypose.engine.fitting import check_buildable
 from anypose.engine.run import Run
+from anypose.engine.task import Task
 from anypose.engine.trainer import Trainer
 from anypose.kernels.swap import Kernels
+
+
+def build(cfg: DictConfig) -> Task:
+    """The network, inside what trains it."""
+    return instantiate(cfg.task, model=instantiate(cfg.model))
 
 
 @command("train")
@@ -19,9 +26,10 @@ def main(cfg: DictConfig) -> float:
     """Train the model that the configuration names; return the last score, for sweeps."""
     device: Device
     with instantiate(cfg.device) as device, World(device) as world, Run.open(cfg, world.rank == 0) as run:
+        check_buildable(partial(build, cfg), cfg.model)
         device.seed(cfg.seed)  # before the weights are drawn
         trainer = Trainer(
-            task=instantiate(cfg.task, model=instantiate(cfg.model)),
+            task=build(cfg),
             dataset=instantiate(cfg.dataset),
             optimizer=instantiate(cfg.optimizer),
             schedule=instantiate(cfg.schedule),

@@ -1,10 +1,11 @@
-"""How large a foreign file, or an array in one, may be once it is unpacked: one limit, and how it is raised."""
+"""How large a foreign file, an array in one, or what settings ask for may be: one limit, and how it is raised."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from anypose.settings import Misuse
 
@@ -14,6 +15,7 @@ DEFAULT_GIGABYTES = 2.0
 # Numbers of real motion shrink to a fifth at best. What grows a hundredfold is no motion, from this many bytes on.
 MOST_GROWTH = 100
 GROWTH_FREE = 1 << 28
+CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def largest() -> int:
@@ -35,6 +37,37 @@ def largest() -> int:
 def largest_of(packed: int) -> int:
     """The most bytes that `packed` ones may unpack to; a limit the user has set is taken as it is."""
     return largest() if os.environ.get(MAX_VARIABLE) else min(largest(), max(GROWTH_FREE, MOST_GROWTH * packed))
+
+
+def check_made(size: float, settings: str) -> None:
+    """Refuse settings that ask for more memory than a file may.
+
+    Args:
+        size: bytes of what would be made up, or held at once.
+        settings: with their values, as the subject of a sentence: "dataset.frames=800".
+
+    Raises:
+        Misuse: naming them, the size and the limit.
+    """
+    if not size <= largest():
+        raise Misuse(
+            f"{settings} would take {size / 1e9:.3g} GB, more than {largest() / 1e9:.3g}. Ask for less, or set "
+            f"{MAX_KEY}=N (outside a command {MAX_VARIABLE}=N)."
+        )
+
+
+def memory() -> int:
+    """The bytes that this machine has, or the container that this process runs in."""
+    try:
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):  # Windows
+        size = 1 << 62
+    for name in CONTAINERS:
+        try:
+            size = min(size, int(Path(name).read_text(encoding="utf-8")))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return size
 
 
 def limit(size: int) -> str:

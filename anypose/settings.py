@@ -26,6 +26,26 @@ class Misuse(ValueError):
     """A setting that cannot be meant."""
 
 
+def check_range(section: str, low: float, high: float, without_low: bool = False, **settings: Any) -> None:
+    """Refuse settings that are no finite numbers between `low` and `high`, both included.
+
+    Args:
+        section: what stands before the names, "task".
+        high: may be infinite, which then is no value either.
+        without_low: `low` itself is none.
+        settings: values by name.
+
+    Raises:
+        Misuse: naming the setting, what it must be and what it is.
+    """
+    for name, value in settings.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or not low <= value <= high or (without_low and value == low):
+            above = f"above {low:g}" if without_low else f"{low:g} or more"
+            most = "" if math.isinf(high) else f" and at most {high:g}"
+            raise Misuse(f"{section}.{name} must be a number {above}{most}, got {value!r}.")
+
+
 def judged(section: str) -> Callable[[type[T]], type[T]]:
     """A decorator of classes that conf/ builds: the constructor gets values of the kinds it names, whoever calls it.
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from hydra.errors import InstantiationException
 from torch.optim import Optimizer
 
+from anypose.bounds import check_made
 from anypose.settings import Misuse
 
 log = logging.getLogger(__name__)
 SEEDS = 2**32  # what every random generator takes
-MOST_WORKERS = 1024  # processes
+MOST_EACH = 4  # processes for each core
+MOST_WORKERS = 32  # on few cores
 LARGE_RATE = 1.0  # no optimiser here learns at a higher rate
 CAPTURES = ("auto", "never")
+SIZES = ("batch_size", "evaluation_batch_size", "evaluation_batches")
 
 
 def check_counts(or_null: bool = False, least: int = 1, **counts: Any) -> None:
@@ -46,8 +50,40 @@ def check_loading(workers: Any, **sizes: Any) -> None:
     """Refuse numbers of samples and of processes that are none."""
     check_counts(or_null=True, **sizes)
     check_counts(least=0, workers=workers)
-    if workers > MOST_WORKERS:
-        raise Misuse(f"trainer.workers={workers} processes are more than {MOST_WORKERS}. Set as many as cores.")
+    cores = os.cpu_count() or 1
+    if workers > (most := max(MOST_WORKERS, MOST_EACH * cores)):
+        raise Misuse(f"trainer.workers={workers} processes are more than {most}. This machine has {cores} cores.")
+
+
+def check_trainer(trainer: Any) -> None:
+    """Judge the numbers of a `trainer` section that cost memory and processes, before anything is built."""
+    if not isinstance(trainer, Mapping):
+        raise Misuse(f"trainer must be a mapping {{key: value}}, got {trainer!r}.")
+    check_loading(trainer.get("workers", 0), **{name: trainer.get(name) for name in SIZES})
+
+
+def check_batch(network: Any, batch_size: int, training: bool) -> None:
+    """Refuse batches that are larger than memory should be.
+
+    Args:
+        network: with `io`, and `receptive_field` where it reads windows.
+        batch_size: samples.
+        training: names the setting.
+    """
+    key = "batch_size" if training else "evaluation_batch_size (null: batch_size)"
+    numbers = numbers_of(network)
+    check_made(4.0 * numbers * batch_size, f"trainer.{key}, {batch_size} samples of {numbers} numbers,")
+
+
+def numbers_of(network: Any) -> int:
+    """How many numbers one sample has that a network reads; sizes that it leaves open count as 1."""
+    frames = getattr(network, "receptive_field", 1)
+    inputs = getattr(getattr(network, "io", None), "inputs", {})
+    return max((_numbers(shape, frames) for shape in inputs.values()), default=0)
+
+
+def _numbers(shape: tuple[int | str, ...], frames: int) -> int:
+    return math.prod(size for size in shape if isinstance(size, int)) * (frames if "T" in shape else 1)
 
 
 def check_loop(seed: Any, grad_clip_norm: Any, capture: Any, epochs: Any, or_null: dict, **counts: Any) -> None:

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from anypose.engine.limits import check_seed
+from anypose.engine.limits import check_seed, check_trainer
 from anypose.engine.place import CONF
 from anypose.engine.stored import BUILT
 from anypose.settings import KINDS, Misuse, fitted
@@ -40,6 +40,8 @@ def check_settings(cfg: DictConfig, command: str) -> None:
             _check_like(cfg, str(key), value, defaults.get(str(key)))
     if "seed" in values:
         check_seed(values["seed"])
+    if "trainer" in values:
+        check_trainer(values["trainer"])
 
 
 def check_stored(config: DictConfig, source: str) -> None:
@@ -54,12 +56,16 @@ def check_stored(config: DictConfig, source: str) -> None:
     """
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
-    for key in BUILT:
-        if isinstance(values.get(key), dict):
-            try:
+    try:
+        for key in BUILT:
+            if isinstance(values.get(key), dict):
                 _check_section(config, key, values[key])
-            except Misuse as error:
-                raise ValueError(f"{source}: {error}") from None
+        if "seed" in values:
+            check_seed(values["seed"])
+        if "trainer" in values:
+            check_trainer(values["trainer"])
+    except Misuse as error:
+        raise ValueError(f"{source}: {error}") from None
 
 
 def _check_section(cfg: DictConfig, key: str, values: dict) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from anypose.engine.limits import check_batch
+
 Batch = dict[str, Tensor]
 Prediction = dict[str, Tensor]
 KINDS = {"sequences": "motion (sequences of keypoints with joints)", "people": "pictures with people in them"}
@@ -98,7 +100,9 @@ def make_batches(task: Task, dataset: Any, training: bool, loading: Loading, dev
 
     Raises:
         ValueError: where the dataset is of another kind.
+        Misuse: where a batch would be larger than memory should be.
     """
+    check_batch(task.model, loading.batch_size, training)
     wanted = getattr(task, "reads", None)
     if wanted is not None and not hasattr(dataset, wanted):
         has = " and ".join(kind for name, kind in KINDS.items() if hasattr(dataset, name)) or "nothing of the kind"

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from anypose.settings import Misuse
+from anypose.settings import Misuse, check_range
 from pose2d.images.affine import fit_aspect
-from pose2d.settings import check_range
 
 HALF_BODY_PADDING = 1.5
 _TWO_SIDED = 0.6826894921370859  # probability of a normal deviate within one standard deviation

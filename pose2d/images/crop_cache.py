@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from anypose.bounds import check_made
 from anypose.settings import Misuse
 from pose2d.images.crops import CropRules
 from pose2d.people import People
@@ -41,6 +42,7 @@ class CropCache:
         # An even side at least: the middle of the square is then between pixels for every person.
         side = np.maximum(np.ceil(np.linalg.norm(extent, axis=1) * widest).astype(np.int64), size)
         self.side = side
+        check_made(3.0 * float(side.max(initial=1)) ** 2, f"task.cache, a crop of {side.max(initial=1)} px a side,")
         self.corner = np.floor(centre - (side[:, None] - 1) / 2).astype(np.int64)
         scale = size / side
         shift = scale[:, None] * (0.5 - self.corner) - 0.5

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from anypose.settings import Misuse
+from anypose.settings import Misuse, check_range
 from pose2d.images.affine import (
     Windows,
     compose,
@@ -36,7 +35,6 @@ from pose2d.images.augment import Augmentation, uniforms
 from pose2d.images.image import Normalization
 from pose2d.images.order import Order
 from pose2d.people import People
-from pose2d.settings import check_range
 
 log = logging.getLogger(__name__)
 Raw = dict[str, Any]
@@ -62,6 +60,10 @@ class Extra(Protocol):
     def __call__(self, rows: np.ndarray, to_image: np.ndarray) -> dict[str, Tensor]: ...
 
 
+MOST_SIDE = 4096  # of a crop [px]
+MOST_PADDING = 100
+
+
 @dataclass(frozen=True)
 class CropRules:
     """How a person becomes a crop.
@@ -85,7 +87,7 @@ class CropRules:
     def __post_init__(self) -> None:
         if self.unreadable not in ("stop", "blank"):
             raise Misuse(f"task.unreadable must be stop or blank, got {self.unreadable}.")
-        check_range("task", 0, math.inf, without_low=True, padding=self.padding)
+        check_range("task", 0, MOST_PADDING, without_low=True, padding=self.padding)
 
     def boxes(self, box_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(P, 2) centres and (P, 2) sizes of the image parts that boxes stand for [px]."""

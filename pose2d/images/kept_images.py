@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from anypose.bounds import memory
+from anypose.settings import Misuse
 from pose2d.people import Images
+
+
+def check_kept(megabytes: float) -> None:
+    """Refuse to keep more than the machine's memory.
+
+    Raises:
+        Misuse: naming the setting.
+    """
+    if megabytes * 1e6 > memory():
+        raise Misuse(f"task.keep_images={megabytes:g} MB are more than the {memory() / 1e6:.0f} of this machine.")
 
 
 class KeptImages:

@@ -14,20 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from anypose.settings import Misuse
+from anypose.settings import Misuse, check_range
 from anypose.skeleton import Skeleton
 from pose2d.images.affine import crop_matrices, invert, transform, warp_one
 from pose2d.images.augment import Augmentation
 from pose2d.images.crop_cache import CropCache
-from pose2d.images.crops import CropRules, Crops
+from pose2d.images.crops import MOST_SIDE, CropRules, Crops
 from pose2d.images.image import Normalization
-from pose2d.images.kept_images import KeptImages
+from pose2d.images.kept_images import KeptImages, check_kept
 from pose2d.network.heatmap import Coding
 from pose2d.network.weights import load_weights
 from pose2d.people import People, PeopleDataset, require_people
 from pose2d.scores.oks import KeypointScores
 from pose2d.scores.pckh import HeadScores
-from pose2d.settings import check_range
 
 log = logging.getLogger(__name__)
 Batch = dict[str, Tensor]
@@ -98,9 +97,10 @@ class TopDown2D:
         if metric not in ("ap", "pckh"):
             raise Misuse(f"task.metric must be ap or pckh, got {metric}.")
         check_range("task", 0, math.inf, keep_images=keep_images, l2=l2)
+        check_kept(keep_images)
         check_range("task", 0, math.inf, without_low=True, loss_factor=loss_factor)
         check_range("task", 0, 1, nms_threshold=nms_threshold, score_threshold=score_threshold)
-        check_range("task", 1, 1e5, cache_size=cache_size)
+        check_range("task", 1, MOST_SIDE, cache_size=cache_size)
         self.model = model
         self.monitor = metric
         self.weights = weights

@@ -25,6 +25,7 @@ from pose3d.motion.units import METRES
 from pose3d.motion.virtual_cameras import sample_cameras
 
 INDEX = "CMU-INDEX.md"
+MOST_CAMERAS = 100
 
 
 @judged("dataset")
@@ -87,9 +88,9 @@ class CMU:
         unknown = [action for action in actions or () if action not in cmu.ACTIONS]
         if unknown:
             raise Misuse(f"dataset.actions has {', '.join(unknown)}; CMU's are {', '.join(cmu.ACTIONS)}.")
-        if frame_step < 1 or num_cameras < 1 or not 0 < fps <= 1000 or not max_speed > 0:
+        if frame_step < 1 or not 1 <= num_cameras <= MOST_CAMERAS or not 0 < fps <= 1000 or not max_speed > 0:
             raise Misuse(
-                f"dataset.frame_step={frame_step} and num_cameras={num_cameras} must be at least 1, "
+                f"dataset.frame_step={frame_step} must be at least 1, num_cameras={num_cameras} 1 to {MOST_CAMERAS}, "
                 f"fps={fps} in (0, 1000], max_speed={max_speed} above 0."
             )
         self.actions = tuple(action for action in cmu.ACTIONS if not actions or action in actions)

@@ -15,7 +15,7 @@ from pose2d.people import People, Split
 from pose2d.synthesis.figure import draw_look
 from pose2d.synthesis.render import Lens
 from pose3d.motion.sequence import MotionDataset, PoseSequence, require_motion
-from pose3d.synthesis.rendered_people import Person, annotated_scenes
+from pose3d.synthesis.rendered_people import Person, annotated_scenes, check_rendered
 
 
 class Recordings:
@@ -78,10 +78,7 @@ class RenderedMotion:
         for split, count in self.counts.items():
             if count < 1:
                 raise Misuse(f"dataset.{split}_images={count} must be at least 1.")
-        if min(height, width) < 64 or height % 8 or width % 8:
-            raise Misuse(
-                f"dataset.height and dataset.width must be multiples of 8 from 64 on, got {height} and {width}."
-            )
+        check_rendered(max(train_images, validation_images), height, width)
         self.motion, self.seed, self.height, self.width = motion, seed, height, width
         self.name = f"rendered {motion.name}"
         self.skeleton = get_skeleton("coco_17")

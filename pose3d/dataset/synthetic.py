@@ -6,12 +6,14 @@ takes changes nothing in those that remain, and noise moves no camera.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import astuple, replace
 from typing import Literal
 
 import numpy as np
 
+from anypose.bounds import check_made
 from anypose.camera import project, world_to_camera
 from anypose.settings import Misuse, judged
 from anypose.skeleton import H36M_17
@@ -23,6 +25,8 @@ from pose3d.synthesis.actions import ACTIONS
 from pose3d.synthesis.body import Body, draw_body
 from pose3d.synthesis.performance import record
 
+BYTES_PER_FRAME = 4 * 17 * (2 + 1 + 3)  # keypoints, scores, joints
+BYTES_MADE = 8 * 17 * 3 * 10  # while a take is made, of each frame before `frame_step`
 LETTERS = {"train": "T", "validation": "V"}
 
 
@@ -82,6 +86,9 @@ class Synthetic:
         for key, value in counts.items():
             if value < 1:
                 raise Misuse(f"dataset.{key}={value} must be at least 1.")
+        shots = (train_subjects + validation_subjects) * takes * len(actions or ACTIONS) * num_cameras
+        told = ", ".join(f"{key}={value}" for key, value in counts.items())
+        check_made(shots * math.ceil(frames / frame_step) * BYTES_PER_FRAME + frames * BYTES_MADE, f"dataset ({told})")
         if seed < 0:
             raise Misuse(f"dataset.seed={seed} must not be negative.")
         if not 10 <= fps <= 240:

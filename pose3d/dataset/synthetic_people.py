@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from anypose.bounds import check_made
 from anypose.settings import Misuse
 from anypose.skeleton import get_skeleton
 from pose2d.people import People, Split
@@ -20,9 +21,10 @@ from pose3d.synthesis.choreography import Script
 from pose3d.synthesis.free_poses import draw_poses
 from pose3d.synthesis.kinematics import pose_body, rotation
 from pose3d.synthesis.performance import perform
-from pose3d.synthesis.rendered_people import Person, annotated_scenes
+from pose3d.synthesis.rendered_people import Person, annotated_scenes, check_rendered
 
 POSES_PER_BODY = 24
+BYTES_PER_POSE = 8 * 17 * 3 * 10  # while poses are made
 _H36M = get_skeleton("h36m_17")
 _LEFT_HIP, _RIGHT_HIP = _H36M.index("left_hip"), _H36M.index("right_hip")
 
@@ -115,10 +117,8 @@ class SyntheticPeople:
         for key, value in counts.items():
             if value < 1:
                 raise Misuse(f"dataset.{key}={value} must be at least 1.")
-        if min(height, width) < 64 or height % 8 or width % 8:
-            raise Misuse(
-                f"dataset.height and dataset.width must be multiples of 8 from 64 on, got {height} and {width}."
-            )
+        check_rendered(max(train_images, validation_images), height, width)
+        check_made(bodies * POSES_PER_BODY * BYTES_PER_POSE, f"dataset.bodies={bodies}")
         for key, share in {"free_poses": free_poses, "occluded": occluded}.items():
             if not 0 <= share <= 1:
                 raise Misuse(f"dataset.{key} must be in 0..1, got {share}.")

@@ -16,6 +16,8 @@ from pose3d.lifter import Lifter
 from pose3d.lifting.centred import CentredInput
 from pose3d.lifting.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
 
+LONGEST = 100_000  # frames that a window reaches over: half an hour
+
 
 class WindowMLP(Lifter):
     """Rays of keypoints with scores, in several frames, to 17 joints in metres in the one at their middle.
@@ -57,6 +59,8 @@ class WindowMLP(Lifter):
         super().__init__()
         if frames < 1 or frames % 2 == 0 or spacing < 1:
             raise Misuse(f"model.frames={frames} must be odd and model.spacing={spacing} at least 1.")
+        if frames * spacing > LONGEST:
+            raise Misuse(f"model.frames={frames} of model.spacing={spacing} reach over more than {LONGEST} frames.")
         self.input_skeleton = get_skeleton(input_skeleton)
         self.causal = causal
         self.absent = frames // 2 if causal else 0

@@ -12,12 +12,16 @@ from typing import Protocol
 
 import numpy as np
 
+from anypose.bounds import check_made
+from anypose.settings import Misuse
 from anypose.skeleton import get_skeleton
 from pose2d.people import COCO_SIGMAS, COCO_UPPER, People
 from pose2d.synthesis.figure import Look, coco_keypoints, dress
 from pose2d.synthesis.render import Canvas, Lens, Light, silhouette, soften
 from pose2d.synthesis.scenery import draw_background, draw_occluder
 
+BYTES_PER_PIXEL = 60  # while an image is drawn
+BYTES_PER_IMAGE = 6000  # of people's annotations
 SMALLEST = 60  # area of a figure that counts [px^2]
 
 
@@ -88,6 +92,18 @@ class RenderedImages:
             .mean(axis=(1, 3))
             .astype(np.uint8)
         )
+
+
+def check_rendered(images: int, height: int, width: int) -> None:
+    """Refuse numbers and sizes [px] of images that are none, or more than there is memory for.
+
+    Raises:
+        Misuse: naming the setting.
+    """
+    if min(height, width) < 64 or height % 8 or width % 8:
+        raise Misuse(f"dataset.height and dataset.width must be multiples of 8 from 64 on, got {height} and {width}.")
+    check_made(height * width * BYTES_PER_PIXEL, f"dataset.height={height} and dataset.width={width}")
+    check_made(images * BYTES_PER_IMAGE, f"dataset.train_images or validation_images, {images} annotated images,")
 
 
 def annotated_scenes(stage: Stage) -> People:

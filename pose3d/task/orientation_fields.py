@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anypose.settings import Misuse
+from anypose.settings import Misuse, check_range
 from pose2d.images.affine import transform
 from pose2d.images.augment import Augmentation
-from pose2d.images.crops import CropRules, Crops
+from pose2d.images.crops import MOST_SIDE, CropRules, Crops
 from pose2d.images.image import Normalization
-from pose2d.images.kept_images import KeptImages
+from pose2d.images.kept_images import KeptImages, check_kept
 from pose2d.people import People, PeopleDataset, require_people
-from pose2d.settings import check_range
 from pose3d.body.captured import CapturedBodies, require_body
 from pose3d.capture.assembly import assemble
 from pose3d.capture.fields import draw_fields, draw_heatmaps, enlarge, limb_vectors
@@ -123,12 +122,13 @@ class OrientationFields:
             if value not in known:
                 raise Misuse(f"task.{name} must be {' or '.join(known)}, got {value}.")
         check_range("task", 0, math.inf, keep_images=keep_images, field_weight=field_weight, baseline=baseline)
+        check_kept(keep_images)
         check_range("task", 0, math.inf, without_low=True, pixel_sigma=pixel_sigma, limb_sigma=limb_sigma)
         check_range("task", 0, 1, peak_threshold=peak_threshold)
         check_range("task", 1, 1e4, min_joints=min_joints, most_people=most_people)
         for name, side in (("size", size), ("evaluation_size", evaluation_size)):
-            if side < 8 or side % 8:
-                raise Misuse(f"task.{name} must be a multiple of 8, got {side}.")
+            if not 8 <= side <= MOST_SIDE or side % 8:
+                raise Misuse(f"task.{name} must be a multiple of 8 up to {MOST_SIDE}, got {side}.")
         if fit_body:
             require_body("task.fit_body=true")
         self.model, self.layout, self.fit_body = model, BODY, fit_body

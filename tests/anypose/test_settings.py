@@ -1,10 +1,11 @@
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 import pytest
 from omegaconf import OmegaConf
 
-from anypose.settings import judged
+from anypose.settings import check_range, judged
 
 
 @judged("dataset")
@@ -68,3 +69,15 @@ def test_anything_else_is_named_by_its_key(changes, message):
 def test_unknown_arguments_are_still_those_of_python():
     with pytest.raises(TypeError, match="missing a required argument: 'fps'"):
         Taker(frames=3)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 1.1, "0.5", None, True])
+def test_what_is_no_number_of_the_range_is_named(value):
+    with pytest.raises(ValueError, match=r"task.share must be a number 0 or more and at most 1, got "):
+        check_range("task", 0, 1, fine=0.5, share=value)
+
+
+def test_a_bound_may_be_left_out():
+    check_range("task", 0, 1, share=0)
+    with pytest.raises(ValueError, match=r"task.share must be a number above 0, got 0\."):
+        check_range("task", 0, math.inf, without_low=True, share=0)

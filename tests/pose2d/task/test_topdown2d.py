@@ -1,5 +1,7 @@
 """The task: its loss against each lineage's formula, its predictions, learning, and what it refuses."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -185,3 +187,20 @@ def test_what_does_not_fit_is_refused(make_task, small_model, shared_folder, rea
         make_task(wrong)
     with pytest.raises(TypeError, match=r"wobble"):
         make_task(augment=conf("task/topdown2d")["augment"] | {"wobble": 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"padding": 0}, "task.padding must be a number above 0 and at most 100, got 0"),
+        ({"padding": math.nan}, "task.padding must be a number above 0 and at most 100, got nan"),
+        ({"loss_factor": -1}, "task.loss_factor must be a number above 0, got -1"),
+        ({"l2": "much"}, "task.l2 must be a number 0 or more, got 'much'"),
+        ({"nms_threshold": 7}, "task.nms_threshold must be a number 0 or more and at most 1, got 7"),
+        ({"cache_size": 0}, "task.cache_size must be a number 1 or more"),
+        ({"keep_images": -1}, "task.keep_images must be a number 0 or more, got -1"),
+    ],
+)
+def test_a_task_is_not_built_with_numbers_that_cannot_be(make_task, changes, words):
+    with pytest.raises(ValueError, match=words):
+        make_task(**changes)
