@@ -1,13 +1,12 @@
 """Evaluate a trained model.    python evaluate.py model=baseline3d"""
 
-from pathlib import Path
-
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine.command import command
 from anypose.engine.device import Device
 from anypose.engine.distributed import World
+from anypose.engine.durable import check_file, check_folder
 from anypose.engine.evaluation import evaluate
 from anypose.engine.restore import build_task, choose_model, restore, results_folder, typed_keys
 from anypose.engine.results import describe_weights, finite, report, write_predictions
@@ -19,6 +18,8 @@ from anypose.kernels.swap import Kernels
 def main(cfg: DictConfig) -> float:
     """Score a trained model, print the table and write the results; return the score."""
     config, state, path = restore(cfg)
+    folder = check_folder(cfg.output or results_folder(path, state), "output")
+    predictions = cfg.predictions and check_file(cfg.predictions, "predictions")
     device: Device
     with instantiate(config.device) as device, World(device) as world:
         dataset = instantiate(config.dataset)
@@ -43,11 +44,10 @@ def main(cfg: DictConfig) -> float:
         part = cfg.trainer.evaluation_batches  # never the run's own: a smoke run may be scored whole
         metrics, scores = evaluate(task, batches, device, world, part)
         if world.rank == 0:
-            folder = Path(cfg.output or results_folder(path, state))
             settings = OmegaConf.to_container(config, resolve=True)
             print(report(metrics, folder, where, path, describe_weights(state, path), settings, part))
-            if cfg.predictions:
-                write_predictions(Path(cfg.predictions), metrics)
+            if predictions:
+                write_predictions(predictions, metrics)
             if cfg.pictures or cfg.frames:
                 from pose3d.drawing.pictures import draw_evaluation
 

@@ -1,12 +1,12 @@
 """Write a trained model as a file for other runtimes.    python export.py model=videopose3d format=onnx"""
 
-from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine.command import command
+from anypose.engine.durable import check_file
 from anypose.engine.finding import products_folder
 from anypose.engine.restore import build_task, choose_model, restore
 from anypose.export.metadata import sha256
@@ -18,13 +18,13 @@ from anypose.export.write import Options, export_network
 def main(cfg: DictConfig) -> None:
     """Write a trained model as a file for other runtimes."""
     config, state, checkpoint = restore(cfg)
+    name = state["choices"]["model"]
+    output = check_file(cfg.output or products_folder(checkpoint, name) / f"{name}.{cfg.format}", "output")
     task: Any = build_task(config, state, checkpoint)
     if cfg.pixels:
         from pose2d.network.pixels import PixelTask
 
         task = PixelTask(task)
-    name = state["choices"]["model"]
-    output = Path(cfg.output or products_folder(checkpoint, name) / f"{name}.{cfg.format}")
     sizes = {letter: size for letter, size in cfg.sizes.items() if size is not None}
     export_network(
         task,

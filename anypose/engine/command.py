@@ -24,12 +24,13 @@ from omegaconf import DictConfig, OmegaConf
 from anypose.bounds import MAX_KEY, raised_to
 from anypose.engine import helping
 from anypose.engine.distributed import adopt_submitit
-from anypose.engine.durable import remove_empty
+from anypose.engine.durable import check_file, check_folder, remove_empty
 from anypose.engine.extras import check_extras, check_launcher
 from anypose.engine.place import CONF
 from anypose.engine.sentences import FULL_ERROR, MISUSED, check_words, told
 from anypose.engine.sentences import explanation as explanation
 from anypose.engine.settings import check_settings
+from anypose.engine.stored import BUILT
 
 
 def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) -> Callable:
@@ -47,9 +48,10 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
         def job(cfg: DictConfig) -> float:
             started.append(True)
             adopt_submitit()
-            with job_named(), empty_folder_removed():
+            with unwrapped(), job_named(), empty_folder_removed():
                 check_extras(cfg)
                 check_settings(cfg, name)
+                check_written(cfg)
                 with raised_to(cfg.get(MAX_KEY)):
                     return function(cfg)
 
@@ -71,12 +73,42 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
                 try:
                     check_launcher(overrides)
                     hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+                except _Ended as end:
+                    raise end.error from end.error.__cause__
                 finally:
                     os.environ.pop(FULL_ERROR) if whole is None else os.environ.update({FULL_ERROR: whole})
 
         return entry
 
     return decorate
+
+
+class _Ended(BaseException):
+    """What ended a job, past Hydra, which would print its overrides before anything else."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """What goes wrong in a single job passes Hydra by; of a sweep it must know which jobs failed."""
+    try:
+        yield
+    except Exception as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        raise _Ended(error) from error
+
+
+def check_written(cfg: DictConfig) -> None:
+    """Judge before the first step what a section says is written elsewhere than into the run's folder."""
+    for section in BUILT:
+        node = cfg.get(section)
+        for key, check in (("cache", check_folder), ("results", check_file)):
+            if isinstance(node, DictConfig) and node.get(key):
+                check(node[key], f"{section}.{key}")
 
 
 def _help(name: str, about: str, wanted: str, overrides: list[str]) -> str:

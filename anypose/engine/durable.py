@@ -4,12 +4,64 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from anypose.settings import Misuse
+
 LOCK = ".lock"
+LONGEST_NAME = 255  # bytes of one part of a path
+
+
+def check_folder(folder: str | Path, key: str) -> Path:
+    """The folder, if files can be written into it once it is made; nothing is left there to find that out.
+
+    Args:
+        folder: that something will be written to, at the end of the work.
+        key: what names it, "output" or "--output".
+
+    Raises:
+        Misuse: where a file is in the way.
+        OSError: where nothing can be written.
+    """
+    path = Path(folder).expanduser()
+    _check_place(path, _named(key, folder))
+    return path
+
+
+def check_file(file: str | Path, key: str) -> Path:
+    """The file's path, if it can be written; as `check_folder`."""
+    path = Path(file).expanduser()
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise Misuse(f"{_named(key, file)} cannot be written: names have {LONGEST_NAME} bytes at most.")
+    _check_place(path.parent, _named(key, file))
+    if path.is_dir():
+        raise Misuse(f"{_named(key, file)} is a folder, and must name a file.")
+    return path
+
+
+def _named(key: str, path: str | Path) -> str:
+    return f"{key}{' ' if key.startswith('-') else '='}{path}"
+
+
+def _check_place(folder: Path, named: str) -> None:
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in folder.parts):
+        raise Misuse(f"{named} cannot be written: names have {LONGEST_NAME} bytes at most.")
+    there = folder
+    while not there.exists() and there != there.parent:
+        if there.is_symlink():
+            raise Misuse(f"{named} cannot be written: {there} is a link to what is not there.")
+        there = there.parent
+    if not there.is_dir():
+        raise Misuse(f"{named} cannot be written: {there} is a file, and must be a folder.")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise OSError(f"{named} cannot be written: {there}: {error.strerror}. Choose another.") from error
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], Any], what: str = "") -> None:

@@ -20,6 +20,9 @@ SEEDS = 2**32  # what every random generator takes
 MOST_EACH = 4  # processes for each core
 MOST_WORKERS = 32  # on few cores
 LARGE_RATE = 1.0  # no optimiser here learns at a higher rate
+NOTHING_TO_SCORE = (
+    "trainer.epochs must be a whole number of at least 1, got 0. With init=FILE 0 scores what that holds."
+)
 CAPTURES = ("auto", "never")
 SIZES = ("batch_size", "evaluation_batch_size", "evaluation_batches")
 
@@ -60,6 +63,12 @@ def check_trainer(trainer: Any) -> None:
     if not isinstance(trainer, Mapping):
         raise Misuse(f"trainer must be a mapping {{key: value}}, got {trainer!r}.")
     check_loading(trainer.get("workers", 0), **{name: trainer.get(name) for name in SIZES})
+
+
+def check_beginning(values: Mapping[str, Any]) -> None:
+    """Refuse to train for no epoch where there is nothing to score either."""
+    if values["trainer"].get("epochs") == 0 and values.get("init") is None and values.get("resume") is None:
+        raise Misuse(NOTHING_TO_SCORE)
 
 
 def check_batch(network: Any, batch_size: int, training: bool) -> None:

@@ -49,8 +49,25 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
         saved = {**cast("dict[str, Any]", OmegaConf.to_container(cfg)), "model": saved["model"]}
     typed = [override for override in hydra.overrides.task if override not in ADDED]
     config = overlay(saved, cfg, typed, groups, str(path), state["choices"])
+    take_the_rest(config, cfg, str(path))
     check_stored(config, str(path))
     return config, state, path
+
+
+def take_the_rest(config: DictConfig, cfg: DictConfig, source: str) -> None:
+    """Settings of how to score that a checkpoint does not bring, are the command's own.
+
+    Raises:
+        ValueError: where it lacks a section that something is built from.
+    """
+    for section in BUILT:
+        if not isinstance(config.get(section), DictConfig) or "_target_" not in config[section]:
+            raise ValueError(f"{source}: its configuration has no {section} to build. Name another checkpoint.")
+    for key in ("trainer", "seed", "parity"):
+        if key not in config:
+            config[key] = cfg[key]
+    if isinstance(config.trainer, DictConfig):
+        config.trainer = OmegaConf.merge(cfg.trainer, config.trainer)
 
 
 def _from_elsewhere(cfg: DictConfig, chosen: Any) -> tuple[DictConfig, dict[str, Any], Path]:

@@ -49,6 +49,8 @@ def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[st
         sentence = None if whole else explanation(error, lines)
         if sentence is None:
             raise
+        if not started() and isinstance(root(error), OSError):
+            sentence += " Runs are written there; hydra.run.dir=FOLDER (hydra.sweep.dir=FOLDER) names another."
         code = MISUSED if is_misuse(error, started()) else FAILED
     print(sentence, file=sys.stderr)
     sys.exit(code)  # outside the handler, or the traceback comes along
@@ -93,7 +95,7 @@ def explanation(error: BaseException, hints: list[str]) -> str | None:
     if isinstance(cause, (HydraException, OmegaConfBaseException)):
         return f"{cause}\n{cause.__cause__}" if cause.__cause__ else str(cause)
     if _told(cause):
-        return f"{where}\n{cause}"
+        return str(cause) if isinstance(cause, Misuse) else f"{where}\n{cause}"
     if _lacks_memory(cause):
         first = next(iter(str(cause).strip().splitlines()), "no more was given")
         return (

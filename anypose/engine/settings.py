@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from anypose.engine.limits import check_seed, check_trainer
+from anypose.engine.limits import check_beginning, check_seed, check_trainer
 from anypose.engine.place import CONF
 from anypose.engine.stored import BUILT
 from anypose.settings import KINDS, Misuse, fitted
@@ -42,6 +42,8 @@ def check_settings(cfg: DictConfig, command: str) -> None:
         check_seed(values["seed"])
     if "trainer" in values:
         check_trainer(values["trainer"])
+    if command == "train":
+        check_beginning(values)
 
 
 def check_stored(config: DictConfig, source: str) -> None:

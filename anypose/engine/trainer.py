@@ -24,7 +24,7 @@ from anypose.engine.evaluation import evaluate
 from anypose.engine.finding import LAST
 from anypose.engine.interruptions import interruptions, leave
 from anypose.engine.learned import Learned
-from anypose.engine.limits import check_counts, check_loading, check_loop, check_rates, refused_by
+from anypose.engine.limits import NOTHING_TO_SCORE, check_counts, check_loading, check_loop, check_rates, refused_by
 from anypose.engine.precision import Precision
 from anypose.engine.progress import Progress
 from anypose.engine.reporting import Reporter
@@ -155,9 +155,7 @@ class Trainer:
     def fit(self) -> float:
         """Train to the end and return `task.monitor` after the last step."""
         if not self.epochs and not self.begun:
-            raise Misuse(
-                "trainer.epochs must be a whole number of at least 1, got 0. With init=FILE 0 scores what that holds."
-            )
+            raise Misuse(NOTHING_TO_SCORE)
         with interruptions() as interrupted, self._bar() as bar:
             self.score_if_due()  # what was resumed may have been stopped before its score
             while not self.finished:

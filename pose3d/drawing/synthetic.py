@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from anypose.drawing.poses import GHOST, INK, QUIET, View, draw_bones, new_figure, save_figure
+from anypose.engine.durable import check_folder
 from anypose.formats.bvh import read_bvh
 from anypose.skeleton import H36M_17
 from pose3d.motion import cmu
@@ -190,6 +191,7 @@ def main() -> None:
     parser.add_argument("--beside", type=Path, help="folder of CMU BVH files to compare with")
     parser.add_argument("--clips", action="store_true", help="write an animated GIF per action and one of all, too")
     options = parser.parse_args()
+    check_folder(options.out, "--out")
     people = [motion(action, seed, 50, 16, 10) for action in ACTIONS for seed in range(options.seed, options.seed + 20)]
     real = real_motion(options.beside) if options.beside else None
     print(save_figure(contact_sheet(options.seed), options.out / "actions.png"))

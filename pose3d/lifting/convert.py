@@ -24,6 +24,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from anypose.engine import checkpoint
+from anypose.engine.durable import check_folder
 from anypose.engine.finding import LAST, RUNS
 from anypose.engine.place import CONF
 from anypose.engine.run import write_json
@@ -210,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"the weights in {given.file.name} do not say which keypoints they read: --keypoints h36m_17 for "
             "Human3.6M's layout (CPN, ground truth, Ascend's model_best.bin), coco_17 for Detectron's on COCO"
         )
-    output = given.output or RUNS / "videopose3d" / given.file.stem
+    output = check_folder(given.output or RUNS / "videopose3d" / given.file.stem, "--output")
     settings = convert(given.file, output, keypoints, given.joints or known[1], given.causal, given.dense)
     told = ", ".join(f"{name} {settings[name]}" for name in ("kernel_sizes", "causal", "dense"))
     print(f"{output / LAST}: {keypoints} keypoints, {told}")

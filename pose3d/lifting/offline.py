@@ -35,6 +35,7 @@ from hydra.utils import instantiate
 from tqdm import tqdm
 
 from anypose.camera import to_screen
+from anypose.engine.durable import check_folder
 from anypose.engine.place import CONF, typed
 from anypose.export.session import PROVIDERS, Session, open_session
 from anypose.metrics import mpjpe
@@ -229,11 +230,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     score.add_argument("--infer-results", type=Path, required=True, help="folder that infer or ais_bench wrote")
     given = parser.parse_args(arguments)
     if given.command == "preprocess":
+        check_folder(given.save, "--save")
         dataset = _dataset(given.dataset, given.keypoints, given.subjects_test, given.overrides)
         deltas = preprocess(dataset.sequences("validation"), given.save, given.length, given.receptive_field)
         frames = sum(given.length - given.receptive_field + 1 - delta for delta in deltas.values())
         print(f"{len(deltas)} files of {given.length} frames in {given.save / 'inputs'}, {frames} frames to score.")
     elif given.command == "infer":
+        check_folder(given.output, "--output")
         session = open_session(given.model, given.device)
         print("The same with the vendor's tool:", shlex.join(ais_bench_command(given.model, given.input, given.output)))
         print(f"{infer(session, given.input, given.output)} files in {given.output}, by {session.runtime}.")

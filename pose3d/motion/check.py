@@ -4,6 +4,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from anypose.engine.command import command
+from anypose.engine.durable import check_folder
 from pose3d.motion.inventory import SPLITS, for_videopose3d, report
 from pose3d.motion.sequence import PoseSequence, Split
 from pose3d.motion.videopose3d_files import write_videopose3d
@@ -12,6 +13,8 @@ from pose3d.motion.videopose3d_files import write_videopose3d
 @command("check")
 def main(cfg: DictConfig) -> None:
     """Read both splits, print what is in them, and write them for VideoPose3D if asked to."""
+    if cfg.videopose3d:
+        check_folder(cfg.videopose3d, "videopose3d")
     dataset = instantiate(cfg.dataset)
     if not hasattr(dataset, "sequences"):
         raise ValueError(f"`check` counts motion, and dataset={dataset.name} is of pictures.")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anypose.engine.durable import check_folder
 from anypose.formats.motion_npz import NpzSink
 from anypose.motion import Motion
 from anypose.skeleton import COCO_17
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write the example."""
     parser = argparse.ArgumentParser(prog="python -m pose3d.predict.film", description=__doc__)
     parser.add_argument("folder", type=Path, help="where example.mp4 and example.npz go")
-    folder = parser.parse_args(arguments).folder
+    folder = check_folder(parser.parse_args(arguments).folder, "folder")
     film = Film(56, ["Walking", "WalkTogether"], 6.0, 25.0, (640, 360), apart=0.9)
     in_sight: list[np.ndarray] = []
 

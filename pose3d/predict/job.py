@@ -23,6 +23,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from anypose.engine.durable import check_folder
 from anypose.engine.interruptions import interruptions, leave
 from anypose.engine.results import format_table
 from anypose.engine.run import command, write_json
@@ -61,7 +62,8 @@ class Job:
         self.overrides = list(hydra.overrides.task)
         self.own = Path(hydra.runtime.output_dir)  # of this job of a sweep
         now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        self.folder = Path(cfg.output or (os.path.relpath(self.own) if self.sweeping else f"runs/predict/{now}"))
+        folder = cfg.output or (os.path.relpath(self.own) if self.sweeping else f"runs/predict/{now}")
+        self.folder = check_folder(folder, "output")
         self.stems = stems(expand(cfg.source), cfg.parents)
         self.rows: list[dict[str, Any]] = []
         self.failed: list[str] = []

@@ -21,6 +21,7 @@ import torch
 
 from anypose.camera import to_screen
 from anypose.drawing.poses import INK, Frame, draw_joints, new_figure, save_figure
+from anypose.engine.durable import check_file
 from anypose.engine.finding import RELEASED
 from anypose.engine.loading import load_network
 from anypose.settings import Misuse
@@ -145,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.output.suffix == ".npz":
         raise Misuse(f"--output {options.output} must be a picture's name, .png or .pdf; the .npz lies beside it.")
+    check_file(options.output, "--output")
     image = read_photo(options.photo, options.max_megapixels)
     height, width = image.shape[:2]
     x, y, w, h = options.box or (0, 0, width, height)

@@ -88,9 +88,18 @@ def test_a_typo_stops_with_the_nearest_name_alone(run, tmp_path):
 def test_bad_input_is_answered_with_a_sentence_and_no_traceback(run, overrides, sentence):
     output = run("train.py", "device=cpu", *overrides, fails=True)
     assert sentence in output
-    assert "HYDRA_FULL_ERROR=1 shows where it was raised" in output
+    assert ("HYDRA_FULL_ERROR=1 shows where it was raised" in output) == ("nowhere" in sentence), "misuse needs no more"
+    assert "Error executing job" not in output
     assert "Traceback" not in output
     assert "Error in call to target" not in output
+
+
+def test_misuse_is_told_in_its_sentence_alone_before_any_work(run, tmp_path):
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    said = run("evaluate.py", "checkpoint=released", "output=file/x", fails=True)
+    assert said == "output=file/x cannot be written: file is a file, and must be a folder.\n"
+    said = run("train.py", "hydra.run.dir=file/x", fails=True)
+    assert "file/x: Not a directory. Runs are written there; hydra.run.dir=FOLDER" in said
 
 
 def test_a_traceback_is_there_when_asked_for(run, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,12 @@ import pytest
 import torch
 
 from anypose.engine import checkpoint
-from anypose.engine.durable import locked, remove_empty, write_text
+from anypose.engine.durable import check_file, check_folder, locked, remove_empty, write_text
 from anypose.engine.finding import find_checkpoint, latest
 from anypose.engine.progress import Progress
 from anypose.engine.resuming import check_change, find_resume, run_folder
 from anypose.engine.run import Run, write_json
+from anypose.settings import Misuse
 from tests.anypose.engine.test_trainer import BreaksAt, records, same, weights
 from tests.anypose.engine.toy import ToyMetrics, ToyTask, make_trainer
 
@@ -310,3 +312,26 @@ def test_settings_that_train_nothing_or_uphill_are_refused(tmp_path, setting, va
 def test_a_rate_that_nothing_learns_at_is_warned_of(tmp_path, caplog):
     make_trainer(tmp_path, learning_rate=1e6)
     assert "optimizer.lr=1e+06 is far above what learns" in caplog.text
+
+
+@pytest.mark.parametrize("check", [check_folder, check_file])
+def test_where_things_are_written_is_judged_before_the_work_and_nothing_is_left(tmp_path, check):
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.iterdir())
+    assert check(tmp_path / "a" / "b", "output") == tmp_path / "a" / "b"
+    for path, told in (
+        (tmp_path / "file" / "a" / "b", f"output={tmp_path}/file/a/b cannot be written: {tmp_path}/file is a file"),
+        (tmp_path / "link" / "a", "is a link to what is not there"),
+        (tmp_path / ("x" * 256) / "a", "names have 255 bytes at most"),
+    ):
+        with pytest.raises(Misuse, match=re.escape(told)):
+            check(path, "output")
+    with pytest.raises(OSError, match=r"^--out /proc/a/b cannot be written: /proc: .*\. Choose another\.$"):
+        check("/proc/a/b", "--out")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    with pytest.raises(Misuse, match="is a folder, and must name a file"):
+        check_file(tmp_path, "predictions")
