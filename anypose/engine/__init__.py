@@ -1,6 +1,6 @@
 """Trains anything; knows devices, precision and checkpoints, and nothing of poses.
 
-Others take from `checkpoint`, `command`, `device`, `distributed`, `evaluation`, `finding`, `interruptions`, `limits`,
+Others take from `checkpoint`, `command`, `device`, `distributed`, `durable`, `evaluation`, `finding`, `interruptions`,
 `loading`, `place`, `restore`, `results`, `run`, `sentences`, `task`, `trainer`; the rest is the room's own.
 """
 
