@@ -12,6 +12,7 @@ from torch import Tensor
 
 from anypose.metrics import auc, mpjpe, n_mpjpe, p_mpjpe, pck
 from anypose.settings import Misuse
+from pose3d.lifting.bone_lengths import of_one_length
 from pose3d.motion.packed import Packed
 
 SEED_BATCH = 64  # 3d-pose-baseline and GMH-MDN score whole batches of this size and drop the rest of each action
@@ -228,7 +229,41 @@ class FrameErrors:
 
 
 class PoseErrors(FrameErrors):
-    """The scores of one pose per frame, "joints" (..., J, 3): MPJPE, P-MPJPE, N-MPJPE, MPJVE, PCK at 150 mm, AUC."""
+    """The scores of one pose per frame, "joints" (..., J, 3): MPJPE, P-MPJPE, N-MPJPE, MPJVE, PCK at 150 mm, AUC.
+
+    Args:
+        bones: hold the bones of each sequence to one length first (`pose3d.lifting.bone_lengths`).
+        **others: as `FrameErrors`'s.
+    """
+
+    def __init__(self, packed: Packed, *, bones: bool = False, **others: Any) -> None:
+        super().__init__(packed, **others)
+        self.bones = bones
+        if bones:
+            self.conditions = {**self.conditions, "bones": "of one length in each sequence, its own mean as predicted"}
+
+    def frames(self) -> Frames:
+        state = super().frames()
+        if self.bones:
+            state["joints"] = self.of_one_length(state["joints"], state["index"])
+        return state
+
+    def of_one_length(self, joints: Tensor, index: Tensor) -> Tensor:
+        """The joints (n, J, 3) of rows of `packed`; those that are not finite stay what they are."""
+        rows = index.to(self.packed.device)
+        slopes, sequence = self.packed.slopes(rows).cpu().numpy(), self.packed.sequence[rows].cpu()
+        held, finite = joints.clone(), _finite(joints)
+        for number in sequence.unique().tolist():
+            its = (sequence == number) & finite
+            if its.any():
+                found = of_one_length(
+                    joints[its].double().numpy(),
+                    slopes[its.numpy()],
+                    self.packed.output_skeleton,
+                    self.packed.input_skeleton,
+                )
+                held[its] = torch.from_numpy(found).to(held)
+        return held
 
     def frame_scores(self, predicted: Frames, truth: Tensor) -> Frames:
         return pose_scores(predicted["joints"], truth)

@@ -71,6 +71,14 @@ class Packed:
         first, stride = self.numbers[sequence].unbind(1)
         return (first + (rows - self.start[sequence]) * stride).round().long()
 
+    def slopes(self, rows: Tensor) -> Tensor:
+        """(n, K, 2) x/z and y/z of the keypoints in `rows` (n,), distortion left aside; NaN for missing ones."""
+        keypoints = self.keypoints[rows]
+        focal, centre = self.intrinsics[self.sequence[rows]][:, None, :4].split(2, dim=-1)
+        slopes = (keypoints[..., :2] - centre) / focal
+        missing = keypoints[..., 2:3] == 0 if keypoints.shape[-1] == 3 else slopes.isnan()[..., :1]
+        return slopes.masked_fill(missing, torch.nan)
+
     def to(self, device: torch.device) -> Packed:
         """The same on `device`; where it does not fit there, in pinned host memory, and the log says so."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}

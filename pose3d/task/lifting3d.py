@@ -11,6 +11,7 @@ from anypose.metrics import mpjpe
 from anypose.settings import Misuse
 from anypose.skeleton import mirror
 from pose3d.lifter import Lifter
+from pose3d.lifting.bone_lengths import LIMBS, has_limbs
 from pose3d.lifting.errors import PoseErrors
 from pose3d.lifting.redrawing import Redrawn, RedrawnBatches
 from pose3d.motion.missing_joints import Hide
@@ -33,6 +34,7 @@ class Lifting3D:
         subset: the share of every training sequence's frames that is used, one stretch of them.
         flip_augment: every training sample comes mirrored, too.
         flip_test: average the prediction with that of the mirrored keypoints.
+        bones: score with the bones of each sequence held to one length, see `pose3d.lifting.bone_lengths`.
         joint_frame: axes of the joints, "camera" or "world" (3d-pose-baseline without its `--camera_frame`).
         by_subject: also score each subject.
         parity: "seed" drops the last partial batch of 64 frames of each action when scoring, as the original does.
@@ -54,6 +56,7 @@ class Lifting3D:
         joint_frame: JointFrame,
         by_subject: bool,
         parity: Literal["seed"] | None,
+        bones: bool = False,  # not in configurations of before
     ) -> None:
         if "joints" not in model.io.outputs:
             raise Misuse(
@@ -79,9 +82,13 @@ class Lifting3D:
                 "task.flip_augment and task.flip_test mirror the picture, which says nothing about joints in the world "
                 "frame. Set both to false, or task.joint_frame=camera."
             )
+        if bones and joint_frame == "world":
+            raise Misuse("task.bones goes along lines of sight, which joints in the world frame do not have.")
+        if bones and not has_limbs(model.output_skeleton):
+            raise Misuse(f"task.bones needs {', '.join(LIMBS)}; {model.output_skeleton.name} has not all of them.")
         if parity not in (None, "seed"):
             raise Misuse(f"parity must be null or seed, got {parity!r}.")
-        self.model = model
+        self.model, self.bones = model, bones
         self.loss_name, self.stride, self.subset = loss, stride, subset
         self.joint_frame: JointFrame = joint_frame
         self.flip_augment, self.flip_test = flip_augment, flip_test
@@ -150,4 +157,5 @@ class Lifting3D:
             protocol=protocol,
             drop_last=self.parity == "seed",
             by_subject=self.by_subject,
+            bones=self.bones,
         )

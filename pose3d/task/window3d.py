@@ -17,6 +17,7 @@ from anypose.settings import Misuse
 from anypose.skeleton import mirror
 from pose2d.network.weight_files import read_weights
 from pose3d.lifter import Lifter
+from pose3d.lifting.bone_lengths import LIMBS, has_limbs
 from pose3d.lifting.errors import PoseErrors
 from pose3d.lifting.published_agformer import from_published_agformer, size_of
 from pose3d.motion.clips import ClipBatches
@@ -43,6 +44,7 @@ class Window3D:
         causal: when scoring, take the last frames of a window: no later frame is seen.
         flip_augment: every training window comes mirrored, too.
         flip_test: average the prediction with that of the mirrored keypoints.
+        bones: score with the bones of each sequence held to one length, see `pose3d.lifting.bone_lengths`.
         subset: the share of every training sequence's frames that is used, one stretch of them.
         by_subject: also score each subject.
     """
@@ -63,19 +65,22 @@ class Window3D:
         flip_test: bool,
         subset: float,
         by_subject: bool,
+        bones: bool = False,  # not in configurations of before
     ) -> None:
         if not model.whole_window:
             raise Misuse(
                 f"task=window3d needs a model that gives a pose for every frame of its window, such as "
                 f"model=motionagformer; {type(model).__name__} gives one for the window. Use task=lifting3d."
             )
+        if bones and not has_limbs(model.output_skeleton):
+            raise Misuse(f"task.bones needs {', '.join(LIMBS)}; {model.output_skeleton.name} has not all of them.")
         if min(velocity, scaled) < 0:
             raise Misuse(f"task.velocity and task.scaled must be 0 or more, got {velocity} and {scaled}.")
         window = model.receptive_field
         for name, value in (("train_step", train_step), ("step", step)):
             if value is not None and not 1 <= value <= window:
                 raise Misuse(f"task.{name} must be from 1 to the {window} frames of a window, got {value}.")
-        self.model = model
+        self.model, self.bones = model, bones
         self.velocity, self.scaled = velocity, scaled
         self.train_step = max(1, window // 3) if train_step is None else train_step
         self.step, self.causal = window if step is None else step, causal
@@ -193,5 +198,10 @@ class Window3D:
             "alignment": "none but the root (MPJPE), similarity per frame (P-MPJPE), scale per frame (N-MPJPE)",
         }
         return PoseErrors(
-            packed, actions=dataset.actions, protocol=protocol, drop_last=False, by_subject=self.by_subject
+            packed,
+            actions=dataset.actions,
+            protocol=protocol,
+            drop_last=False,
+            by_subject=self.by_subject,
+            bones=self.bones,
         )

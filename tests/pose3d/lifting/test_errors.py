@@ -6,6 +6,7 @@ import torch
 
 from anypose import metrics
 from anypose.skeleton import H36M_17
+from pose3d.lifting.bone_lengths import of_one_length
 from pose3d.lifting.errors import PoseErrors
 from pose3d.motion.packed import pack
 from tests.pose3d.motion.random_motion import sequence
@@ -226,3 +227,20 @@ def test_truth_that_is_not_finite_is_refused():
     frames.joints[7, 2, 0] = float("nan")
     with pytest.raises(ValueError, match="The true joints of 1 of 241 frames are not finite"):
         errors(frames, predict(frames_of(*SPECS))).compute()
+
+
+def test_bones_of_one_length_are_those_of_each_sequence_s_own_predictions():
+    frames = frames_of(("S9", "Walking", "Walking 1", 40), ("S9", "Sitting", "Sitting 2", 25))
+    predicted = predict(frames)
+    predicted[3, 5] = math.nan
+    order = torch.arange(65).flip(0)
+    scored = PoseErrors(frames, actions=ACTIONS, protocol={}, drop_last=False, by_subject=False, bones=True)
+    scored.update({"joints": predicted[order][None]}, {"index": order[None]})
+    held = scored.frames()["joints"]
+    assert held[3].isnan().any()
+    slopes = frames.slopes(torch.arange(65)).numpy()
+    for rows in ([row for row in range(40) if row != 3], list(range(40, 65))):
+        alone = of_one_length(predicted[rows].double().numpy(), slopes[rows], H36M_17, H36M_17)
+        np.testing.assert_allclose(held[rows], alone, atol=1e-5)
+    assert "one length" in scored.protocol()["bones"]
+    assert "bones" not in errors(frames).protocol()

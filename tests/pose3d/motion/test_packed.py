@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -159,3 +161,21 @@ def test_keypoints_that_may_miss_have_a_score_of_zero_where_the_data_has_none():
     knee = H36M_17.index("left_knee")
     whole = packed([sequence(4)], "ray")
     torch.testing.assert_close(frames.keypoints[:, common.index("left_knee"), :2], whole.keypoints[:, knee])
+
+
+@pytest.mark.parametrize("frame", ["pixel", "screen"])
+def test_slopes_do_not_depend_on_the_frame_of_the_keypoints(frame):
+    one = sequence(6, view=camera(seed=3))
+    frames = packed([one], frame)
+    expected = (one.keypoints - one.camera.centre) / one.camera.focal
+    np.testing.assert_allclose(frames.slopes(torch.arange(6)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_slopes_of_rays_are_the_rays_and_a_keypoint_without_a_score_is_missing():
+    frames = packed(two(), "ray")
+    assert torch.equal(frames.slopes(torch.arange(len(frames))), frames.keypoints)
+    scores = torch.ones_like(frames.keypoints[..., :1])
+    scores[2, 4] = 0
+    scored = replace(frames, keypoints=torch.cat([frames.keypoints, scores], -1))
+    missing = scored.slopes(torch.arange(len(frames))).isnan().all(-1)
+    assert missing.nonzero().tolist() == [[2, 4]]
