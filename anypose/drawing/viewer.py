@@ -11,13 +11,15 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from anypose.drawing.pictures import KeptPictures
+from anypose.drawing.skins import pack
+from anypose.formats.glb import Mesh
 from anypose.formats.sink import Sink
 from anypose.formats.spool import Pace, Spool
 from anypose.motion import Motion
@@ -30,17 +32,26 @@ PICTURE_WIDTH = 480  # of the longer side [px]
 QUALITY = 60  # of JPEG
 GHOSTS = 5  # hypotheses that are shown
 MISSING = -32768
+TURN = 1 / 32_000  # of a quaternion's numbers
+STREAMS = ("world", "points", "scores", "ghosts", "contacts", "turns")
 FIELDS = ("keypoints", "joints", "world", "filled", "contacts", "hypotheses")
+Dress = Callable[[Skeleton, np.ndarray], Mesh]  # the skin over a rest pose (J, 3)
 
 
 class ViewerSink(Sink):
-    """`NAME.html`, written anew every few seconds and at the end."""
+    """`NAME.html`, written anew every few seconds and at the end.
+
+    Attributes:
+        mesh: makes everybody's skin, None to show bones alone; set before the first chunk.
+    """
 
     suffix = ".html"
     shows = True
+    mesh: Dress | None = None
 
     def _begin(self, motion: Motion) -> None:
-        self._spool, self._pace = Spool(self.path.parent, FIELDS), Pace()
+        fields = FIELDS if self.mesh is None else (*FIELDS, "rotations")
+        self._spool, self._pace = Spool(self.path.parent, fields), Pace()
         self._pictures = PictureFile(self.path.parent)
 
     def _add(self, motion: Motion, pictures: Sequence[np.ndarray] | None) -> None:
@@ -55,7 +66,7 @@ class ViewerSink(Sink):
         part = self.path.with_name(f".{self.path.name}.part")
         try:
             with part.open("wb") as file:
-                self.notes = write_page(file, self._spool, self._pictures)
+                self.notes = write_page(file, self._spool, self._pictures, self.mesh)
             os.replace(part, self.path)
         finally:
             part.unlink(missing_ok=True)
@@ -135,7 +146,7 @@ def small_jpeg(picture: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def write_page(file: IO[bytes], spool: Spool, pictures: PictureFile) -> list[str]:
+def write_page(file: IO[bytes], spool: Spool, pictures: PictureFile, mesh: Dress | None = None) -> list[str]:
     """Write the page; gives what was left out."""
     last = spool.last
     assert last is not None
@@ -144,7 +155,8 @@ def write_page(file: IO[bytes], spool: Spool, pictures: PictureFile) -> list[str
     P, T = len(spool.ids), spool.num_frames
     kept, place = set(spool.kept), "world" if "world" in spool.kept else "joints"
     M = min(GHOSTS, spool.kind("hypotheses")[1][0]) if {"hypotheses", "joints", "world"} <= kept else 0
-    frame_bytes = P * (J * 6 * (1 + M) * (place in kept) + K * 5 * ("keypoints" in kept) + 1)
+    skinned = mesh is not None and {"world", "rotations"} <= kept
+    frame_bytes = P * (J * 6 * (1 + M) * (place in kept) + K * 5 * ("keypoints" in kept) + J * 8 * skinned + 1)
     every = max(1, -(-T * frame_bytes // MOST_BYTES))
     times = np.concatenate(spool.times)
     notes = []
@@ -167,14 +179,20 @@ def write_page(file: IO[bytes], spool: Spool, pictures: PictureFile) -> list[str
         "bones": bones_with_sides(last.skeleton),
         "limbs": bones_with_sides(last.keypoint_skeleton),
         "hypotheses": M,
+        "parents": list(last.skeleton.parents) if last.skeleton else [],
+        "skins": None,
         **_places(last.skeleton),
     }
-    streams: dict[str, Iterator[np.ndarray] | None] = dict.fromkeys(("world", "points", "scores", "ghosts", "contacts"))
+    streams: dict[str, Iterator[np.ndarray] | None] = dict.fromkeys(STREAMS)
     if place in kept:
         head["metre"] = _quantum(spool, place, 1e-3)
         streams["world"] = (_small(upright(block, place), head["metre"]) for block in spool.blocks(place))
     if M:
         streams["ghosts"] = _ghosts(spool, M, head["metre"])
+    if skinned and mesh is not None and last.skeleton is not None:
+        rests = [spool.rest[person] for person in spool.ids]
+        head["skins"] = pack((mesh(last.skeleton, rest), rest) for rest in rests)
+        streams["turns"] = (_small(block, TURN) for block in spool.blocks("rotations"))
     if "keypoints" in kept:
         head["pixel"] = _quantum(spool, "keypoints", 1 / 16)
         streams["points"] = (_small(block[..., :2], head["pixel"]) for block in spool.blocks("keypoints"))

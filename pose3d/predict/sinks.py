@@ -116,7 +116,7 @@ class Sinks:
     def dress(self, mesh: Callable[[Skeleton, np.ndarray], Mesh] | None) -> None:
         """Files that hold a skin take this one; None leaves theirs."""
         for sink in self.sinks.values():
-            if mesh is not None and isinstance(sink, GlbSink):
+            if mesh is not None and isinstance(sink, GlbSink | ViewerSink):
                 sink.mesh = mesh
 
     @property

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from anypose.drawing import viewer
+from anypose.drawing.skins import shares
 from anypose.drawing.viewer import PictureFile, ViewerSink, small_jpeg
+from anypose.formats.glb import Mesh, bone_mesh
 from tests.anypose.formats.dancers import dancers, part
 
 cv2 = pytest.importorskip("cv2", reason="NO OPENCV: pip install 'anypose[image]'")
@@ -21,7 +25,7 @@ def page(path):
     """The data in a page, arrays unpacked."""
     text = path.read_text(encoding="utf-8")
     data = json.loads(text[text.index('id="data">') + 10 : text.index("</script>")])
-    kinds = {"times": "<f8", "pictureTimes": "<f8", "world": "<i2", "points": "<i2", "ghosts": "<i2"}
+    kinds = {"times": "<f8", "pictureTimes": "<f8"} | dict.fromkeys(("world", "points", "ghosts", "turns"), "<i2")
     for name in (*kinds, "scores", "contacts"):
         if data[name] is not None:
             data[name] = np.frombuffer(base64.b64decode(data[name]), kinds.get(name, "u1"))
@@ -126,18 +130,68 @@ def test_a_name_ends_no_element(tmp_path) -> None:
     assert page(sink.path)["name"] == "</script><b>"
 
 
+def skinned(mesh, motion, frame, person):
+    """(V, 3) the mesh's vertices over a person's turned bones, with the record's own numbers [m]."""
+    parents, rest = np.array(motion.skeleton.parents), motion.rest[person].astype(float)
+    places = np.zeros_like(mesh.vertices, dtype=float)
+    for slot in range(4):
+        bone = mesh.bones[:, slot]
+        above = np.where(parents[bone] < 0, bone, parents[bone])
+        turn = Rotation.from_quat(motion.rotations[frame, person][bone], scalar_first=True)
+        carried = turn.apply(mesh.vertices - rest[above]) + motion.world[frame, person][above]
+        places += mesh.weights[:, slot, None] * carried
+    return places
+
+
+def test_a_skin_is_there_in_small_integers(tmp_path) -> None:
+    dance = motion()
+    with ViewerSink(tmp_path / "bare.html") as bare:
+        bare.write(dance)
+    sink = ViewerSink(tmp_path / "dance.html")
+    sink.mesh = bone_mesh
+    with sink:
+        sink.write(dance)
+    data, plain = page(sink.path), page(bare.path)
+    assert plain["skins"] is None
+    assert plain["turns"] is None
+    mesh, person = bone_mesh(dance.skeleton, dance.rest[1]), data["skins"]["people"][1]
+    kind = data["skins"]["kinds"][person["kind"]]
+    raw = {name: base64.b64decode(text) for name, text in (kind | {"at": person["vertices"]}).items()}
+    small = Mesh(
+        np.frombuffer(raw["at"], "<i2").reshape(-1, 3) * data["skins"]["unit"],
+        mesh.normals,
+        {"middle": np.frombuffer(raw["faces"], "<u2").reshape(-1, 3)},
+        np.frombuffer(raw["bones"], "u1").reshape(-1, 4),
+        np.frombuffer(raw["weights"], "u1").reshape(-1, 4) / 255,
+    )
+    np.testing.assert_array_equal(small.faces["middle"], np.concatenate(list(mesh.faces.values())))
+    turns = data["turns"].reshape(12, 2, 17, 4) * viewer.TURN
+    np.testing.assert_allclose(turns[5, 1], dance.rotations[5, 1], atol=1e-4)
+    np.testing.assert_allclose(skinned(small, dance, 5, 1), skinned(mesh, dance, 5, 1), atol=2e-4)
+
+
+def test_weights_keep_their_sum() -> None:
+    weights = np.random.default_rng(0).dirichlet(np.ones(4), 100)
+    small = shares(weights)
+    assert (small.sum(-1) == 255).all()
+    np.testing.assert_allclose(small / 255, weights, atol=3 / 255)
+
+
 @pytest.mark.slow
 def test_a_browser_opens_it_from_disk_and_draws(tmp_path) -> None:
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("NO CHROMIUM: apt-get install chromium to look at the viewer")
-    with ViewerSink(tmp_path / "dance.html") as sink:
-        sink.write(motion(), movie(12))
+    sink, dance = ViewerSink(tmp_path / "dance.html"), motion()
+    sink.mesh = bone_mesh
+    with sink:
+        sink.write(dance, movie(12))
     command = [
         browser,
         "--headless",
         "--no-sandbox",
-        "--disable-gpu",
+        "--use-angle=swiftshader",
+        "--enable-unsafe-swiftshader",
         "--enable-logging=stderr",
         "--window-size=1200,800",
     ]
@@ -154,6 +208,11 @@ def test_a_browser_opens_it_from_disk_and_draws(tmp_path) -> None:
     assert "CONSOLE" not in shot.stderr
     assert 'data-ready="12 frames, 2 people"' in dom
     assert "frame 8 of 12" in dom
+    middles = re.search('data-skins="([^"]*)"', dom)
+    assert middles, "the skin was not drawn"
+    found = np.array([text.split() for text in middles[1].split(", ")], float)
+    expected = [skinned(bone_mesh(dance.skeleton, dance.rest[p]), dance, 7, p).mean(0) for p in (0, 1)]
+    np.testing.assert_allclose(found, expected, atol=2e-3)
     image = cv2.imread(str(tmp_path / "shot.png"))[..., ::-1].astype(int)
     for colour in ((43, 125, 224), (228, 87, 46)):  # left and right limbs
         assert (np.abs(image - colour).sum(-1) < 30).sum() > 200
