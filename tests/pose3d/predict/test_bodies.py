@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from anypose.motion import Motion
 from anypose.skeleton import ANNY_38, H36M_17
 from pose3d.body.anny import Anny
+from pose3d.body.keypoint_body import KeypointBody
+from pose3d.body.points import Point
+from pose3d.predict.bodies import Bodies
 from pose3d.predict.ground import Ground
 from pose3d.predict.placing import assumed_intrinsics
+from pose3d.predict.sinks import open_sinks
 from tests.pose3d.predict.walkers import SIZE, seen, walk
 
 TIMES = np.arange(36) / 30
@@ -29,9 +36,6 @@ def walker(made_up: Anny) -> Motion:
 
 
 def test_everyone_gets_a_body_whose_bones_turn_and_whose_skin_is_written(walker: Motion, tmp_path: Path) -> None:
-    from pose3d.predict.bodies import Bodies
-    from pose3d.predict.sinks import open_sinks
-
     lens = assumed_intrinsics(SIZE, None)
     bodies = Bodies(None)
     moving = bodies(Ground(True)(walker, lens, slice(None)), lens)
@@ -63,12 +67,80 @@ def test_everyone_gets_a_body_whose_bones_turn_and_whose_skin_is_written(walker:
     )
 
 
+def skin_of(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """What a program makes of a GLB with one person: arrays of the skin, (T, V, 3) vertices, bind errors."""
+    pygltflib = pytest.importorskip("pygltflib", reason="NO PYGLTFLIB: pip install 'anypose[formats]'")
+    file = pygltflib.GLTF2().load(str(path))
+    blob, kinds = file.binary_blob(), {5126: "<f4", 5123: "<u2", 5125: "<u4"}
+    widths = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+
+    def read(number: int) -> np.ndarray:
+        accessor = file.accessors[number]
+        start = file.bufferViews[accessor.bufferView].byteOffset or 0
+        count = accessor.count * widths[accessor.type]
+        array = np.frombuffer(blob, kinds[accessor.componentType], count, start)
+        return array.reshape(accessor.count, -1)
+
+    (primitive,), (skin,) = file.meshes[0].primitives, file.skins
+    names = ("POSITION", "NORMAL", "JOINTS_0", "WEIGHTS_0")
+    arrays = {name: read(getattr(primitive.attributes, name)).astype(float) for name in names}
+    arrays |= {"faces": read(primitive.indices), "joints": np.array(skin.joints)}
+    tracks: dict[tuple[int, str], np.ndarray] = {}
+    for channel in file.animations[0].channels:
+        tracks[channel.target.node, channel.target.path] = read(file.animations[0].samplers[channel.sampler].output)
+    above = {child: node for node, entry in enumerate(file.nodes) for child in entry.children or []}
+    T = len(next(iter(tracks.values())))
+
+    def world(node: int, moving: bool) -> np.ndarray:
+        local = np.tile(np.eye(4), (T, 1, 1))
+        local[:, :3, 3] = file.nodes[node].translation or [0, 0, 0]
+        if moving and (node, "translation") in tracks:
+            local[:, :3, 3] = tracks[node, "translation"]
+        if moving and (node, "rotation") in tracks:
+            local[:, :3, :3] = Rotation.from_quat(tracks[node, "rotation"]).as_matrix()
+        return world(above[node], moving) @ local if node in above else local
+
+    inverse = read(skin.inverseBindMatrices).astype(float).reshape(-1, 4, 4).swapaxes(-1, -2)
+    bind = np.stack([inverse[i] @ world(node, False)[0] for i, node in enumerate(skin.joints)])
+    moved = np.stack([world(node, True) @ inverse[i] for i, node in enumerate(skin.joints)], axis=1)
+    places = np.concatenate([arrays["POSITION"], np.ones((len(arrays["POSITION"]), 1))], -1)
+    carriers = arrays["JOINTS_0"].astype(int)
+    vertices = sum(
+        arrays["WEIGHTS_0"][:, slot, None] * np.einsum("tvij,vj->tvi", moved[:, carriers[:, slot]], places)[..., :3]
+        for slot in range(4)
+    )
+    return arrays, np.asarray(vertices), bind
+
+
+def vertices_of(bodies: Any, moving: Motion, anny: Anny) -> np.ndarray:
+    """(T, V, 3) the fitted body's own vertices, in the axes of a GLB."""
+    fit = bodies.fits[7]
+    names = [f"vertex{v}" for v in range(len(anny.vertices))]
+    every = replace(anny, surface=dict(zip(names, np.eye(len(names)), strict=True)))
+    body = KeypointBody([Point(surface=((name, 1.0),)) for name in names], every)
+    camera = moving.camera
+    assert camera is not None
+    world = body.pose(body.shape(fit.shape.words), fit.turns, fit.root) @ camera.rotation + camera.position
+    return np.stack([world[..., 0], world[..., 2], -world[..., 1]], -1)
+
+
 @pytest.mark.slow
+def test_a_program_that_skins_the_glb_has_the_body_s_vertices(walker: Motion, made_up: Anny, tmp_path: Path) -> None:
+    lens, bodies = assumed_intrinsics(SIZE, None), Bodies(None)
+    moving = bodies(Ground(True)(walker, lens, slice(None)), lens)
+    with open_sinks(tmp_path, ["glb"], "walk") as sinks:
+        sinks.dress(bodies.meshes)
+        sinks.write(moving)
+    skin, vertices, bind = skin_of(tmp_path / "walk.glb")
+    np.testing.assert_allclose(bind, np.broadcast_to(np.eye(4), bind.shape), atol=1e-5)
+    np.testing.assert_allclose(skin["WEIGHTS_0"].sum(-1), 1, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(skin["NORMAL"], axis=-1), 1, atol=1e-5)
+    assert skin["JOINTS_0"].max() < len(skin["joints"])
+    assert skin["faces"].size == made_up.faces.size
+    np.testing.assert_allclose(vertices, vertices_of(bodies, moving, made_up), atol=1e-4)
+
+
 def test_who_cannot_be_fitted_is_left_out_with_a_warning(walker: Motion) -> None:
-    from dataclasses import replace
-
-    from pose3d.predict.bodies import Bodies
-
     lens = assumed_intrinsics(SIZE, None)
     grounded = Ground(True)(walker, lens, slice(None))
     assert grounded.joints is not None
