@@ -56,7 +56,7 @@ class Lifting3D:
         joint_frame: JointFrame,
         by_subject: bool,
         parity: Literal["seed"] | None,
-        bones: bool = False,  # not in configurations of before
+        bones: bool,
     ) -> None:
         if "joints" not in model.io.outputs:
             raise Misuse(

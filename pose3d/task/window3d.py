@@ -65,7 +65,7 @@ class Window3D:
         flip_test: bool,
         subset: float,
         by_subject: bool,
-        bones: bool = False,  # not in configurations of before
+        bones: bool,
     ) -> None:
         if not model.whole_window:
             raise Misuse(

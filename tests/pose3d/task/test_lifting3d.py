@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from anypose.settings import Misuse
 from anypose.shapes import IO
 from anypose.skeleton import H36M_16, H36M_17, mirror
 from pose3d.lifter import Lifter
@@ -19,6 +20,7 @@ OPTIONS = {
     "subset": 1.0,
     "flip_augment": False,
     "flip_test": False,
+    "bones": False,
     "joint_frame": "camera",
     "by_subject": False,
     "parity": None,
@@ -235,3 +237,9 @@ def test_settings_that_redrawn_people_have_no_use_for_are_refused(key, value):
     model = baseline(input="centred", max_weight_norm=None)
     with pytest.raises(ValueError, match=rf"task.{key}={value} does nothing with dataset=.*Set task.{key}="):
         lifting(model, **{key: value}).batches(data, True, LOADING, CPU)
+
+
+def test_bones_need_lines_of_sight_and_limbs():
+    with pytest.raises(Misuse, match="lines of sight"):
+        lifting(bones=True, joint_frame="world")
+    assert lifting(bones=True).bones

@@ -25,6 +25,7 @@ OPTIONS = {
     "step": None,
     "causal": False,
     "flip_augment": True,
+    "bones": False,
     "flip_test": True,
     "subset": 1.0,
     "by_subject": False,
