@@ -31,6 +31,7 @@ GLOBAL = ("debug",)  # sets single keys of other sections
 SUFFIXES = (".pt", ".safetensors")
 ADDED: list[str] = []  # what `choose_model` added to the command line
 LINK = re.compile(r"\$\{[.\w]+\}")  # to another key; what looks things up elsewhere is not tied again
+LIMITS = ("max_megapixels", "max_megabytes")  # of what is read from the disk
 WRITTEN = ("cache", "results")  # settings that say where files are written
 
 
@@ -140,18 +141,25 @@ def tie(config: DictConfig, choices: dict[str, str]) -> None:
                 config[section][key] = stored
 
 
-def write_nowhere(config: DictConfig, choices: dict[str, str], source: str) -> None:
-    """Where files are written is said by this machine's own files or command line, never by a checkpoint."""
+def keep_own(config: DictConfig, choices: dict[str, str], source: str) -> None:
+    """Where files are written, and how large one may be that is read, is said by this machine's own files or command
+    line, never by a checkpoint."""
     for section in BUILT:
         own, node = own_section(section, choices.get(section)), config.get(section)
         for parent in (node, *(node.values() if isinstance(node, DictConfig) else ())):
-            for key in WRITTEN:
-                if not isinstance(parent, DictConfig) or not parent.get(key):
-                    continue
-                mine = own.get(key) if parent is node else None
-                if parent[key] != mine:
+            if not isinstance(parent, DictConfig):
+                continue
+            for key in (*WRITTEN, *LIMITS):
+                mine = _usual(section, key) if key in LIMITS else own.get(key) if parent is node else None
+                kept = key in LIMITS and isinstance(parent.get(key), (int, float)) and parent[key] <= mine
+                if parent.get(key) and parent[key] != mine and not kept:
                     log.info("%s.%s=%s of %s is not taken over: %s.", section, key, parent[key], source, mine)
                     parent[key] = mine
+
+
+def _usual(section: str, key: str) -> Any:
+    """What the first file of a group says of a key that means the same in all of them."""
+    return next((own[key] for option in options(section) if key in (own := own_section(section, option))), None)
 
 
 def overlay(
@@ -177,7 +185,7 @@ def overlay(
     """
     config = OmegaConf.create(saved)
     tie(config, choices or {})
-    write_nowhere(config, choices or {}, source)
+    keep_own(config, choices or {}, source)
     for group in FRESH:
         config[group] = cfg[group]
     parser = OverridesParser.create()

@@ -98,15 +98,17 @@ def test_settings_that_came_after_a_checkpoint_are_those_of_its_choices_files(tm
     assert caplog.text == ""
 
 
-def test_a_checkpoint_does_not_say_where_files_are_written(caplog):
+def test_a_checkpoint_does_not_say_where_files_are_written_or_how_large_they_may_be(caplog):
     caplog.set_level("INFO")
     task = {"_target_": "a.T", "results": "somewhere/victim/.profile", "cache": None}
-    dataset = {"cache": "/etc", "recorded": {"cache": "/etc", "root": "r"}}
+    limits = {"max_megapixels": 1e9, "max_megabytes": 5}
+    dataset = {"cache": "/etc", "recorded": {"cache": "/etc", "root": "r"}, **limits, "flat": limits}
     saved: Any = SAVED | {"task": task, "dataset": dataset}
     choices = {"task": "topdown2d", "dataset": "cmu"}
     config = overlay(saved, OmegaConf.create(COMPOSED), [], GROUPS, "x.pt", choices)
     assert config.task == {"_target_": "a.T", "results": None, "cache": None}
-    assert config.dataset == {"cache": "~/.cache/anypose", "recorded": {"cache": None, "root": "r"}}
+    recorded, own = {"cache": None, "root": "r"}, {"max_megapixels": 120, "max_megabytes": 5}
+    assert config.dataset == {"cache": "~/.cache/anypose", "recorded": recorded, **own, "flat": own}
     assert "task.results=somewhere/victim/.profile of x.pt is not taken over: None." in caplog.text
     composed = OmegaConf.create(COMPOSED | {"task": {"results": "mine.json"}})
     assert overlay(saved, composed, ["task.results=mine.json"], GROUPS, "x.pt", choices).task.results == "mine.json"
