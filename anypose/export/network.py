@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from anypose.bounds import check_made
 from anypose.export.onnx_graph import check_opset
 from anypose.kernels.swap import swap
 from anypose.settings import Misuse
@@ -85,7 +87,12 @@ class Network(nn.Module):
                 f"The input of {type(model).__name__} is {shapes}: a number for {missing[0]} is needed, "
                 f"sizes.{missing[0]}=..."
             )
-        self.sizes = {letter: int(sizes[letter]) for letter in letters}
+        if wrong := [letter for letter in letters if type(sizes[letter]) is not int or sizes[letter] < 1]:
+            raise Misuse(f"sizes.{wrong[0]} must be a whole number of at least 1, got {sizes[wrong[0]]!r}.")
+        self.sizes = {letter: sizes[letter] for letter in letters}
+        for name, shape in self.input_shapes().items():
+            told = ", ".join(f"sizes.{letter}={size}" for letter, size in self.sizes.items())
+            check_made(4.0 * math.prod(shape), f"{told}: the input {name}")
         window = 1 if options.streaming else getattr(model, "receptive_field", 1)
         if self.sizes.get("T", window) < window:
             raise ValueError(f"{type(model).__name__} sees {window} frames at once, got sizes.T={self.sizes['T']}.")

@@ -34,11 +34,13 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from tqdm import tqdm
 
+from anypose.bounds import check_made
 from anypose.camera import to_screen
 from anypose.engine.durable import check_folder
 from anypose.engine.place import CONF, typed
 from anypose.export.session import PROVIDERS, Session, open_session
 from anypose.metrics import mpjpe
+from anypose.settings import Misuse
 from anypose.skeleton import H36M_17, convert, mirror
 from pose3d.motion.sequence import PoseSequence
 
@@ -61,6 +63,9 @@ def preprocess(
     Raises:
         ValueError: for a sequence that is longer than the network, or a folder that holds another test set.
     """
+    if not 1 <= receptive_field <= length:
+        raise Misuse(f"--length {length} must be at least --receptive-field {receptive_field}, and that at least 1.")
+    check_made(4.0 * 2 * length * H36M_17.num_joints * 2, f"--length {length}")
     past = (receptive_field - 1) // 2
     actions = list(dict.fromkeys(sequence.action for sequence in sequences))
     ordered = [sequence for action in actions for sequence in sequences if sequence.action == action]

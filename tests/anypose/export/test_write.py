@@ -11,6 +11,7 @@ from anypose.export.om import Atc
 from anypose.export.parity import TOLERANCE, difference
 from anypose.export.session import OnnxSession
 from anypose.export.write import export_network, export_onnx
+from anypose.settings import Misuse
 from tests.anypose.export.small_tasks import baseline3d, lifting_task, videopose3d
 
 ATC = Atc("Ascend310P3", None, False, [])
@@ -34,6 +35,15 @@ def test_the_file_has_the_opset_asked_for_and_an_ir_that_old_compilers_read(tmp_
     assert [(item.domain, item.version) for item in graph.opset_import] == [("", opset)]
     assert graph.ir_version <= 8
     onnx.checker.check_model(graph, full_check=True)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(-1, "sizes.B must be a whole number of at least 1, got -1"), (0, "got 0"), (10**12, r"sizes.B=10+, .*GB")],
+)
+def test_a_size_that_cannot_be_is_refused_by_its_key(size, told):
+    with pytest.raises(Misuse, match=told):
+        Network(videopose3d(), options(sizes={"B": size}))
 
 
 def test_the_seed_s_names_and_shape_are_what_videopose3d_gets_unasked(tmp_path):

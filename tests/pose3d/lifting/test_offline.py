@@ -11,6 +11,7 @@ from anypose.export.network import Options
 from anypose.export.om import Atc
 from anypose.export.session import open_session
 from anypose.export.write import export_network, export_onnx
+from anypose.settings import Misuse
 from anypose.skeleton import H36M_17
 from pose3d.lifting import offline
 from pose3d.lifting.offline import infer, postprocess, preprocess
@@ -135,6 +136,15 @@ def test_a_take_longer_than_the_network_is_refused_with_both_lengths(tmp_path):
     with pytest.raises(ValueError, match=r"S1/Walking 1/cam has 65 frames; .*length 90 and window 27 takes 64"):
         preprocess([sequence(65)], tmp_path, LENGTH, WINDOW)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("length", "told"),
+    [(-5, "--length -5 must be at least --receptive-field 27"), (10**12, r"--length 1000000000000 would take \S+ GB")],
+)
+def test_a_length_that_cannot_be_is_refused(tmp_path, length, told):
+    with pytest.raises(Misuse, match=told):
+        preprocess([sequence(65)], tmp_path, length, WINDOW)
 
 
 def test_a_folder_with_another_test_set_is_refused(tmp_path, motion):
