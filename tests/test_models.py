@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import Tensor, nn
+
+from anypose.settings import Misuse
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -88,3 +91,24 @@ def test_in_evaluation_the_same_input_gives_the_same_output(model):
     with torch.no_grad():
         first, second = outputs_of(model, inputs), outputs_of(model, inputs)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "model.num_blocks=-1", "model.linear_size=0", "model.max_weight_norm=-1", "model.max_weight_norm=0",
+        "model.batch_norm_eps=0", "model.dropout=2", "model=videopose3d model.channels=0",
+        "model=videopose3d model.dropout=-0.5", "model=gmh_mdn model.num_hypotheses=0",
+        "model=window_mlp model.num_blocks=-1", "model=motionagformer model.num_heads=0",
+        "model=motionagformer model.representation=-1", "model=simplebaseline model.num_keypoints=0",
+        "model=simplebaseline model.bn_eps=-1", "model=total_capture model.num_stages=0",
+    ],
+)  # fmt: skip
+def test_a_number_that_no_network_can_have_is_refused_by_its_key(word: str) -> None:
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        cfg = compose("train", word.split())
+    key = word.split()[-1].partition("=")[0].removeprefix("model.")
+    with pytest.raises(InstantiationException) as caught:
+        instantiate(cfg.model)
+    assert isinstance(caught.value.__cause__, Misuse)
+    assert key in str(caught.value.__cause__)

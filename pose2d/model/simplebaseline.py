@@ -5,11 +5,12 @@ python train.py model=simplebaseline
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from torch import Tensor, nn
 
-from anypose.settings import Misuse
+from anypose.settings import Misuse, check_range
 from anypose.shapes import IO, check_shape
 from pose2d.network.resnet import ResNet
 
@@ -47,6 +48,9 @@ class SimpleBaseline(ResNet):
         head_init: Literal["normal", "tf"],
     ) -> None:
         super().__init__(depth, bn_eps, bn_momentum, trunk_channels)
+        check_range("model", 1, math.inf, num_keypoints=num_keypoints)
+        check_range("model", 0, math.inf, without_low=True, bn_eps=bn_eps)
+        check_range("model", 0, 1, bn_momentum=bn_momentum)
         if deconv_channels < 1:
             raise Misuse(f"model.deconv_channels must be at least 1, got {deconv_channels}.")
         if height % 32 or width % 32 or min(height, width) < 32:

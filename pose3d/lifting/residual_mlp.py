@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from anypose.settings import check_range
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -154,6 +156,12 @@ class ResidualMLP(nn.Module):
         max_weight_norm: float | None,
     ) -> None:
         super().__init__()
+        check_range("model", 1, math.inf, linear_size=linear_size)
+        check_range("model", 0, math.inf, num_blocks=num_blocks)
+        check_range("model", 0, 1, dropout=dropout)
+        check_range("model", 0, math.inf, without_low=True, batch_norm_eps=batch_norm_eps)
+        if max_weight_norm is not None:
+            check_range("model", 0, math.inf, without_low=True, max_weight_norm=max_weight_norm)
 
         def layer(width: int) -> Layer:
             return Layer(

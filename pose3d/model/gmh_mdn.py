@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from anypose.settings import check_range
 from anypose.shapes import IO
 from anypose.skeleton import H36M_14
 from anypose.skeleton_text import skeleton_of
@@ -48,6 +50,7 @@ class GMHMDN(Lifter):
         output_skeleton: str,
     ) -> None:
         super().__init__()
+        check_range("model", 1, math.inf, num_hypotheses=num_hypotheses)
         self.num_hypotheses = num_hypotheses
         self.input_skeleton = skeleton_of(input_skeleton, "model.input_skeleton")
         self.output_skeleton = H36M_14 if predict_14 else skeleton_of(output_skeleton, "model.output_skeleton")

@@ -5,10 +5,12 @@ Mehraban et al., "MotionAGFormer: Enhancing 3D Human Pose Estimation with a Tran
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from anypose.settings import Misuse
+from anypose.settings import Misuse, check_range
 from anypose.shapes import IO
 from anypose.skeleton import Skeleton, get_skeleton
 from pose3d.lifter import Lifter
@@ -55,6 +57,7 @@ class MotionAGFormer(Lifter):
             raise Misuse(f"model.size must be one of {', '.join(SIZES)}, got {size!r}.")
         if keypoint_channels not in (2, 3):
             raise Misuse(f"model.keypoint_channels must be 2 (x, y) or 3 (x, y, score), got {keypoint_channels}.")
+        check_range("model", 1, math.inf, num_heads=num_heads, mlp_ratio=mlp_ratio, representation=representation)
         published: dict[str, int] = dict(zip(("num_blocks", "channels", "num_frames"), SIZES[size], strict=True))
         given = {"num_blocks": num_blocks, "channels": channels, "num_frames": num_frames}
         if wrong := {name: value for name, value in given.items() if value is not None and value < 1}:

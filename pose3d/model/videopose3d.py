@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from anypose.settings import Misuse
+from anypose.settings import Misuse, check_range
 from anypose.shapes import IO
 from anypose.skeleton import Skeleton
 from anypose.skeleton_text import skeleton_of
@@ -66,6 +66,8 @@ class VideoPose3D(Lifter):
             raise Misuse(f"model.kernel_sizes must be odd numbers, at least one, got {list(kernel_sizes)}.")
         if keypoint_channels not in (2, 3):
             raise Misuse(f"model.keypoint_channels must be 2 (x, y) or 3 (x, y, score), got {keypoint_channels}.")
+        check_range("model", 1, math.inf, channels=channels)
+        check_range("model", 0, 1, dropout=dropout)
         self.kernel_sizes = tuple(kernel_sizes)
         self.receptive_field = math.prod(kernel_sizes)
         self.causal, self.dense, self.keypoint_channels = causal, dense, keypoint_channels

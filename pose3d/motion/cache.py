@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from anypose.camera import Camera
+from anypose.settings import Misuse
 from anypose.skeleton import get_skeleton
 from pose3d.motion.sequence import PoseSequence
 
@@ -242,6 +243,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(FOLDER), help=f"of caches, dataset.cache; {FOLDER}")
     parser.add_argument("--empty", action="store_true", help="remove everything in it")
     options = parser.parse_args()
+    if options.folder.expanduser().is_file():
+        raise Misuse(f"--folder {options.folder} is a file, and must be a folder.")
     folder = options.folder.expanduser()
     if options.empty:
         print(f"{folder}: removed {trim(folder, 0) / 1e9:.2f} GB")
