@@ -1,4 +1,4 @@
-"""Every command of the READMEs, CONTRIBUTING and docs/: it composes as typed, and, slowly, runs as typed.
+"""Every command of the READMEs, CONTRIBUTING, docs/ and RESULTS.md: it composes as typed; the pages' run as typed, too.
 
 Training is cut short by settings behind what was typed; files come from what the tests make up.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -23,7 +24,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 from anypose import __main__ as dispatcher
 from anypose.engine.place import CONF
-from benchmarks.__main__ import choices
+from benchmarks.__main__ import choices, parse
+from benchmarks.results import KEPT
 from tests.pose3d.motion.motion_files import write_daz_bvh, write_release
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +61,10 @@ ALL_MINE = re.compile(r"model=mine\b")  # CONTRIBUTING's example, in a checkout 
 ALL = [(page, line) for page in PAGES for line in commands(page) if not ALL_MINE.search(line)]
 
 
+KEPT_ROWS = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(KEPT.rglob("*.json"))]
+LINES_OF_RESULTS = {line for row in KEPT_ROWS for line in row["commands"]}
+
+
 def configured(line: str) -> tuple[str, list[str]] | None:
     """The configuration that a command composes, and its overrides; None for one without."""
     words = shlex.split(line)
@@ -79,12 +85,17 @@ def test_there_are_commands_on_every_page_that_shows_any():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", sorted({line for _, line in ALL}))
+@pytest.mark.parametrize("line", sorted({line for _, line in ALL} | LINES_OF_RESULTS))
 def test_a_command_is_there_and_composes_as_typed(line):
     words = shlex.split(line)
     assert words[0] in ("python", "make", "pip", "torchrun", "source", "anypose")
     if words[:3] == ["python", "-m", "anypose"] or words[0] == "anypose":
         assert words[3 if words[0] == "python" else 1] in dispatcher.commands()
+    elif words[:2] == ["python", "-m"]:
+        assert importlib.util.find_spec(words[2])
+        assert [word for word in words if re.match(r"tests/.*\.py$", word) and not (ROOT / word).is_file()] == []
+    if words[:3] == ["python", "-m", "benchmarks"]:
+        parse(words[3:])
     if words[0] == "make":
         assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
     if (found := configured(line)) is None:

@@ -26,7 +26,7 @@ from tests.pose3d.dataset import test_coco_legacy
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 assert run.PACKAGE.parent == ROOT  # importing it registers the resolver that train.yaml uses
-_COMMAND = re.compile(r"^#.*?python (train|evaluate|export)\.py (.+)$", re.MULTILINE)
+_COMMAND = re.compile(r"^#.*?python (train|evaluate|export|predict)\.py (.+)$", re.MULTILINE)
 HEADERS = [
     pytest.param(
         script,
