@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -87,7 +86,7 @@ def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(tmp_path, repository):
         for _ in range(3):
             step = int(process.stdout.readline())
         time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         rest = process.stdout.read().split()
         process.wait()
         process.stdout.close()
@@ -99,7 +98,7 @@ def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(tmp_path, repository):
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=re.escape(f"No checkpoint at {tmp_path}/last.pt.")):
+    with pytest.raises(FileNotFoundError, match=re.escape(f"No checkpoint at {tmp_path / 'last.pt'}.")):
         load(tmp_path / "last.pt")
 
 

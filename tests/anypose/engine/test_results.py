@@ -71,9 +71,9 @@ def test_what_a_protocol_leaves_empty_is_not_printed():
 
 def test_a_checkpoint_chosen_by_what_is_scored_is_called_that():
     state = {"epoch": 3, "step": 90}
-    assert describe_weights(state, Path("a/last.pt")) == "a/last.pt, after epoch 3, step 90"
+    assert describe_weights(state, Path("a/last.pt")) == f"{Path('a/last.pt')}, after epoch 3, step 90"
     assert describe_weights(state, Path("a/best.pt")).endswith("(epoch 3) by this very score, which flatters")
-    assert describe_weights({}, Path("a/converted.pt")) == "a/converted.pt"
+    assert describe_weights({}, Path("a/converted.pt")) == str(Path("a/converted.pt"))
 
 
 def test_predictions_go_to_the_file_that_was_named(tmp_path):

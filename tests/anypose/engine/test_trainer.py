@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 from functools import partial
@@ -173,7 +172,9 @@ def test_a_loss_that_is_not_finite_stops_with_step_epoch_batch_and_rows(tmp_path
     trainer = make_trainer(tmp_path, task=partial(BreaksAt, step=13))
     batch = list(trainer.batches.epoch(1))[3]
     rows = ", ".join(map(str, batch["index"][:4].tolist()))
-    expected = f"became nan in step 13 (epoch 1, batch 3 of 10, rows {rows}, ...). {tmp_path}/last.pt is from before."
+    expected = (
+        f"became nan in step 13 (epoch 1, batch 3 of 10, rows {rows}, ...). {tmp_path / 'last.pt'} is from before."
+    )
     with pytest.raises(ValueError, match=re.escape(expected)):
         trainer.fit()
     kept = checkpoint.load(tmp_path / "last.pt")
@@ -207,7 +208,7 @@ def test_a_signal_saves_exits_and_the_run_goes_on_as_if_nothing_had_happened(tmp
         def loss(self, batch):
             self.calls += 1
             if self.calls == self.step:
-                os.kill(os.getpid(), number)
+                signal.raise_signal(number)
             return ToyTask.loss(self, batch)
 
     before = signal.getsignal(number)
@@ -216,7 +217,7 @@ def test_a_signal_saves_exits_and_the_run_goes_on_as_if_nothing_had_happened(tmp
         make_trainer(tmp_path / "parts", task=partial(Interrupted, step=17)).fit()
     assert stop.value.code == 128 + number
     assert signal.getsignal(number) == before
-    assert f"{number.name}: saved step 17; go on with resume={tmp_path}/parts" in caplog.text
+    assert f"{number.name}: saved step 17; go on with resume={tmp_path / 'parts'}" in caplog.text
     resumed = make_trainer(tmp_path / "parts")
     resumed.resume(tmp_path / "parts" / "last.pt")
     resumed.fit()

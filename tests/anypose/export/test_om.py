@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 
 import pytest
@@ -25,8 +26,8 @@ def test_the_command_is_the_seed_s(tmp_path):
     assert command == [
         "atc",
         "--framework=5",
-        f"--model={tmp_path}/vp3d.onnx",
-        f"--output={tmp_path}/vp3d",
+        f"--model={tmp_path / 'vp3d.onnx'}",
+        f"--output={tmp_path / 'vp3d'}",
         "--input_format=NCHW",
         "--input_shape=2d_poses:2,6115,17,2",
         "--log=error",
@@ -62,7 +63,7 @@ def test_the_command_is_saved_so_that_a_shell_runs_it(tmp_path):
     write_command(Atc("Ascend310P3", None, False, ["--log dir=a b"]), tmp_path / "a net.onnx", SHAPES, task)
     text = (tmp_path / "a net.atc.sh").read_text(encoding="utf-8")
     assert text.startswith("#!/bin/sh\natc \\\n")
-    assert f"'--model={tmp_path}/a net.onnx'" in text
+    assert f"'--model={tmp_path / 'a net.onnx'}'" in text
     assert "'--log dir=a b'" in text
 
 
@@ -75,7 +76,9 @@ def test_with_atc_on_the_path_the_om_is_made_and_described(tmp_path, atc_on_path
     header = json.loads(path.read_bytes().partition(b"\n")[0])
     assert header["soc_version"] == "Ascend310P3"
     printed = capsys.readouterr().out
-    assert f"atc --framework=5 --model={tmp_path}/net.onnx --output={tmp_path}/net --input_format=NCHW" in printed
+    assert (
+        f"atc --framework=5 --model={tmp_path / 'net.onnx'} --output={tmp_path / 'net'} --input_format=NCHW" in printed
+    )
     facts = json.loads((tmp_path / "net.om.json").read_text(encoding="utf-8"))
     assert facts["soc_version"] == "Ascend310P3"
     assert facts["receptive_field"] == 27
@@ -103,6 +106,7 @@ def test_when_atc_fails_its_words_are_shown_and_an_older_om_stays(tmp_path, atc_
     assert not (tmp_path / "net.om.json").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="what stands in for atc here is a script of a shell")
 def test_an_atc_that_leaves_nothing_behind_is_a_failure(tmp_path, monkeypatch):
     script = tmp_path / "bin" / "atc"
     script.parent.mkdir()
@@ -141,7 +145,7 @@ def test_the_aipp_file_is_the_image_task_s_own_normalisation(tmp_path):
         write_command(atc, tmp_path / "net.onnx", SHAPES, task)
     task.normalization = Normalization("rgb", IMAGENET_MEAN, IMAGENET_STD)
     command = write_command(atc, tmp_path / "net.onnx", {"image": (1, 3, 256, 192)}, task)
-    assert f"--insert_op_conf={tmp_path}/net.aipp.cfg" in command
+    assert f"--insert_op_conf={tmp_path / 'net.aipp.cfg'}" in command
     text = (tmp_path / "net.aipp.cfg").read_text(encoding="utf-8")
     assert "src_image_size_w: 192" in text
     assert "src_image_size_h: 256" in text

@@ -231,7 +231,7 @@ def test_missing_pieces_say_what_was_found(folder, read_coco, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"lacks 1 of the 4 images with people in them: 001.jpg"):
         read_coco(folder).people("validation")
     (folder / "val2017").rename(folder / "validation")
-    with pytest.raises(FileNotFoundError, match=r"images of val2017 are in neither .*images/val2017 nor .*val2017"):
+    with pytest.raises(FileNotFoundError, match=r"images of val2017 are in neither .*images.val2017 nor .*val2017"):
         read_coco(folder).people("validation")
 
 

@@ -115,7 +115,7 @@ def test_missing_sequences_are_named_and_ignored_ones_are_not(root):
     dataset = read(root, missing=True)
     dataset.sequences("validation")
     assert dataset.notes == ("without 1 sequences",)
-    with pytest.raises(FileNotFoundError, match=r"splits/pose_test\.txt does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"pose_test\.txt does not exist"):
         read(root, validation="pose_test")
 
 
