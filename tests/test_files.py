@@ -23,7 +23,7 @@ MODELS = re.compile(
 MACHINE_WORDS = re.compile(r"onednn|mkldnn|winograd|(?<![a-z])avx|(?<![a-z._])cpus?(?![a-z(])", re.IGNORECASE)
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "misc"}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError")
-OPEN_OTHERS = re.compile(r"^(os|av|self\.av|tarfile|archive|Image|Run)$")  # whose `open` is no file of text's
+OPEN_OTHERS = re.compile(r"^(os|av|self|self\.av|tarfile|archive|Image|Run)$")  # whose `open` is no file of text's
 MACHINE_PATHS = re.compile(r"(?<![\w.~*/-])/(work|root|home|tmp|Users)/\w")
 
 
@@ -66,7 +66,8 @@ def no_handler_catches_everything(source: Source) -> Iterator[str]:
     for node in source.nodes:
         if isinstance(node, ast.ExceptHandler):
             caught = ast.unparse(node.type) if node.type else "everything"
-            if caught in ("everything", "Exception", "BaseException"):
+            goes_on = not isinstance(node.body[-1], ast.Raise)  # what is raised again is not lost
+            if caught in ("everything", "Exception", "BaseException") and goes_on:
                 yield f"line {node.lineno} catches {caught}"
 
 
