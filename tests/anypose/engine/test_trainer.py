@@ -172,12 +172,11 @@ def test_a_loss_that_is_not_finite_stops_with_step_epoch_batch_and_rows(tmp_path
     trainer = make_trainer(tmp_path, task=partial(BreaksAt, step=13))
     batch = list(trainer.batches.epoch(1))[3]
     rows = ", ".join(map(str, batch["index"][:4].tolist()))
-    expected = (
-        f"became nan in step 13 (epoch 1, batch 3 of 10, rows {rows}, ...). {tmp_path / 'last.pt'} is from before."
-    )
+    path = tmp_path / "last.pt"
+    expected = f"became nan in step 13 (epoch 1, batch 3 of 10, rows {rows}, ...). {path} is from before."
     with pytest.raises(ValueError, match=re.escape(expected)):
         trainer.fit()
-    kept = checkpoint.load(tmp_path / "last.pt")
+    kept = checkpoint.load(path)
     assert kept["step"] == 10
     assert all(value.isfinite().all() for value in kept["model"].values())
 
