@@ -195,7 +195,7 @@ def test_the_enlarged_loss_agrees_with_the_small_one_where_maps_are_perfect():
         ({"channels": "x"}, "task.channels must be dataset or person, got x"),
         ({"resolution": "46"}, "task.resolution must be maps or crop, got 46"),
         ({"size": 100}, "task.size must be a multiple of 8 up to 4096, got 100"),
-        ({"evaluation_size": 4}, "task.evaluation_size must be a multiple of 8, got 4"),
+        ({"evaluation_size": 4}, "task.evaluation_size must be a multiple of 8 up to 4096, got 4"),
         ({"keep_images": -1}, "task.keep_images must be a number 0 or more, got -1"),
         ({"evaluator": "mine"}, "task.evaluator must be pycocotools or fast, got mine"),
     ],
