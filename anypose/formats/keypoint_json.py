@@ -63,7 +63,7 @@ def read_document(data: Any, found: Detections, number: float | None, size: tupl
             return "OpenPose"
         if "annotations" in data and "images" in data:
             return _coco_annotations(data, found)
-        if isinstance(data.get("frames"), list) and data["frames"]:
+        if isinstance(data.get("frames"), list):
             return _frames(data["frames"], found, size)
         if any(key in data for key in LANDMARKS):
             _mediapipe_frame(data, found, number or 0, size, where)
@@ -79,7 +79,8 @@ def read_document(data: Any, found: Detections, number: float | None, size: tupl
             return "AlphaPose"
     elif isinstance(data, list):
         if not data:
-            found.add(number or 0, [])
+            if number is not None:  # a frame without anybody, and otherwise no frame
+                found.add(number, [])
             return "nothing"
         if all(isinstance(entry, Mapping) and "image_id" in entry and "keypoints" in entry for entry in data):
             return _coco_results(data, found)

@@ -58,10 +58,10 @@ def windows(
         chunk: new frames in each window.
         context: seconds of frames on either side; 0 after it where nothing may wait.
         future: at least so many frames after it.
-        settle: seconds of new frames that the first window has at least.
+        settle: seconds of new frames that the first window has, whatever `chunk` is; 0 for a first one like the others.
     """
     held: list[Seen] = []
-    start, end = 0, chunk  # of what is new in `held`
+    start, end = 0, 1 if settle else chunk  # of what is new in `held`
     waits = future > 0
     frames, failure = iter(seen), None
     while True:
