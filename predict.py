@@ -7,7 +7,6 @@ from anypose.engine.command import command
 from anypose.engine.device import Device
 from pose3d.predict.job import Job, each_source
 from pose3d.predict.pipeline import Pipeline
-from pose3d.predict.source import expand
 
 
 @command("predict", each_source)
@@ -17,7 +16,7 @@ def main(cfg: DictConfig) -> float:
     with instantiate(cfg.device) as device:
         job = Job(cfg)
         pipeline = Pipeline(**job.settings, where=str(device.torch))
-        for source in expand(cfg.source):
+        for source in job.stems:
             if job.is_done(source):
                 continue
             with job.writing(source, pipeline) as sinks:

@@ -23,7 +23,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from anypose.engine.durable import check_folder
+from anypose.engine.durable import check_folder, remove_empty
 from anypose.engine.interruptions import interruptions, leave
 from anypose.engine.results import format_table
 from anypose.engine.run import command, write_json
@@ -90,7 +90,7 @@ class Job:
     @contextmanager
     def writing(self, source: str, pipeline: Pipeline) -> Iterator[Watched]:
         """The sinks of a source. The first Ctrl-C ends the source with the frame it is at, and finishes its files."""
-        start, finished = time.perf_counter(), False
+        start, finished, made = time.perf_counter(), False, not self.folder.exists()
         sinks = open_sinks(self.folder, self.formats, self.stems[source], self.overwrite)
         if pipeline.bodies is not None:  # which are others for every source
             sinks.dress(lambda skeleton, rest: pipeline.bodies.meshes(skeleton, rest))
@@ -115,6 +115,8 @@ class Job:
                 if not finished and not pipeline.ids:
                     for file in sinks.files:  # nobody was in it
                         file.unlink(missing_ok=True)
+                    if made:
+                        remove_empty(self.folder)
                 elif not finished and pipeline.frames:
                     log.info("%s: %d frames are written to %s.", source, pipeline.frames, self.folder)
             self.finish(source, pipeline, sinks, time.perf_counter() - start, bool(caught))
@@ -241,7 +243,8 @@ def stems(sources: Sequence[str], parents: int | None = None) -> dict[str, str]:
                     f"source={other} and source={source} would both be written to {name}.*. Give one of them another "
                     "name, or another output=."
                 )
-    return {source: name for name, source in by_name.items()}
+    named = {source: name for name, source in by_name.items()}
+    return {source: named[source] for source in dict.fromkeys(sources)}
 
 
 def parents_needed(sources: Sequence[str]) -> int:
@@ -277,7 +280,8 @@ def told(summary: dict[str, Any], file: Path) -> str:
     """What the screen says of a source."""
     stages = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in summary["seconds_of_stages"].items())
     lines = [
-        f"{summary['source']}: {summary['frames']} frames, {summary['people']} people, {summary['seconds']:.1f} s, "
+        f"{summary['source']}: {summary['frames']} frame{'' if summary['frames'] == 1 else 's'}, "
+        f"{summary['people']} {'person' if summary['people'] == 1 else 'people'}, {summary['seconds']:.1f} s, "
         f"{summary['frames_per_second']:.1f} frames/s ({stages}; they overlap).",
         f"Feet slide {summary['skate_before_mm']} mm a contact frame, {summary['skate_after_mm']} mm once held "
         f"({summary['contact_frames']} contact frames).",

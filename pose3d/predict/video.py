@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pose3d.predict.people import Frame
 log = logging.getLogger(__name__)
 
 DECODERS = ("auto", "av", "opencv")
+PATIENCE = 10  # time after which a stream that says nothing is given up [s]
 MISSING = "Video needs PyAV or OpenCV ({}): pip install 'anypose[video]'."
 
 
@@ -47,12 +49,16 @@ class Video:
         self.size: tuple[int, int] | None = None
         self.warnings: list[str] = []
         try:
+            start = time.monotonic()
             # FFmpeg takes what stands before a colon in a file's name for a protocol.
             address = f"file:{path}" if Path(path).is_file() else path
-            self.container: Any = self.av.open(address, timeout=(10, 10) if live else None)
+            self.container: Any = self.av.open(address, timeout=(PATIENCE, PATIENCE) if live else None)
         except (self.av.error.FFmpegError, UnicodeDecodeError) as error:
             size = f" ({Path(path).stat().st_size} bytes)" if Path(path).is_file() else ""
-            raise ValueError(f"source={path}{size} cannot be opened as video: {_said(error)}.") from error
+            said = f"{_said(error)}{'. Can it be reached from here?' if live else '.'}"
+            if live and time.monotonic() - start >= PATIENCE:
+                said = f"there was no answer within {PATIENCE} s."
+            raise ValueError(f"source={path}{size} cannot be opened as video: {said}") from error
         if not self.container.streams.video:
             kinds = sorted({stream.type for stream in self.container.streams}) or ["nothing"]
             self.container.close()

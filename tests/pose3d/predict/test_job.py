@@ -85,6 +85,7 @@ def test_several_sources_end_in_a_table(run, clip, network):
     told = run("source=[one.mp4,two.mp4]", "formats=[npz]", "output=out")
     assert "source   frames  people" in told
     assert run("source=*.mp4", "formats=[npz]", "output=out").count("is done already") == 2
+    assert run("source=[one.mp4,one.mp4]", "formats=[npz]", "output=out").count("is done already") == 1
 
 
 @pytest.mark.slow
@@ -287,7 +288,7 @@ def test_nobody_leaves_nothing_but_a_sentence(run, clip, network, tmp_path):
     clip(30)
     network.away = set(range(30))
     assert "source=walk.mp4: nobody was found in its 30 frames" in run("source=walk.mp4", "output=out", fails=True)
-    assert list((tmp_path / "out").rglob("*")) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_blazepose_that_is_not_there_is_offered(run, clip, tmp_path, monkeypatch):
