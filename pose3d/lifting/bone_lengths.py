@@ -36,6 +36,7 @@ MEASURED = {"blazepose_33": (0.393, 0.393, 0.278, 0.250, 0.506, 0.561, 0.183, 0.
 TRUST = 0.75  # in those proportions; the rest is the person's own as lifted
 SIGHT, STIFF, DEPTH = 3.0, 10.0, 0.3  # weights of lines of sight and lengths, of depths as lifted; across they weigh 1
 ROUNDS = 60
+BLOCK = 256  # frames at once
 MIDDLE = {"hip": 0.0, "abdomen": 0.25, "spine": 0.5, "chest": 0.5}  # how far a joint goes with the shoulders; others do
 
 
@@ -93,20 +94,33 @@ def held(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray, lengths: np.nda
         rays: (N, 12, 3) unit vectors; seen: (N, 12) whether there is one.
         lengths: (N, 8) of `LENGTHS` [m].
     """
+    # Frames go last, a few hundred at once: products of long rows, which stay in the processor's cache.
+    given, sight, wanted = (
+        np.ascontiguousarray(np.moveaxis(array, 0, -1), np.float64)
+        for array in (joints, np.where(seen[..., None], rays, 0), lengths[:, KIND])
+    )
+    moved = np.empty_like(given)
+    for start in range(0, len(joints), BLOCK):
+        block = slice(start, start + BLOCK)
+        moved[..., block] = _held(given[..., block], sight[..., block], wanted[..., block])
+    return np.moveaxis(moved, -1, 0)
+
+
+def _held(joints: np.ndarray, rays: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """As `held`, of (12, 3, N) joints and rays, 0 where there is none, and (E, N) distances."""
     solve = np.linalg.inv((1 + SIGHT) * np.eye(len(LIMBS)) + STIFF * APART.T @ APART)
-    lengths, moved = lengths[:, KIND], joints
+    pull, loose = STIFF * solve @ APART.T, SIGHT * (np.einsum("kin,kin->kn", rays, rays) < 0.5)[:, None]
+    shape = joints.shape
+    depth = (1 - DEPTH) * np.einsum("kin,kin->kn", joints, rays)
+    still = solve @ (joints - depth[:, None] * rays).reshape(len(joints), -1)
+    moved = joints
     for _ in range(ROUNDS):
-        apart = APART @ moved
-        apart *= (lengths / np.linalg.norm(apart, axis=-1).clip(1e-9))[..., None]
-        on_sight = np.where(seen[..., None], along(moved, rays), moved)
-        deeper = np.where(seen[..., None], along(moved - joints, rays), 0)
-        moved = solve @ (joints + (1 - DEPTH) * deeper + SIGHT * on_sight + STIFF * APART.T @ apart)
+        apart = (APART @ moved.reshape(len(joints), -1)).reshape(len(APART), *shape[1:])
+        apart *= (lengths / np.sqrt(np.einsum("ein,ein->en", apart, apart)).clip(1e-9))[:, None]
+        depth = (SIGHT + 1 - DEPTH) * np.einsum("kin,kin->kn", moved, rays)
+        near = depth[:, None] * rays + loose * moved
+        moved = (still + solve @ near.reshape(len(joints), -1) + pull @ apart.reshape(len(APART), -1)).reshape(shape)
     return moved
-
-
-def along(vectors: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """The part of (..., 3) that points along unit vectors."""
-    return (vectors * rays).sum(-1, keepdims=True) * rays
 
 
 def placed(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ from pose3d.lifting.bone_lengths import (
     LIMBS,
     SIGHT,
     STIFF,
-    along,
     carried,
     held,
     lines_of_sight,
@@ -40,6 +39,11 @@ def people(count: int, seed: int = 0) -> np.ndarray:
 
 def rays_of(joints: np.ndarray) -> np.ndarray:
     return joints / np.linalg.norm(joints, axis=-1, keepdims=True)
+
+
+def along(vectors: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """The part of (..., 3) that points along unit vectors."""
+    return (vectors * rays).sum(-1, keepdims=True) * rays
 
 
 def test_what_is_found_is_the_least_of_the_cost_that_a_general_optimiser_finds(monkeypatch):
