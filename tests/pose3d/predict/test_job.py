@@ -271,7 +271,7 @@ def test_bad_sources_end_in_one_sentence_and_leave_nothing(run, tmp_path, networ
         ("skeleton=dog_12", "There is no skeleton 'dog_12'"),
         ("formats=[fbx]", "formats must be some of"),
         ("people=0", "people=0 must be at least 1"),
-        ("bones=2", "bones=2"),
+        ("bones=2", "bones must be true or false, got 2"),
         ("formats=[npz,npz]", "each once"),
         ("keypoints.weights=gone.onnx", "keypoints.weights=gone.onnx does not exist"),
         ("boxes.weights=gone.onnx", "boxes.weights=gone.onnx has no effect"),
