@@ -33,7 +33,8 @@ def skeleton_of(skeleton: str | Skeleton, where: str = "the skeleton") -> Skelet
     if ":" not in skeleton:
         raise ValueError(
             f"{where}: there is no skeleton '{skeleton[:80]}', and no YAML file of that name. There are "
-            f"{', '.join(SKELETONS)}; one of your own is a YAML file with joints, parents, left and right."
+            f"{', '.join(SKELETONS)}; one of your own is a YAML file with joints, parents, left and right, which "
+            "dataset=custom takes as dataset.skeleton=FILE."
         )
     return parse_skeleton(skeleton, where)
 
