@@ -1,6 +1,6 @@
 """Odd words to commands and damaged weights to readers: answers in sentences, nothing else.
 
-Ten seconds of each; ANYPOSE_FUZZ_SECONDS=300 searches for ten minutes.
+Ten seconds of each; ANYPOSE_FUZZ_SECONDS=300 searches for ten minutes, and ANYPOSE_FUZZ_SEED=1 elsewhere.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ ODD = (
     "99999999999999999999", "数据", "a b", "a=b", "a#b", "../../x", "/", "~", "'${seed}'", "'${oc.env:HOME}'", "'a,b'",
     "[null]", "[[1]]", "-0.0", "1e-300",
 )  # fmt: skip
-MODELS = ("baseline3d", "videopose3d", "gmh_mdn", "simplebaseline", "total_capture")
+SEED = int(os.environ.get("ANYPOSE_FUZZ_SEED", 0))
+MODELS = ("baseline3d", "videopose3d", "gmh_mdn", "simplebaseline", "total_capture", "window_mlp", "motionagformer")
 SMALL = {"model.linear_size": 8, "model.channels": 4, "model.depth": 18, "model.width": 0.02, "model.num_stages": 1}
 
 
@@ -78,7 +79,7 @@ def build(command: str, words: list[str]) -> None:
 
 @pytest.mark.slow
 def test_odd_words_are_answered_in_sentences() -> None:
-    chance, end = random.Random(0), time.monotonic() + SECONDS
+    chance, end = random.Random(SEED), time.monotonic() + SECONDS
     known = {
         (command, model): keys(OmegaConf.to_container(composed(command, [f"model={model}"]), resolve=False))
         for command in ("train", "evaluate", "export")
@@ -100,7 +101,7 @@ def test_odd_words_are_answered_in_sentences() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol", "ignore:TypedStorage is deprecated")
 def test_damaged_weights_are_answered_in_sentences(tmp_path: Path) -> None:
-    chance, end = random.Random(0), time.monotonic() + SECONDS
+    chance, end = random.Random(SEED), time.monotonic() + SECONDS
     whole = {"model": {"a.weight": torch.randn(3, 4)}, "config": {"seed": 0}, "choices": {"model": "baseline3d"}}
     checkpoint.save(tmp_path / "a.pt", whole)
     torch.save({"model_pos": whole["model"], "model_traj": None}, tmp_path / "b.bin")

@@ -147,9 +147,10 @@ class Pipeline:
             raise ValueError(f"source={source} names {len(singles)} sources; a pipeline takes one at a time.")
         opened = open_source(singles[0], settings)
         if isinstance(opened, Motion):
-            weights = settings.keypoints.weights or settings.boxes.weights
-            if weights is not None:
-                raise Misuse(f"{weights} has no effect: source={singles[0]} holds keypoints, no pictures.")
+            for key in ("keypoints", "boxes"):
+                if (weights := settings[key].weights) is not None:
+                    told = f"source={singles[0]} holds keypoints, no pictures"
+                    raise Misuse(f"{key}.weights={weights} has no effect: {told}.")
             return PeopleInFile(opened, open_companion(singles[0], settings), self.stopwatch, stack, pictures)
         if settings.video is not None:
             raise Misuse(f"video={settings.video} has no effect: source={singles[0]} has pictures of its own.")
