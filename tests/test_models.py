@@ -102,13 +102,16 @@ def test_in_evaluation_the_same_input_gives_the_same_output(model):
         "model=window_mlp model.num_blocks=-1", "model=motionagformer model.num_heads=0",
         "model=motionagformer model.representation=-1", "model=simplebaseline model.num_keypoints=0",
         "model=simplebaseline model.bn_eps=-1", "model=total_capture model.num_stages=0",
+        "task.stride=0", "task.subset=0", "task.subset=2", "model=videopose3d task.stride=-1",
+        "model=motionagformer task.subset=-1", "model=videopose3d task=semi_supervised task.labelled_share=0",
+        "model=videopose3d task=semi_supervised task.stride=0",
     ],
 )  # fmt: skip
-def test_a_number_that_no_network_can_have_is_refused_by_its_key(word: str) -> None:
+def test_a_number_that_no_network_or_task_can_have_is_refused_by_its_key(word: str) -> None:
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         cfg = compose("train", word.split())
-    key = word.split()[-1].partition("=")[0].removeprefix("model.")
+    key = word.split()[-1].partition("=")[0].rpartition(".")[2]
     with pytest.raises(InstantiationException) as caught:
-        instantiate(cfg.model)
+        instantiate(cfg.task, model=instantiate(cfg.model))
     assert isinstance(caught.value.__cause__, Misuse)
     assert key in str(caught.value.__cause__)

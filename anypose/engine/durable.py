@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -88,7 +89,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any], what: str = "") -
         kept = (
             f"{path} still holds {what or 'what was there '}before it" if path.exists() else "there is no earlier one"
         )
-        raise OSError(f"Could not write {what}{path} ({error}); {kept}.") from error
+        free = shutil.disk_usage(path.parent).free / 1e6
+        raise OSError(f"Could not write {what}{path} ({error}; {free:.1f} MB are free there); {kept}.") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from anypose.metrics import mpjpe
-from anypose.settings import Misuse
+from anypose.settings import Misuse, check_range
 from anypose.skeleton import mirror
 from pose3d.lifter import Lifter
 from pose3d.lifting.bone_lengths import LIMBS, has_limbs
@@ -88,6 +89,8 @@ class Lifting3D:
             raise Misuse(f"task.bones needs {', '.join(LIMBS)}; {model.output_skeleton.name} has not all of them.")
         if parity not in (None, "seed"):
             raise Misuse(f"parity must be null or seed, got {parity!r}.")
+        check_range("task", 1, math.inf, stride=stride)
+        check_range("task", 0, 1, without_low=True, subset=subset)
         self.model, self.bones = model, bones
         self.loss_name, self.stride, self.subset = loss, stride, subset
         self.joint_frame: JointFrame = joint_frame

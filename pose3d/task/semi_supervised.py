@@ -6,6 +6,7 @@ needs a place. Labelled windows teach both networks; unlabelled ones go through 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from anypose.camera import project_points
 from anypose.metrics import mpjpe
-from anypose.settings import Misuse
+from anypose.settings import Misuse, check_range
 from anypose.skeleton import mirror
 from pose3d.lifter import Lifter
 from pose3d.lifting.trajectory import ROOT, LabelledAndUnlabelled, PoseAndTrajectory, TrajectoryErrors, bone_lengths
@@ -76,6 +77,9 @@ class SemiSupervised:
             raise Misuse(f"task.reprojection must be lens, linear or null, got {reprojection!r}.")
         if reprojection is None and not bone_length:
             raise Misuse("task.reprojection=null and task.bone_length=false leave nothing to learn unlabelled.")
+        check_range("task", 0, 1, without_low=True, labelled_share=labelled_share)
+        check_range("task", 0, math.inf, warmup_epochs=warmup_epochs)
+        check_range("task", 1, math.inf, stride=stride)
         self.model = PoseAndTrajectory(model, sibling(ROOT))
         self.lifter = model
         self.labelled_subjects, self.labelled_share = list(labelled_subjects), labelled_share

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from anypose.metrics import mpjpe, n_mpjpe
-from anypose.settings import Misuse
+from anypose.settings import Misuse, check_range
 from anypose.skeleton import mirror
 from pose2d.network.weight_files import read_weights
 from pose3d.lifter import Lifter
@@ -76,6 +76,7 @@ class Window3D:
             raise Misuse(f"task.bones needs {', '.join(LIMBS)}; {model.output_skeleton.name} has not all of them.")
         if min(velocity, scaled) < 0:
             raise Misuse(f"task.velocity and task.scaled must be 0 or more, got {velocity} and {scaled}.")
+        check_range("task", 0, 1, without_low=True, subset=subset)
         window = model.receptive_field
         for name, value in (("train_step", train_step), ("step", step)):
             if value is not None and not 1 <= value <= window:
