@@ -52,7 +52,8 @@ class NpzSink(Sink):
         if self._first is not None:
             self._first = None
             try:
-                self._write()
+                if self.frames:  # or the disk was full before the first chunk
+                    self._write()
             finally:
                 self._spool.close()
 

@@ -102,9 +102,7 @@ class Job:
             except (ValueError, OSError) as error:
                 if isinstance(error, OSError) and error.errno in FULL:
                     raise OSError(
-                        error.errno,
-                        f"The disk of {self.folder} is full. What was written before is whole",
-                        str(source),
+                        f"source={source}: the disk of {self.folder} is full. What was written before is whole."
                     ) from error
                 if len(self.stems) == 1 or caught or source not in str(error):
                     raise
@@ -117,8 +115,8 @@ class Job:
                         file.unlink(missing_ok=True)
                     if made:
                         remove_empty(self.folder)
-                elif not finished and pipeline.frames:
-                    log.info("%s: %d frames are written to %s.", source, pipeline.frames, self.folder)
+                elif not finished and (frames := min((sink.frames for sink in sinks.sinks.values()), default=0)):
+                    log.info("%s: %d frames are written to %s.", source, frames, self.folder)
             self.finish(source, pipeline, sinks, time.perf_counter() - start, bool(caught))
         if caught:
             leave(caught[0], f"{pipeline.frames} frames of {source} are written to {self.folder}.")

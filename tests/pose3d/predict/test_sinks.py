@@ -73,6 +73,24 @@ def test_an_error_while_writing_leaves_whole_files(tmp_path) -> None:
     assert len(read_motion_npz(tmp_path / "dance.npz")) == len(read_bvh(tmp_path / "dance.bvh")) == 10
 
 
+@pytest.mark.parametrize("name", list(SINKS))
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path, name) -> None:
+    resource = pytest.importorskip("resource", reason="files are limited on Unix alone")
+    motion, limits = dancers(frames=300, rotations=None, rest=None), resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill() -> None:
+        with open_sinks(tmp_path, [name], "dance") as sinks:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
+            sinks.write(motion)
+
+    try:
+        with pytest.raises(OSError, match="large"):
+            fill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert all(file.stat().st_size <= 600 for file in tmp_path.iterdir())
+
+
 KILLED = """
 import os, sys
 from pose3d.predict.sinks import open_sinks
