@@ -28,6 +28,7 @@ MOVED = 0.1  # a foot that stands farther than this from where it stood in the c
 NOWHERE = np.full((2, 2), np.nan)
 FEET = ("left_foot", "right_foot")
 FASTEST = 0.1  # period of the smoothing with which a foot's speed is measured [s]
+LEG = 0.85  # of an adult who stands, from hip to ankle [m]
 
 
 @dataclass
@@ -122,7 +123,7 @@ class Ground:
         feet = motion.joints[:, :, [motion.skeleton.index(foot) for foot in FEET]] @ rotation
         heights = feet[..., 2].min(-1)
         self._lows.extend(heights[np.isfinite(heights)].tolist())
-        floor = float(np.percentile(self._lows, 20)) - ANKLE
+        floor = float(np.percentile(self._lows or under_half_people(motion.joints @ rotation), 20)) - ANKLE
         self._seconds += len(motion) * (float(np.median(np.diff(motion.times))) if len(motion) > 1 else 0.0)
         width, height = motion.size
         self._camera = Camera(
@@ -138,6 +139,12 @@ class Ground:
         for name, world in (("before", before), ("after", after)):
             steps = np.linalg.norm(np.diff(world[:, :, feet, :2], axis=0), axis=-1)
             setattr(self.skate, name, getattr(self.skate, name) + float(steps[standing].sum()))
+
+
+def under_half_people(joints: np.ndarray) -> list[float]:
+    """Where the ankles of people (T, P, J, 3) would be whose feet no frame shows: a leg below the lowest joint seen."""
+    lowest = np.where(np.isfinite(joints[..., 2]), joints[..., 2], np.inf).min(-1)
+    return (lowest[np.isfinite(lowest)] - LEG).tolist()
 
 
 def standing_directions(joints: np.ndarray, skeleton: Skeleton) -> list[np.ndarray]:

@@ -19,8 +19,9 @@ from pose3d.body.keypoint_body import KeypointBody
 from pose3d.body.points import Point
 from pose3d.predict.bodies import Bodies
 from pose3d.predict.ground import Ground
+from pose3d.predict.pipeline import Pipeline
 from pose3d.predict.placing import assumed_intrinsics
-from pose3d.predict.sinks import open_sinks
+from pose3d.predict.sinks import open_sinks, save
 from tests.pose3d.predict.walkers import SIZE, seen, walk
 
 TIMES = np.arange(36) / 30
@@ -151,3 +152,55 @@ def test_who_cannot_be_fitted_is_left_out_with_a_warning(walker: Motion) -> None
     assert moving.world is not None
     assert not np.isfinite(moving.world).any()
     assert "person 7: No body can be fitted: of 36 frames none has 5 joints; the best has 4." in bodies.warnings
+
+
+def troubled(trouble: str) -> np.ndarray:
+    """(T, P, 17, 3) keypoints of walkers of whom something is wrong."""
+    frames = 3 if trouble == "three frames" else 36
+    times = np.arange(frames) / 30
+    world = walk(times, (-0.5, 5.0), (0.5, 0.0))
+    if trouble == "child":
+        world = np.concatenate([world[..., :2] - world[:, :1, :2] * 0.4, world[..., 2:]], -1) * [0.65, 1, 0.65]
+    people = [seen(world)[1]]
+    if trouble == "exchanged":
+        people.append(seen(walk(times, (1.0, 5.0), (0.0, 0.3)))[1])
+    keypoints = np.stack(people, axis=1)
+    if trouble == "half":
+        keypoints[
+            :, :, [H36M_17.index(f"{side}_{part}") for side in ("left", "right") for part in ("knee", "foot")]
+        ] = np.nan
+    elif trouble == "upside down":
+        keypoints[..., :2] = np.array(SIZE) - keypoints[..., :2]
+    elif trouble == "exchanged":
+        keypoints[18:] = keypoints[18:, ::-1]
+    elif trouble == "NaN":
+        rng = np.random.default_rng(0)
+        keypoints[rng.random(keypoints.shape[:3]) < 0.2] = np.nan
+        keypoints[10:13] = np.nan
+    return keypoints.astype(np.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trouble", ["half", "upside down", "child", "exchanged", "three frames", "NaN"])
+def test_trouble_in_a_file_gives_bodies_without_nan_or_a_sentence(trouble: str, made_up: Anny, tmp_path: Path) -> None:
+    keypoints = troubled(trouble)
+    times, ids = np.arange(len(keypoints)) / 30, np.arange(1, 1 + keypoints.shape[1])
+    save(
+        Motion(trouble, times, ids, keypoints=keypoints, keypoint_skeleton=H36M_17, size=SIZE), tmp_path / "people.npz"
+    )
+    pipeline = Pipeline(body=True, people=len(ids))
+    motion = pipeline(tmp_path / "people.npz")
+    assert motion.skeleton == ANNY_38
+    assert motion.world is not None
+    assert motion.rotations is not None
+    there = np.isfinite(motion.world).all((-2, -1))
+    assert there.mean() > 0.9
+    assert np.isfinite(motion.rotations[there]).all()
+    told = " ".join(pipeline.warnings)
+    for report in pipeline.bodies.report().values():  # type: ignore[union-attr]
+        assert np.isfinite(list(report.values())).all()
+        assert 0.8 < report["stature_m"] < 2.2
+    if trouble == "half":
+        assert "left_knee, left_foot was never seen: these parts of the body are at rest, not measured" in told
+    if trouble == "exchanged":
+        assert "two people may be exchanged" in told

@@ -36,6 +36,17 @@ def test_a_walker_is_upright_whatever_way_the_camera_leans(tilt, roll):
     assert back == pytest.approx(found.joints, abs=1e-5)
 
 
+def test_who_is_seen_from_the_hips_up_stands_on_legs_of_an_adult():
+    world = walk(TIMES, (-2.0, 5.0), (0.7, 0.1))
+    half = motion(world)
+    half.joints[:, :, [H36M_17.index(f"{side}_{part}") for side in ("left", "right") for part in ("knee", "foot")]] = (
+        np.nan
+    )
+    found = Ground(hold=True)(half, INTRINSICS, slice(None))
+    assert found.world[:, 0, H36M_17.index("left_hip"), 2] == pytest.approx(0.93, abs=0.05)
+    assert not found.contacts.any()
+
+
 def test_contacts_are_where_the_walker_stands():
     world = walk(TIMES, (-2.0, 5.0), (0.9, 0.0))
     contacts = find_contacts(world[:, FEET], TIMES)
