@@ -123,7 +123,8 @@ class Ground:
         feet = motion.joints[:, :, [motion.skeleton.index(foot) for foot in FEET]] @ rotation
         heights = feet[..., 2].min(-1)
         self._lows.extend(heights[np.isfinite(heights)].tolist())
-        floor = float(np.percentile(self._lows or under_half_people(motion.joints @ rotation), 20)) - ANKLE
+        lows = self._lows or half_people(motion.joints @ rotation, motion.skeleton)
+        floor = float(np.percentile(lows, 20)) - ANKLE
         self._seconds += len(motion) * (float(np.median(np.diff(motion.times))) if len(motion) > 1 else 0.0)
         width, height = motion.size
         self._camera = Camera(
@@ -141,9 +142,13 @@ class Ground:
             setattr(self.skate, name, getattr(self.skate, name) + float(steps[standing].sum()))
 
 
-def under_half_people(joints: np.ndarray) -> list[float]:
-    """Where the ankles of people (T, P, J, 3) would be whose feet no frame shows: a leg below the lowest joint seen."""
-    lowest = np.where(np.isfinite(joints[..., 2]), joints[..., 2], np.inf).min(-1)
+def half_people(joints: np.ndarray, skeleton: Skeleton) -> list[float]:
+    """Where ankles of people (T, P, J, 3) would be whose feet are never seen: a leg below hips, or the lowest joint."""
+    hips = joints[..., [skeleton.index(hip) for hip in ("left_hip", "right_hip")], 2]
+    for heights in (hips, joints[..., 2]):
+        lowest = np.where(np.isfinite(heights), heights, np.inf).min(-1)
+        if np.isfinite(lowest).any():
+            break
     return (lowest[np.isfinite(lowest)] - LEG).tolist()
 
 
