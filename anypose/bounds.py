@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from anypose.settings import Misuse
 
@@ -15,6 +16,7 @@ DEFAULT_GIGABYTES = 2.0
 # Numbers of real motion shrink to a fifth at best. What grows a hundredfold is no motion, from this many bytes on.
 MOST_GROWTH = 100
 GROWTH_FREE = 1 << 28
+SHARED = 4  # names that weights may have in a file: tied layers, an average
 CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -54,6 +56,22 @@ def check_made(size: float, settings: str) -> None:
             f"{settings} would take {size / 1e9:.3g} GB, more than {largest() / 1e9:.3g}. Ask for less, or set "
             f"{MAX_KEY}=N (outside a command {MAX_VARIABLE}=N)."
         )
+
+
+def check_repeated(tensors: Iterable[Any], file: Path, source: str) -> None:
+    """Refuse tensors that a few numbers are repeated to: copied, they would need more memory than the file has bytes.
+
+    Args:
+        tensors: of a file, not copied yet; several may share their numbers.
+        file: theirs.
+        source: what it is called in messages.
+
+    Raises:
+        ValueError: saying how large they would become.
+    """
+    size, most = sum(tensor.numel() * tensor.element_size() for tensor in tensors), SHARED * file.stat().st_size
+    if size > most:
+        raise ValueError(f"{source} has {file.stat().st_size} bytes, and its tensors would need {size}.")
 
 
 def memory() -> int:

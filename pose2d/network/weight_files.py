@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from anypose.bounds import check_repeated
 from anypose.formats.npz import names_in_npz, read_npz
 from anypose.formats.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
 
@@ -107,4 +108,5 @@ def _read_torch(path: Path, where: str) -> dict[str, Any]:
             state = state[key]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{where} holds no named tensors, at the top or under 'state_dict', 'model' or 'model_pos'.")
+    check_repeated(state.values(), path, where)
     return {str(name): value for name, value in state.items()}

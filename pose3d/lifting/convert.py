@@ -23,6 +23,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from anypose.bounds import check_repeated
 from anypose.engine import checkpoint
 from anypose.engine.durable import check_folder
 from anypose.engine.finding import LAST, RUNS
@@ -79,6 +80,9 @@ def read_bin(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("model_pos"), Mapping):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path} must hold 'model_pos', the pose network of VideoPose3D; found {found or 'nothing'}.")
+    networks = [content[key] for key in ("model_pos", "model_traj") if isinstance(content.get(key), Mapping)]
+    tensors = [value for network in networks for value in network.values() if isinstance(value, Tensor)]
+    check_repeated(tensors, path, str(path))
     return content
 
 
