@@ -1,8 +1,8 @@
 """Where on a body the keypoints of a 2D network lie: bodies drawn at random are rendered, and the network looks.
 
-python -m benchmarks.network_points CMU [--weights FILE] [--people 500]
+python -m benchmarks.network_points CMU [CMU_MORE ...] [--weights FILE] [--people 500]
 
-CMU is a folder of takes as BVH: their poses are put on random bodies (extra `body`), coloured and shaded before a
+CMU are folders of takes as BVH: their poses are put on random bodies (extra `body`), coloured and shaded before a
 random background, each seen once by a camera at 0 to 20 degrees. What is printed: the mean offset of each point from
 Human3.6M's joint of that name, in the axes of the bone that carries it, and the lengths between points on somebody of
 1.73 m, which `pose3d.lifting.bone_lengths` holds bones to. --weights is predict's keypoints.weights; without it
@@ -12,6 +12,7 @@ BlazePose is looked at.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,13 +59,14 @@ class View:
     pixels: np.ndarray
 
 
-def poses(folder: Path, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """(1, 17, 3) single frames of takes, z up [m], without end."""
-    files = sorted(folder.rglob("*.bvh"))
-    if not files:
-        raise SystemExit(f"{folder} holds no take as BVH.")
-    while True:
-        joints = joints_of_bvh(read_bvh(files[rng.integers(len(files))]))
+def poses(folders: Sequence[Path], rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """(1, 17, 3) frames of takes, twenty of one, the folders in turn; z up [m], without end."""
+    files = [sorted(folder.rglob("*.bvh")) for folder in folders]
+    if empty := [str(folder) for folder, takes in zip(folders, files, strict=True) if not takes]:
+        raise SystemExit(f"{empty[0]} holds no take as BVH.")
+    for turn in itertools.count():
+        takes = files[turn % len(files)]
+        joints = joints_of_bvh(read_bvh(takes[rng.integers(len(takes))]))
         for frame in rng.choice(len(joints), min(20, len(joints)), replace=False):
             yield joints[[frame]]
 
@@ -119,7 +121,7 @@ def render(vertices: np.ndarray, anny: Anny, parts: np.ndarray, rng: np.random.G
     return np.asarray(cv2.GaussianBlur(image, (3, 3), 0))
 
 
-def look(folder: Path, weights: str | None, people: int, seed: int) -> tuple[Skeleton, list[View]]:
+def look(folders: Sequence[Path], weights: str | None, people: int, seed: int) -> tuple[Skeleton, list[View]]:
     """What the network sees of so many bodies; those that it does not find are left out."""
     rng = np.random.default_rng(seed)
     anny, body = load_anny(), keypoint_body(H36M_17)
@@ -127,7 +129,7 @@ def look(folder: Path, weights: str | None, people: int, seed: int) -> tuple[Ske
     parts = np.array(FREE)[np.array(body.carriers)[heaviest]][anny.faces[:, 0]]
     network = open_network(complete({"keypoints": {"weights": weights}}), stills=True)
     rows = [network.skeleton.index(joint) for joint in LIMBS]
-    views, drawn = [], poses(folder, rng)
+    views, drawn = [], poses(folders, rng)
     for number in range(people):
         person = next(random_bodies(next(drawn), rng, 1))
         vertices, turns = skinned(anny, body, person)
@@ -193,7 +195,7 @@ def lengths(views: Sequence[View], offsets: dict[str, np.ndarray]) -> np.ndarray
 def main(arguments: Sequence[str] | None = None) -> None:
     """Look, and print both tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.network_points", description=__doc__)
-    parser.add_argument("cmu", type=Path)
+    parser.add_argument("cmu", type=Path, nargs="+")
     parser.add_argument("--weights")
     parser.add_argument("--people", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)

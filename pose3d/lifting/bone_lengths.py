@@ -31,28 +31,43 @@ _ENDS = np.array([[LIMBS.index(name) for name in pair] for pairs in LENGTHS.valu
 APART = np.zeros((len(_ENDS), len(LIMBS)))  # times the joints: the vector of each of the E distances
 APART[np.arange(len(_ENDS)), _ENDS[:, 0]], APART[np.arange(len(_ENDS)), _ENDS[:, 1]] = 1, -1
 # Between a network's points on somebody of 1.73 m [m], in the order of LENGTHS: medians over bodies drawn at random,
-# rendered and shown to the network (`python -m benchmarks.network_points`).
-MEASURED = {"blazepose_33": (0.393, 0.393, 0.278, 0.250, 0.506, 0.561, 0.183, 0.324)}
-TRUST = 0.75  # in those proportions; the rest is the person's own as lifted
+# rendered and shown to the network (`python -m benchmarks.network_points data/cmu data/cmu_more --people 300`).
+MEASURED = {"blazepose_33": (0.394, 0.396, 0.280, 0.249, 0.507, 0.564, 0.189, 0.328)}
+TRUST = 0.9  # in those proportions; the rest is the person's own as lifted
 SIGHT, STIFF, DEPTH = 3.0, 10.0, 0.3  # weights of lines of sight and lengths, of depths as lifted; across they weigh 1
 ROUNDS = 60
+FEWEST = 6  # of the limbs' joints, in a frame that is looked at
 BLOCK = 256  # frames at once
 MIDDLE = {"hip": 0.0, "abdomen": 0.25, "spine": 0.5, "chest": 0.5}  # how far a joint goes with the shoulders; others do
 
 
 def measured(limbs: np.ndarray) -> np.ndarray:
-    """(..., 8) what each of `LENGTHS` measures [m] in (..., 12, 3), the mean of both sides."""
-    apart = np.linalg.norm(APART @ limbs, axis=-1)
-    return apart @ (np.eye(len(LENGTHS))[KIND] / np.bincount(KIND))
+    """(..., 8) what each of `LENGTHS` measures [m] in (..., 12, 3), the mean of both sides; NaN where it has no end."""
+    apart = np.linalg.norm(APART @ np.nan_to_num(limbs), axis=-1)
+    known = np.asarray(np.isfinite(limbs).all(-1))
+    apart[~known[..., _ENDS].all(-1)] = np.nan
+    kinds = np.eye(len(LENGTHS))[KIND]
+    with np.errstate(invalid="ignore"):
+        return (np.nan_to_num(apart) @ kinds) / (np.isfinite(apart) @ kinds)
+
+
+def mean_of(lengths: np.ndarray) -> np.ndarray:
+    """(8,) means over (T, 8) of what is there; NaN for what is in no frame."""
+    with np.errstate(invalid="ignore"):
+        return np.nansum(lengths, axis=0) / np.isfinite(lengths).sum(0)
 
 
 def proportioned(own: np.ndarray, keypoints: Skeleton) -> np.ndarray:
-    """(..., 8) a person's lengths: their own, and where it is known what a network's keypoints are usually apart."""
+    """(8,) a person's lengths: their own, and where it is known what a network's keypoints are usually apart.
+
+    Args:
+        own: (8,) [m], NaN for those that were never seen; they matter to nobody, unless a network's are known.
+    """
     if keypoints.name not in MEASURED:
         return own
-    usual = np.array(MEASURED[keypoints.name])
-    usual = usual * np.linalg.norm(own, axis=-1, keepdims=True) / np.linalg.norm(usual)
-    return usual**TRUST * own ** (1 - TRUST)
+    usual, seen = np.array(MEASURED[keypoints.name]), np.isfinite(own)
+    usual = usual * np.linalg.norm(own[seen]) / max(np.linalg.norm(usual[seen]), 1e-9)
+    return np.where(seen, usual**TRUST * np.where(seen, own, 1) ** (1 - TRUST), usual)
 
 
 def lines_of_sight(slopes: np.ndarray, keypoints: Skeleton) -> tuple[np.ndarray, np.ndarray]:
@@ -71,12 +86,12 @@ def of_one_length(joints: np.ndarray, slopes: np.ndarray, skeleton: Skeleton, ke
     """(T, J, 3) one person's joints, relative to the hip [m], with bones of one length over all frames.
 
     Args:
-        joints: (T, J, 3) finite, of `skeleton`, which has the twelve.
+        joints: (T, J, 3) of `skeleton`, which has the twelve; NaN stays NaN.
         slopes: (T, K, 2) x/z and y/z of `keypoints`, NaN for those that are missing.
     """
     limbs = joints[:, [skeleton.index(joint) for joint in LIMBS]]
     rays, seen = lines_of_sight(slopes, keypoints)
-    lengths = proportioned(measured(limbs).mean(0), keypoints)
+    lengths = proportioned(mean_of(measured(limbs)), keypoints)
     root = placed(limbs, rays, seen)[:, None]
     moved = held(limbs + root, rays, seen, np.broadcast_to(lengths, (len(limbs), len(LENGTHS))))
     result = carried(joints, moved - root, skeleton)
@@ -88,35 +103,47 @@ def held(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray, lengths: np.nda
 
     Each round takes the nearest places that fulfil one wish alone, and then the joints that lie nearest to all those
     places at once, which is one product with a matrix that never changes (Bouaziz et al., Projective Dynamics, 2014).
+    A joint that is not known wishes nothing, and goes where the matrix takes it.
 
     Args:
-        joints: (N, 12, 3) in camera axes [m].
+        joints: (N, 12, 3) in camera axes [m]; NaN stays NaN.
         rays: (N, 12, 3) unit vectors; seen: (N, 12) whether there is one.
-        lengths: (N, 8) of `LENGTHS` [m].
+        lengths: (N, 8) of `LENGTHS` [m]; NaN for those that nobody knows.
     """
+    known = np.asarray(np.isfinite(joints).all(-1))
+    middle = np.where(known[..., None], joints, 0).sum(-2) / known.sum(-1, keepdims=True).clip(1)
     # Frames go last, a few hundred at once: products of long rows, which stay in the processor's cache.
-    given, sight, wanted = (
+    given, sight, wanted, there = (
         np.ascontiguousarray(np.moveaxis(array, 0, -1), np.float64)
-        for array in (joints, np.where(seen[..., None], rays, 0), lengths[:, KIND])
+        for array in (
+            np.where(known[..., None], joints, middle[..., None, :]),
+            np.where((seen & known)[..., None], rays, 0),
+            lengths[:, KIND],
+            known,
+        )
     )
     moved = np.empty_like(given)
     for start in range(0, len(joints), BLOCK):
         block = slice(start, start + BLOCK)
-        moved[..., block] = _held(given[..., block], sight[..., block], wanted[..., block])
-    return np.moveaxis(moved, -1, 0)
+        moved[..., block] = _held(given[..., block], sight[..., block], wanted[..., block], there[..., block])
+    return np.where(known[..., None], np.moveaxis(moved, -1, 0), np.nan)
 
 
-def _held(joints: np.ndarray, rays: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """As `held`, of (12, 3, N) joints and rays, 0 where there is none, and (E, N) distances."""
+def _held(joints: np.ndarray, rays: np.ndarray, lengths: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """As `held`, of (12, 3, N) joints and rays, 0 where there is none, (E, N) distances, (12, N) 1 for known joints."""
     solve = np.linalg.inv((1 + SIGHT) * np.eye(len(LIMBS)) + STIFF * APART.T @ APART)
-    pull, loose = STIFF * solve @ APART.T, SIGHT * (np.einsum("kin,kin->kn", rays, rays) < 0.5)[:, None]
-    shape = joints.shape
+    pull, shape = STIFF * solve @ APART.T, joints.shape
+    free = (1 - known)[:, None]
+    loose = SIGHT * (np.einsum("kin,kin->kn", rays, rays) < 0.5)[:, None] + free
+    whole = np.isfinite(lengths) * np.prod(known[_ENDS], axis=1)  # that are known, and both of whose ends are
+    lengths = np.where(whole, lengths, 1)
     depth = (1 - DEPTH) * np.einsum("kin,kin->kn", joints, rays)
-    still = solve @ (joints - depth[:, None] * rays).reshape(len(joints), -1)
+    still = solve @ ((1 - free) * (joints - depth[:, None] * rays)).reshape(len(joints), -1)
     moved = joints
     for _ in range(ROUNDS):
         apart = (APART @ moved.reshape(len(joints), -1)).reshape(len(APART), *shape[1:])
-        apart *= (lengths / np.sqrt(np.einsum("ein,ein->en", apart, apart)).clip(1e-9))[:, None]
+        longer = lengths / np.sqrt(np.einsum("ein,ein->en", apart, apart)).clip(1e-9)
+        apart *= (1 + whole * (longer - 1))[:, None]
         depth = (SIGHT + 1 - DEPTH) * np.einsum("kin,kin->kn", moved, rays)
         near = depth[:, None] * rays + loose * moved
         moved = (still + solve @ near.reshape(len(joints), -1) + pull @ apart.reshape(len(APART), -1)).reshape(shape)
@@ -125,14 +152,18 @@ def _held(joints: np.ndarray, rays: np.ndarray, lengths: np.ndarray) -> np.ndarr
 
 def placed(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """(N, 3) what to add to (N, 12, 3) so that they come as near to their lines of sight as they can [m]."""
+    seen = seen & np.isfinite(joints).all(-1)
     off = np.where(seen[..., None, None], np.eye(3) - rays[..., None] * rays[..., None, :], 0)
-    towards = -(off @ joints[..., None]).sum(-3)
+    towards = -(off @ np.nan_to_num(joints)[..., None]).sum(-3)
     return np.linalg.solve(off.sum(-3) + 1e-9 * np.eye(3), towards)[..., 0]
 
 
 def carried(joints: np.ndarray, limbs: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """All joints (..., J, 3): the limbs' (..., 12, 3) where they went, what hangs from them too, the rest between."""
-    shifts = limbs - joints[..., [skeleton.index(joint) for joint in LIMBS], :]
+    """All joints (..., J, 3): the limbs' (..., 12, 3) where they went, what hangs from them too, the rest between.
+
+    What hangs from a limb that is not there stays where it was.
+    """
+    shifts = np.nan_to_num(limbs - joints[..., [skeleton.index(joint) for joint in LIMBS], :])
     hips, shoulders = (
         shifts[..., [LIMBS.index(f"{side}_{kind}") for side in SIDES], :].mean(-2) for kind in ("hip", "shoulder")
     )

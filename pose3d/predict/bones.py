@@ -7,7 +7,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from anypose.motion import Motion
-from pose3d.lifting.bone_lengths import LENGTHS, LIMBS, carried, has_limbs, held, lines_of_sight, measured, proportioned
+from pose3d.lifting.bone_lengths import (
+    FEWEST,
+    LENGTHS,
+    LIMBS,
+    carried,
+    has_limbs,
+    held,
+    lines_of_sight,
+    mean_of,
+    measured,
+    proportioned,
+)
 
 SETTLED = 3.0  # seconds of a person after which their lengths are settled
 
@@ -21,8 +32,7 @@ class Bones:
     """
 
     on: bool
-    _sums: dict[int, np.ndarray] = field(default_factory=dict)
-    _counts: dict[int, int] = field(default_factory=dict)
+    _known: dict[int, np.ndarray] = field(default_factory=dict)
 
     def __call__(self, motion: Motion, intrinsics: np.ndarray, keep: slice) -> Motion:
         """The motion with its joints (T, P, J, 3) moved, in camera axes [m].
@@ -39,7 +49,7 @@ class Bones:
         if not self.on or not has_limbs(motion.skeleton):
             return motion
         limbs = motion.joints[..., [motion.skeleton.index(joint) for joint in LIMBS], :].astype(np.float64)
-        there = np.asarray(np.isfinite(limbs).all((-1, -2)))
+        there = np.asarray(np.isfinite(limbs).all(-1).sum(-1) >= FEWEST)
         lengths = self.lengths(motion, limbs, there, keep)
         slopes = (motion.keypoints[..., :2] - intrinsics[1:]) / intrinsics[0]
         rays, seen = lines_of_sight(slopes, motion.keypoint_skeleton)
@@ -53,11 +63,10 @@ class Bones:
         step = float(np.median(np.diff(motion.times))) if len(motion) > 1 else 0.0
         result = np.ones((len(motion.ids), len(LENGTHS)))
         for person, name in enumerate(motion.ids.tolist()):
-            rows = slice(None) if name not in self._counts else keep  # somebody new is known by all frames at hand
-            if name not in self._counts or self._counts[name] * step < SETTLED:
-                new = limbs[rows, person][there[rows, person]]
-                self._sums[name] = self._sums.get(name, np.zeros(len(LENGTHS))) + measured(new).sum(0)
-                self._counts[name] = self._counts.get(name, 0) + len(new)
-            if self._counts[name]:
-                result[person] = proportioned(self._sums[name] / self._counts[name], motion.keypoint_skeleton)
+            known = self._known.setdefault(name, np.zeros((0, len(LENGTHS))))
+            rows = keep if len(known) else slice(None)  # somebody new is known by all frames at hand
+            if len(known) * step < SETTLED:
+                known = self._known[name] = np.concatenate([known, measured(limbs[rows, person][there[rows, person]])])
+            if len(known):
+                result[person] = proportioned(mean_of(known), motion.keypoint_skeleton)
         return result

@@ -141,3 +141,17 @@ def test_the_middle_line_and_what_hangs_from_limbs_goes_along():
     for joint, shift in (("hip", 0.2), ("spine", 0.1), ("thorax", 0.0), ("head", 0.0)):
         row = H36M_17.index(joint)
         np.testing.assert_allclose(moved[:, row] - joints[:, row], np.broadcast_to([0, 0, shift], (5, 3)), atol=1e-12)
+
+
+def test_what_was_never_seen_is_unknown_or_as_a_network_has_it():
+    limbs = people(1)[0]
+    limbs[[LIMBS.index("left_foot"), LIMBS.index("right_foot")]] = np.nan
+    own = measured(limbs)
+    assert np.flatnonzero(np.isnan(own)).tolist() == [1]  # the shins
+    assert np.isnan(proportioned(own, get_skeleton("coco_17"))[1])
+    known = proportioned(own, get_skeleton("blazepose_33"))
+    assert np.isfinite(known).all()
+    assert 0.8 < known[1] / known[0] < 1.2
+    one_sided = people(1)[0]
+    one_sided[LIMBS.index("left_foot")] = np.nan
+    assert measured(one_sided)[1] == pytest.approx(measured(people(1)[0])[1])

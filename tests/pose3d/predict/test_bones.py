@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from anypose.motion import Motion
 from anypose.skeleton import H36M_17, Skeleton
@@ -76,10 +75,36 @@ def test_lengths_are_settled_after_three_seconds():
     motion, _ = two_walkers(180)
     stage = Bones(True)
     stage(motion, INTRINSICS, WHOLE)
-    larger = replace(motion, joints=motion.joints * 1.5)
-    before = {name: total.copy() for name, total in stage._sums.items()}
-    stage(larger, INTRINSICS, WHOLE)
-    assert all(stage._sums[name] == pytest.approx(before[name]) for name in (3, 7))
+    before = {name: lengths.copy() for name, lengths in stage._known.items()}
+    stage(replace(motion, joints=motion.joints * 1.5), INTRINSICS, WHOLE)
+    for name in (3, 7):
+        np.testing.assert_array_equal(stage._known[name], before[name])
+
+
+def test_a_joint_that_is_not_there_does_not_let_the_others_jump():
+    motion, _ = two_walkers()
+    whole = Bones(True)(motion, INTRINSICS, WHOLE).joints
+    joints = motion.joints.copy()
+    wrist = H36M_17.index("left_wrist")
+    joints[::2, 0, wrist] = np.nan
+    moved = Bones(True)(replace(motion, joints=joints), INTRINSICS, WHOLE).joints
+    assert np.isnan(moved[::2, 0, wrist]).all()
+    others = [joint for joint in range(17) if joint != wrist]
+    assert np.isfinite(moved[:, :, others]).all()
+    assert np.linalg.norm(moved - whole, axis=-1)[:, :, others].mean() < 0.01
+    assert np.linalg.norm(moved - motion.joints, axis=-1)[::2, 0, others].mean() > 0.01  # and they are held, too
+
+
+def test_who_is_seen_from_the_hips_up_is_held_as_far_as_they_go():
+    motion, _ = two_walkers()
+    joints = motion.joints.copy()
+    legs = [H36M_17.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("knee", "foot")]
+    joints[:, :, legs] = np.nan
+    moved = Bones(True)(replace(motion, joints=joints), INTRINSICS, WHOLE).joints
+    assert np.isnan(moved[:, :, legs]).all()
+    arms = [H36M_17.index(f"left_{joint}") for joint in ("elbow", "wrist")]
+    spread = [np.linalg.norm(np.diff(part[:, :, arms], axis=2), axis=-1).std(0).mean() for part in (joints, moved)]
+    assert spread[1] < 0.5 * spread[0]
 
 
 def test_a_skeleton_without_the_twelve_joints_is_left_as_it_is():
