@@ -156,13 +156,13 @@ def real(wild: Path, folder: Path) -> list[dict]:
         marks = known["landmarks"]
         keypoints = np.concatenate([marks[..., :2], marks[..., 3:4]], -1)[:, None].astype(np.float32)
         times = np.arange(len(marks)) / float(known["fps"])
-        size = tuple(int(side) for side in known["size"])
-        given = Motion(camera, times, np.array([1]), keypoints=keypoints, keypoint_skeleton=BLAZEPOSE_33, size=size)
+        width, height = (int(side) for side in known["size"])
+        given = Motion(camera, times, np.array([1]), keypoints=keypoints, keypoint_skeleton=BLAZEPOSE_33, size=(width, height))
         save(given, folder / f"{camera}.npz", overwrite=True)
         for body in (False, True):
             pipeline = Pipeline(people=1, body=body)
             motion = pipeline(folder / f"{camera}.npz")
-            values = errors(centred(joints_of(motion)[at, 0], motion.skeleton), truth)
+            values = errors(centred(joints_of(motion)[at, 0], motion.skeleton or H36M_17), truth)
             names = ("mpjpe_mm", "n_mpjpe_mm", "p_mpjpe_mm", "mpjve_mm")
             rows.append(
                 {"clip": camera, "stage": "after" if body else "before", **dict(zip(names, values, strict=True))}

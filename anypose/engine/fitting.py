@@ -122,8 +122,9 @@ def check_buildable(make: Callable[[], Task], settings: Mapping[str, Any]) -> No
 
 
 def _is_size(value: Any) -> bool:
-    several = isinstance(value, Sequence) and not isinstance(value, str)
-    return any(map(_is_size, value)) if several else type(value) in (int, float) and value > 1
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return any(map(_is_size, value))
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 1
 
 
 def _check_input(network: nn.Module, source: str) -> None:

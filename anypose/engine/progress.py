@@ -46,8 +46,11 @@ class Progress:
         self.scores, self.scored = scores, self.step
         if not math.isfinite(value):
             return False
-        known = self.best is not None and math.isfinite(self.best)
-        better = not known or (value > self.best if higher_is_better else value < self.best)
+        best = self.best
+        if best is None or not math.isfinite(best):
+            better = True
+        else:
+            better = value > best if higher_is_better else value < best
         if better:
             self.best = value
         return better

@@ -43,7 +43,7 @@ def check_settings(cfg: DictConfig, command: str) -> None:
     if "trainer" in values:
         check_trainer(values["trainer"])
     if command == "train":
-        check_beginning(values)
+        check_beginning({str(key): value for key, value in values.items()})
 
 
 def check_stored(config: DictConfig, source: str) -> None:

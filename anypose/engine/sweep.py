@@ -92,8 +92,8 @@ def table(folder: Path) -> list[dict[str, Any]]:
         if any_failed:
             row["failed"] = len(group) - len(done)
         for score in names:
-            values = [scores.get(score) for scores in done]
-            whole = bool(values) and all(isinstance(value, (int, float)) for value in values)
+            values = [value for scores in done if isinstance(value := scores.get(score), (int, float))]
+            whole = bool(values) and len(values) == len(done)
             row[f"{score} mean"] = statistics.fmean(values) if whole else None
             row[f"{score} spread"] = statistics.stdev(values) if whole and len(values) > 1 else None
         rows.append(row)

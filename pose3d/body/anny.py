@@ -175,7 +175,7 @@ def merge(mask: np.ndarray, shapes: np.ndarray, heads: np.ndarray) -> tuple[np.n
     shares = races * np.where(breasts.any(-1), (breasts == [0, 1, 0, 0, 1, 0]).all(-1), 1.0)
     rows: dict[bytes, list[int]] = {}
     words = mask[:, RACES.stop : BREASTS.start]
-    for row in np.flatnonzero(shares):
+    for row in np.flatnonzero(shares).tolist():
         rows.setdefault(words[row].tobytes(), []).append(row)
     mixed = [[np.tensordot(shares[group], array[group], 1) for group in rows.values()] for array in (shapes, heads)]
     return words[[group[0] for group in rows.values()]], np.stack(mixed[0]), np.stack(mixed[1])

@@ -85,10 +85,11 @@ class CapturedBodies:
             joints, keypoints, scores, vectors: (B, K, ...) as `__call__` takes them; nobody has scores of 0.
             lens: (B, 3).
         """
-        found = [tensor.cpu().double().numpy() for tensor in (joints, keypoints, scores, vectors)]
-        fitted = np.full(found[0].shape, np.nan, np.float32)
-        for image, person in zip(*np.nonzero(found[2].any(-1)), strict=True):
-            body = self(*(array[image, person] for array in found), lens[image].cpu().double().numpy())
+        fitted = np.full(joints.shape, np.nan, np.float32)
+        for image, person in scores.any(-1).nonzero().tolist():
+            given = (joints[image, person], keypoints[image, person], scores[image, person], vectors[image, person])
+            first, second, third, fourth, camera = (tensor.cpu().double().numpy() for tensor in (*given, lens[image]))
+            body = self(first, second, third, fourth, camera)
             if body is not None:
                 fitted[image, person] = body
         return torch.from_numpy(fitted).to(joints.device)

@@ -92,7 +92,7 @@ def _head(joints: dict[str, np.ndarray]) -> np.ndarray:
 def _turn(seen: np.ndarray, still: np.ndarray, instead: np.ndarray | None) -> np.ndarray:
     """(T, 3, 3) from the frame at rest to the one that is seen; unknown ones are those of `instead`, or none."""
     turn = seen @ np.swapaxes(still, -1, -2)
-    known = np.isfinite(turn).all((-2, -1))[:, None, None]
+    known = np.isfinite(turn).all((-2, -1), keepdims=True)
     return np.where(known, turn, np.eye(3) if instead is None else instead)
 
 

@@ -122,7 +122,7 @@ class Objective:
 
         _, joint_rows, pixel_rows, limb_rows, foot_rows, _ = self.rows
         wanted = np.asarray(seen.joints)
-        sure = np.isfinite(wanted).all(-1) / noise.joint
+        sure = np.asarray(np.isfinite(wanted).all(-1) / noise.joint)
         terms.joints(equations, points[:, joint_rows], some(joint_rows), wanted, sure)
         if seen.keypoints is not None:
             pixels, scales = self.pixels(seen, noise.pixel)
@@ -138,7 +138,7 @@ class Objective:
         if seen.directions is not None:
             start, end = points[:, limb_rows][:, ::2], points[:, limb_rows][:, 1::2]
             moved = None if slopes is None else slopes[:, limb_rows][:, 1::2] - slopes[:, limb_rows][:, ::2]
-            certain = np.isfinite(seen.directions).all(-1) / noise.direction
+            certain = np.asarray(np.isfinite(seen.directions).all(-1) / noise.direction)
             terms.directions(equations, start, end, moved, seen.directions, certain)
         terms.limits(equations, turns, world, body.parents, terms.Hinges.of(shape.heads))
         if whole and len(turns) > 2:
@@ -200,7 +200,7 @@ class Objective:
         off = np.linalg.norm(others - (points - points.mean(2, keepdims=True)), axis=-1)
         best = np.nan_to_num(mean_of(off[..., None])[..., 0], nan=np.inf).argmin(-1)
         taken = np.take_along_axis(seen.hypotheses, best[:, None, None, None], 1)[:, 0]
-        return replace(seen, joints=np.where(np.isfinite(taken), taken, seen.joints))
+        return replace(seen, joints=np.where(np.isfinite(taken), taken, np.asarray(seen.joints)))
 
     def move(
         self, shape: Shape, turns: np.ndarray, root: np.ndarray, step: np.ndarray

@@ -43,12 +43,12 @@ class Point:
     carrier: str = ""
 
 
-def _joint(bone: str, *offset: float) -> Point:
-    return Point(joints=((bone, 1.0),), offset=(*offset,) or (0.0, 0.0, 0.0), carrier=bone)
+def _joint(bone: str, left: float = 0.0, up: float = 0.0, forward: float = 0.0) -> Point:
+    return Point(joints=((bone, 1.0),), offset=(left, up, forward), carrier=bone)
 
 
-def _skin(name: str, *offset: float, carrier: str = "Head") -> Point:
-    return Point(surface=((name, 1.0),), offset=(*offset,) or (0.0, 0.0, 0.0), carrier=carrier)
+def _skin(name: str, left: float = 0.0, up: float = 0.0, forward: float = 0.0, carrier: str = "Head") -> Point:
+    return Point(surface=((name, 1.0),), offset=(left, up, forward), carrier=carrier)
 
 
 # The left side and the middle; the right is the mirror image.
@@ -130,8 +130,8 @@ def _place(name: str, layout: str) -> Point:
         point = _joint("LeftUpLeg")
     moved = PROTOCOLS.get(FOLLOWS.get(layout, ""), {}).get(kind)
     if moved and name != "hip" and kind not in ON_THE_SKIN:
-        offset = tuple(a + b for a, b in zip(point.offset, moved, strict=True))
-        point = Point(point.joints, point.surface, offset, point.carrier)
+        left, up, forward = (a + b for a, b in zip(point.offset, moved, strict=True))
+        point = Point(point.joints, point.surface, (left, up, forward), point.carrier)
     return _mirrored(point) if name.startswith("right_") else point
 
 

@@ -47,8 +47,8 @@ class Equations:
     @classmethod
     def empty(cls, frames: int, size: int) -> Equations:
         """Without any term."""
-        blocks = [np.zeros((max(frames - lag, 0), size, size), np.float32) for lag in range(3)]
-        return cls(*blocks, np.zeros((frames, size)))
+        same, one, two = (np.zeros((max(frames - lag, 0), size, size), np.float32) for lag in range(3))
+        return cls(same, one, two, np.zeros((frames, size)))
 
     def add(self, name: str, residuals: np.ndarray, slopes: np.ndarray, cost: float | None = None) -> None:
         """A term of single frames: residuals (T, R) and their derivatives (T, R, D), weighted both."""

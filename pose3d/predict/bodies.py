@@ -107,6 +107,8 @@ class Bodies:
     def fitter(self, motion: Motion) -> Fitter:
         """That of the motion's layouts."""
         if self._fitter is None:
+            assert motion.skeleton is not None
+            assert motion.keypoint_skeleton is not None
             self._fitter = Fitter(motion.skeleton, motion.keypoint_skeleton)
         return self._fitter
 

@@ -125,7 +125,7 @@ class PeopleInFile:
                 f"source={motion.name} does not say how large its video was, and where people are depends on it. Say "
                 "size=[WIDTH,HEIGHT], or name the video with video=FILE."
             )
-        if video is None:
+        if video is None and motion.size is not None:
             check_pixels(motion, motion.size)
         self.video, self.stopwatch, self.stack, self.pictures = video, stopwatch, stack, pictures
         self.chunk = CHUNK if video is not None else WHOLE
@@ -180,10 +180,14 @@ class PeopleInFile:
         """Number, time stamp and picture of each frame of the video, in the order in which a thread comes to them."""
         for frame in self.stopwatch.timed("decode", video.frames()):
             if frame.index == 0:
-                if self.motion.size not in (None, video.size):
-                    told, found = ("x".join(map(str, size)) for size in (self.motion.size, video.size))
-                    raise ValueError(f"video={video.name} is {found}, and source={self.name} is of a video of {told}.")
-                check_pixels(self.motion, video.size)
+                told, found = self.motion.size, video.size
+                assert found is not None  # once there is a frame
+                if told is not None and told != found:
+                    raise ValueError(
+                        f"video={video.name} is {found[0]}x{found[1]}, and source={self.name} is of a video of "
+                        f"{told[0]}x{told[1]}."
+                    )
+                check_pixels(self.motion, found)
             yield frame.index, frame.time, small(frame, self.pictures, self.stopwatch)
 
 

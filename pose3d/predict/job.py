@@ -28,6 +28,7 @@ from anypose.engine.interruptions import interruptions, leave
 from anypose.engine.results import format_table
 from anypose.engine.run import command, write_json
 from anypose.motion import Motion
+from pose3d.predict.bodies import Bodies
 from pose3d.predict.pipeline import Pipeline
 from pose3d.predict.settings import COMMANDS_OWN
 from pose3d.predict.show import Show
@@ -92,8 +93,8 @@ class Job:
         """The sinks of a source. The first Ctrl-C ends the source with the frame it is at, and finishes its files."""
         start, finished, made = time.perf_counter(), False, not self.folder.exists()
         sinks = open_sinks(self.folder, self.formats, self.stems[source], self.overwrite)
-        if pipeline.bodies is not None:  # which are others for every source
-            sinks.dress(lambda skeleton, rest: pipeline.bodies.meshes(skeleton, rest))
+        if pipeline.bodies is not None:
+            sinks.dress(lambda skeleton, rest: worn(pipeline).meshes(skeleton, rest))
         with interruptions() as caught:
             try:
                 with sinks:
@@ -287,3 +288,9 @@ def told(summary: dict[str, Any], file: Path) -> str:
         f"  {'sum':6}{file}",
     ]
     return "\n".join(lines)
+
+
+def worn(pipeline: Pipeline) -> Bodies:
+    """The bodies of the source that a pipeline is at: they are others for every source."""
+    assert pipeline.bodies is not None
+    return pipeline.bodies
