@@ -97,6 +97,7 @@ def test_in_evaluation_the_same_input_gives_the_same_output(model):
     "word",
     [
         "model.num_blocks=-1", "model.linear_size=0", "model.max_weight_norm=-1", "model.max_weight_norm=0",
+        "model.max_weight_norm=1e300",
         "model.batch_norm_eps=0", "model.dropout=2", "model=videopose3d model.channels=0",
         "model=videopose3d model.dropout=-0.5", "model=gmh_mdn model.num_hypotheses=0",
         "model=window_mlp model.num_blocks=-1", "model=motionagformer model.num_heads=0",

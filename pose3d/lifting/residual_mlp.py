@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from anypose.settings import check_range
 
+LARGEST_NORM = 1e30  # float32 holds it
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -161,7 +162,7 @@ class ResidualMLP(nn.Module):
         check_range("model", 0, 1, dropout=dropout)
         check_range("model", 0, math.inf, without_low=True, batch_norm_eps=batch_norm_eps)
         if max_weight_norm is not None:
-            check_range("model", 0, math.inf, without_low=True, max_weight_norm=max_weight_norm)
+            check_range("model", 0, LARGEST_NORM, without_low=True, max_weight_norm=max_weight_norm)
 
         def layer(width: int) -> Layer:
             return Layer(
