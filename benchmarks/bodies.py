@@ -157,7 +157,9 @@ def real(wild: Path, folder: Path) -> list[dict]:
         keypoints = np.concatenate([marks[..., :2], marks[..., 3:4]], -1)[:, None].astype(np.float32)
         times = np.arange(len(marks)) / float(known["fps"])
         width, height = (int(side) for side in known["size"])
-        given = Motion(camera, times, np.array([1]), keypoints=keypoints, keypoint_skeleton=BLAZEPOSE_33, size=(width, height))
+        given = Motion(
+            camera, times, np.array([1]), keypoints=keypoints, keypoint_skeleton=BLAZEPOSE_33, size=(width, height)
+        )
         save(given, folder / f"{camera}.npz", overwrite=True)
         for body in (False, True):
             pipeline = Pipeline(people=1, body=body)

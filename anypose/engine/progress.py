@@ -46,11 +46,8 @@ class Progress:
         self.scores, self.scored = scores, self.step
         if not math.isfinite(value):
             return False
-        best = self.best
-        if best is None or not math.isfinite(best):
-            better = True
-        else:
-            better = value > best if higher_is_better else value < best
+        best = math.nan if self.best is None else self.best
+        better = not math.isfinite(best) or (value > best if higher_is_better else value < best)
         if better:
             self.best = value
         return better

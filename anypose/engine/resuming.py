@@ -144,7 +144,9 @@ def run_folder(
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """A composed configuration as plain values, without Hydra's own part."""
-    values = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), resolve=True)
+    values = OmegaConf.to_container(
+        OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), resolve=True
+    )
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
