@@ -103,6 +103,7 @@ def test_a_recipe_trains_lowers_its_loss_and_its_checkpoint_scores_the_same(reci
     assert score(state, cfg.trainer.batch_size)[trainer.task.monitor] == pytest.approx(best, rel=1e-6)
 
 
+@cache
 def of_images(recipe: str) -> bool:
     """Its fp16 convolutions take minutes on a CPU."""
     return "train_images" in small(recipe).dataset

@@ -85,7 +85,8 @@ def alone(tmp_path_factory):
     return folder, trainer
 
 
-@pytest.mark.parametrize(("processes", "validation"), [(2, 20), pytest.param(4, 3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("processes", "validation"), [(2, 20), (4, 3)])
 def test_processes_share_one_run(repository, tmp_path, alone, processes, validation):
     folder, trainer = alone
     everyone = run(repository, tmp_path, processes, net=PLAIN, validation=validation)

@@ -26,6 +26,7 @@ def lifting_task(model: nn.Module) -> Lifting3D:
         subset=1.0,
         flip_augment=False,
         flip_test=True,
+        bones=False,
         joint_frame="camera",
         by_subject=False,
         parity=None,
