@@ -26,7 +26,6 @@ OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in C
 CHOICES = [option for option in OPTIONS if option.split("/")[0] in ("model", "dataset", "task")]
 PROTOCOLS = [option for option in OPTIONS if option.split("/")[0] in ("recipe", "experiment")]
 WHOLE = [option for option in PROTOCOLS if not option.endswith("_cpu")]  # as published, not made small for a CPU
-QUICK = ("model/", "task/", "dataset/c", "recipe/", "schedule/")  # some of each kind; each takes a third of a second
 BROUGHT = {"engine", "pose2d", "pose3d"}  # packages whose classes the configuration builds
 GIVEN = {"task": {"model"}, "optimizer": {"params", "fused"}}  # arguments that the entry scripts and the trainer bring
 
@@ -57,9 +56,8 @@ def test_every_command_composes_as_it_stands(config):
     composed(config)
 
 
-@pytest.mark.parametrize(
-    "option", [one if one.startswith(QUICK) else pytest.param(one, marks=pytest.mark.slow) for one in OPTIONS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes(option):
     group, _, name = option.partition("/")
     if group == "recipe":  # a recipe goes with the model of its name
@@ -180,6 +178,7 @@ def test_published_protocols_are_free_of_what_the_embedded_recipe_changes(option
         assert (cfg.task.distance, cfg.task.temperature, cfg.task.annealing_epochs) == (0, 1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [option for option in WHOLE if re.search("/videopose3d_h(36m|umaneva)", option)])
 def test_published_temporal_protocols_are_free_of_it_too(option):
     cfg = composed("train", "model=videopose3d", f"experiment={option.removeprefix('experiment/')}")

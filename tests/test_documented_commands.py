@@ -69,6 +69,7 @@ def takes(node: Any, brought: set[str], where: str) -> None:
         assert needed <= given | brought, f"{where}: {name} lacks {needed - given}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "words"), HEADERS)
 def test_what_a_header_says_composes_and_its_classes_take_it(script: str, words: str) -> None:
     options = [word for word in shlex.split(words, comments=True) if "=" in word]
@@ -115,6 +116,7 @@ IMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IMAGES)
 def test_an_experiment_on_images_trains_and_scores_with_every_dataset_that_names_it(name: str, tmp_path: Path) -> None:
     make, options = IMAGES[name]

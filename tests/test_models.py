@@ -93,6 +93,7 @@ def test_in_evaluation_the_same_input_gives_the_same_output(model):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "word",
     [

@@ -31,6 +31,7 @@ def test_photos_are_read_back_as_they_were_annotated(coco):
     assert people.truth["coco"]["images"][0]["file_name"] == "000000.jpg"
 
 
+@pytest.mark.slow
 def test_crops_and_targets_of_both_ways_are_the_same(coco, settings):
     assert pose_data._difference(coco, settings)() <= 1.01
 

@@ -44,6 +44,7 @@ def test_multiplications_are_counted_as_published(kernel_sizes, strided, macs):
     assert naive_tcn.multiplications(kernel_sizes, strided) == pytest.approx(macs, rel=3e-3)
 
 
+@pytest.mark.slow
 def test_a_trainer_s_step_has_the_reference_s_gradients():
     assert tcn_train._gradient_difference(27, SETTINGS) < 1e-4
 

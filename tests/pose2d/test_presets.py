@@ -47,6 +47,7 @@ def test_nothing_of_the_small_recipe_stays(preset):
     assert preset[1].trainer.batch_size > 16
 
 
+@pytest.mark.slow
 def test_colours(preset, task):
     imagenet = (123.675, 116.28, 103.53)
     assert task.normalization.channels == expect(preset, "bgr", "bgr", "rgb")

@@ -76,6 +76,7 @@ for step in range(1000000):
 """
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(tmp_path, repository):
     path = tmp_path / "last.pt"
     for delay in (0.0, 0.004, 0.009):

@@ -124,6 +124,7 @@ def test_what_nobody_foresaw_keeps_its_traceback():
     assert "trainer.epochs must be a whole number" in (explanation(fail(lambda: check_counts(epochs=0)), []) or "")
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_each_job_as_if_alone_and_ends_in_a_table(run, tmp_path):
     """Jobs of one process leave nothing to each other, deterministic mode included."""
     run("train.py", "seed=1", *SMALL, "hydra.run.dir=alone")

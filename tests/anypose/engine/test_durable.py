@@ -176,6 +176,7 @@ def test_a_run_whose_every_step_overflows_stops_however_often_it_logs(tmp_path, 
     assert trainer.step <= 60
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_write_one_folder(tmp_path):
     with Run(tmp_path, {}, {"model": "a"}, [], writes=True):
         script = "\n".join(

@@ -22,6 +22,7 @@ def test_a_page_has_every_choice_and_ten_keys_with_values_and_meaning():
     assert "python train.py model=baseline3d " in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", sorted(path.stem for path in CONF.glob("*.yaml")))
 def test_every_command_has_a_page_and_all_of_its_keys(command):
     assert "Choices:" in helping.page(command, "About.")

@@ -142,6 +142,7 @@ def test_torchs_own_code_runs_where_there_are_many_pixels(monkeypatch):
     assert seen == [16]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", IN_BF16)
 @pytest.mark.parametrize("lowered", [False, True])
 def test_a_compiler_gets_one_graph(what, lowered, one_thread):

@@ -110,6 +110,7 @@ def test_skeletons_must_agree_and_the_scored_one_must_be_named():
         MixedPeople(rendered_people(), rendered_people(), "both")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choice", ["coco", "coco_legacy", "mixed_people", "rendered_motion", "mpi_inf_3dhp_images", "synthetic_people"]
 )

@@ -23,6 +23,7 @@ def people(settings) -> People:
     return SyntheticPeople(**settings).people("train")
 
 
+@pytest.mark.slow
 def test_every_image_is_a_function_of_seed_split_and_index(settings, people):
     again = SyntheticPeople(**settings).people("train")
     np.testing.assert_array_equal(again.keypoints, people.keypoints)
@@ -91,6 +92,7 @@ def test_keypoints_are_projections_of_the_joints_in_3d(people):
         np.testing.assert_allclose(points[labelled], people.keypoints[row][labelled], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_people_mostly_stand_on_their_feet_and_face_the_camera_as_much_as_they_are_told_to(settings):
     facing = {}
     for turned in (0.0, 60.0, 720.0):

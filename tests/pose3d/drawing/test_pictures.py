@@ -53,6 +53,7 @@ def panels(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Drawing]]:
     return seen
 
 
+@pytest.mark.slow
 def test_the_worst_frame_of_each_sequence_and_a_median_frame_of_each_action_are_drawn(
     metrics: PoseErrors, panels: dict[str, list[Drawing]], tmp_path: Path
 ) -> None:

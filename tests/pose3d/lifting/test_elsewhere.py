@@ -121,6 +121,7 @@ def test_microsofts_network_is_scored_on_the_crops_that_its_file_names_or_somebo
     assert restored(plain, *said, model="simplebaseline").normalization.channels == "rgb", "what was typed stands"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", {"something": 1}, {"w": torch.zeros(1)}, [1]], ids=str)
 @pytest.mark.parametrize("model", ["baseline3d", "videopose3d", "simplebaseline", "total_capture"])
 def test_what_is_none_of_them_is_refused_in_words(tmp_path, content, model):

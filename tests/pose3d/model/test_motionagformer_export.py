@@ -15,6 +15,7 @@ from tests.pose3d.model.test_motionagformer import network
 from tests.pose3d.task.test_window3d import OPTIONS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", [11, 16])
 def test_outputs_are_torch_s_for_any_number_of_windows(tmp_path, opset):
     task = Window3D(network(num_frames=9, num_blocks=2), **OPTIONS)

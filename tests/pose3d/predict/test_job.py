@@ -64,6 +64,7 @@ def test_the_example_leaves_every_file_and_a_summary(run, tmp_path):
     assert {f"{side}_foot" for side in ("left", "right")} <= set(arrays["joint_names"].tolist())
 
 
+@pytest.mark.slow
 def test_what_is_done_is_skipped_and_nothing_is_overwritten(run, clip, network, tmp_path):
     source = f"source={clip(60).name}"
     given = (source, "output=out", "formats=[npz]")
@@ -79,6 +80,7 @@ def test_what_is_done_is_skipped_and_nothing_is_overwritten(run, clip, network, 
     run(*given, "overwrite=true")
 
 
+@pytest.mark.slow
 def test_several_sources_end_in_a_table(run, clip, network):
     clip(40, "one.mp4")
     clip(50, "two.mp4")
@@ -145,6 +147,7 @@ def test_jobs_that_write_into_one_folder_have_names_that_differ(tmp_path, monkey
     assert each_source(["source=[a.mp4,b.mp4]"]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["a b=c#d (1).mp4", "12:30.mp4", "走路.mp4", "say 'hi'.mp4", "100%d [1].mp4", "-x.mp4"]
 )
@@ -156,6 +159,7 @@ def test_any_name_of_a_file_will_do(run, clip, network, tmp_path, name):
     assert {f"{stem}.npz", f"{stem}.bvh", f"{stem}_3d.mp4"} <= {file.name for file in tmp_path.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_bad_source_among_several_does_not_stop_the_others(run, clip, network, tmp_path):
     clip(40, "one.mp4")
     clip(40, "three.mp4")

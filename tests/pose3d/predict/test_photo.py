@@ -71,6 +71,7 @@ def test_a_lifter_sees_the_framed_keypoints_in_its_own_frame_and_length(model):
     np.testing.assert_allclose(lift(model, keypoints, COCO), expected.numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_picture_and_the_numbers(task, people, repository, tmp_path, capsys):
     cv2 = pytest.importorskip("cv2")
     torch.nn.init.constant_(task.model.final_layer.bias, 0.5)  # a peak somewhere, of half a certain one's height

@@ -30,6 +30,7 @@ def test_every_frame_comes_out_once_with_everything(network, clip, monkeypatch):
     assert set(pipeline.stopwatch.seconds) == {"decode", "2D", "3D"}
 
 
+@pytest.mark.slow
 def test_chunks_do_not_show(network, clip, monkeypatch):
     whole = Pipeline()(clip(170))
     monkeypatch.setattr(finding, "CHUNK", 40)
