@@ -163,9 +163,12 @@ def carried(joints: np.ndarray, limbs: np.ndarray, skeleton: Skeleton) -> np.nda
 
     What hangs from a limb that is not there stays where it was.
     """
-    shifts = np.nan_to_num(limbs - joints[..., [skeleton.index(joint) for joint in LIMBS], :])
-    hips, shoulders = (
-        shifts[..., [LIMBS.index(f"{side}_{kind}") for side in SIDES], :].mean(-2) for kind in ("hip", "shoulder")
+    shifts = limbs - joints[..., [skeleton.index(joint) for joint in LIMBS], :]
+    there = np.asarray(np.isfinite(shifts).all(-1, keepdims=True))
+    shifts = np.where(there, shifts, 0)
+    pairs = [[LIMBS.index(f"{side}_{kind}") for side in SIDES] for kind in ("hip", "shoulder")]
+    hips, shoulders = (  # one of a pair speaks for both where the other is not there
+        shifts[..., pair, :].sum(-2) / there[..., pair, :].sum(-2).clip(1) for pair in pairs
     )
     moved = joints.astype(np.float64)
     for joint, name in enumerate(skeleton.joints):

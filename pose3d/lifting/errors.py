@@ -240,7 +240,7 @@ class PoseErrors(FrameErrors):
         super().__init__(packed, **others)
         self.bones = bones
         if bones:
-            self.conditions = {**self.conditions, "bones": "of one length in each sequence, its own mean as predicted"}
+            self.conditions = {**self.conditions, "bones": "of one length in each sequence; no true joint is used"}
 
     def frames(self) -> Frames:
         state = super().frames()

@@ -155,3 +155,13 @@ def test_what_was_never_seen_is_unknown_or_as_a_network_has_it():
     one_sided = people(1)[0]
     one_sided[LIMBS.index("left_foot")] = np.nan
     assert measured(one_sided)[1] == pytest.approx(measured(people(1)[0])[1])
+
+
+def test_one_hip_speaks_for_both_where_the_other_is_not_there():
+    joints = np.random.default_rng(0).normal(size=(4, 17, 3))
+    limbs = joints[:, [H36M_17.index(joint) for joint in LIMBS]] + [0.0, 0.0, 0.2]
+    limbs[:, LIMBS.index("left_hip")] = np.nan
+    moved = carried(joints, limbs, H36M_17)
+    hip, left = H36M_17.index("hip"), H36M_17.index("left_hip")
+    np.testing.assert_allclose(moved[:, hip] - joints[:, hip], np.broadcast_to([0, 0, 0.2], (4, 3)), atol=1e-12)
+    np.testing.assert_array_equal(moved[:, left], joints[:, left])
