@@ -91,3 +91,11 @@ def project_sources() -> list[Source]:
 
 def report(rule: Rule, sources: list[Source]) -> str:
     return "\n".join(f"{source.path} {offence}" for source in sources for offence in rule(source))
+
+
+def check_project(rule: Rule) -> None:
+    """Fail with every offence against a rule in the project's own files."""
+    sources = project_sources()
+    assert len(sources) > 10
+    offences = report(rule, sources)
+    assert not offences, f"{rule.__name__.replace('_', ' ')}:\n{offences}"

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sources import CHOICES, PACKAGES, ROOT, Rule, Source, choice_of, project_sources, report, room_of
+from tests.sources import (
+    CHOICES,
+    PACKAGES,
+    ROOT,
+    Rule,
+    Source,
+    check_project,
+    choice_of,
+    project_sources,
+    report,
+    room_of,
+)
 
 MAY_IMPORT = {
     "anypose": {"anypose"},
@@ -97,10 +108,7 @@ RULES: list[Rule] = [
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_every_file_of_the_project_keeps_the_rule(rule: Rule) -> None:
-    sources = project_sources()
-    assert len(sources) > 10
-    offences = report(rule, sources)
-    assert not offences, f"{rule.__name__.replace('_', ' ')}:\n{offences}"
+    check_project(rule)
 
 
 def test_a_room_lists_what_others_take_from_it() -> None:
