@@ -41,6 +41,16 @@ def largest_of(packed: int) -> int:
     return largest() if os.environ.get(MAX_VARIABLE) else min(largest(), max(GROWTH_FREE, MOST_GROWTH * packed))
 
 
+def largest_under(most: int | None) -> int:
+    """The most bytes of a kind of file that has `most` in practice; a limit the user has set is taken as it is."""
+    return largest() if most is None or os.environ.get(MAX_VARIABLE) else min(largest(), most)
+
+
+def json_size(data: bytes) -> int:
+    """About how many bytes a JSON document takes as objects of Python: `[]` becomes 80, a number of any length 32."""
+    return len(data) + 64 * (data.count(b"[") + data.count(b"{")) + 32 * (data.count(b",") + data.count(b":"))
+
+
 def check_made(size: float, settings: str) -> None:
     """Refuse settings that ask for more memory than a file may.
 
@@ -90,7 +100,12 @@ def memory() -> int:
 
 def limit(size: int) -> str:
     """How a limit is told: its size, and how to raise it."""
-    return f"{size / 1e9:.3g} GB (if you trust the file, set {MAX_KEY}=N; outside a command {MAX_VARIABLE}=N)"
+    return f"{size / 1e9:.3g} GB ({raising()})"
+
+
+def raising() -> str:
+    """How a limit is raised."""
+    return f"if you trust the file, set {MAX_KEY}=N; outside a command {MAX_VARIABLE}=N"
 
 
 @contextmanager

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
+from anypose.plain_yaml import read_yaml, shown
 from anypose.skeleton import SKELETONS, Skeleton
 
 KEYS = ("name", "joints", "parents", "left", "right", "root")
@@ -41,10 +40,7 @@ def skeleton_of(skeleton: str | Skeleton, where: str = "the skeleton") -> Skelet
 
 def parse_skeleton(text: str, where: str) -> Skeleton:
     """The skeleton that the YAML `text` describes; `where` names it in errors."""
-    try:
-        held = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"{where} is not YAML: {' '.join(str(error).split())[:200]}.") from None
+    held = read_yaml(text, where)
     if not isinstance(held, dict) or not {"joints", "parents"} <= set(held):
         found = ", ".join(map(str, held))[:80] if isinstance(held, dict) else type(held).__name__
         raise ValueError(f"{where} must have {', '.join(KEYS)} (joints and parents at least), found {found}.")
@@ -75,7 +71,7 @@ def parse_skeleton(text: str, where: str) -> Skeleton:
 
 def _names(value: Any, key: str, where: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
-        raise ValueError(f"{where}: {key} must be a list of names, found {str(value)[:80]}.")
+        raise ValueError(f"{where}: {key} must be a list of names, found {shown(value)}.")
     return value
 
 

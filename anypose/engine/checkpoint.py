@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from anypose.archives import check_archive
 from anypose.engine.durable import write_whole
 from anypose.engine.stored import plain_choices, plain_config
 
@@ -32,6 +33,7 @@ UNREADABLE = (
     AssertionError,
     struct.error,
 )
+MOST_VALUES, DEEPEST = 200_000, 50  # of a checkpoint: the largest here has 10,000 in 6 levels
 HEADER = "anypose"  # where the header of a weights file carries its description
 
 
@@ -79,6 +81,7 @@ def _load_archive(path: Path, mapped: bool) -> dict[str, Any]:
     if packed:
         raise ValueError(f"{what}: {packed[0]} is compressed, which torch's archives never are.")
     try:
+        check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UNREADABLE as error:
         reason = (str(error) or repr(error)).strip().splitlines()[0]
@@ -98,7 +101,7 @@ def _check_whole(state: dict[str, Any], path: Path) -> None:
         ValueError: naming what the file would grow to.
     """
     size = 0
-    for tensor in _tensors(state):
+    for tensor in _tensors(state, path):
         if tensor.layout != torch.strided or tensor.is_quantized:
             raise ValueError(f"{path} holds a tensor of layout {tensor.layout}; checkpoints have plain ones.")
         size += tensor.numel() * tensor.element_size()
@@ -106,12 +109,19 @@ def _check_whole(state: dict[str, Any], path: Path) -> None:
         raise ValueError(f"{path} has {path.stat().st_size} bytes, and its tensors would need {size}.")
 
 
-def _tensors(tree: Any) -> Iterator[Tensor]:
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, (dict, list, tuple)):
-        for value in tree.values() if isinstance(tree, dict) else tree:
-            yield from _tensors(value)
+def _tensors(state: dict[str, Any], path: Path) -> Iterator[Tensor]:
+    """Every tensor; ValueError where containers stand in themselves, or in each other again and again."""
+    left: list[tuple[Any, int]] = [(state, 0)]
+    count = 0
+    while left:
+        node, depth = left.pop()
+        count += 1
+        if count > MOST_VALUES or depth > DEEPEST:
+            raise ValueError(f"{path} holds more than {MOST_VALUES} values, or is more than {DEEPEST} levels deep.")
+        if isinstance(node, Tensor):
+            yield node
+        elif isinstance(node, (dict, list, tuple)):
+            left += [(value, depth + 1) for value in (node.values() if isinstance(node, dict) else node)]
 
 
 def _load_exported(path: Path) -> dict[str, Any]:

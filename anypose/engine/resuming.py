@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine import checkpoint
 from anypose.engine.finding import LAST, RUNS, read_choices, runs_of
+from anypose.plain_yaml import read_yaml
 
 log = logging.getLogger(__name__)
 AUTO = "auto"
@@ -68,8 +68,8 @@ def _is_same(folder: Path, config: dict[str, Any], choices: dict[str, str]) -> b
     """Whether a run's configuration is this one but for what is `FREE`; one that cannot be read is not."""
     file = folder / CONFIG
     try:
-        old = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-    except (yaml.YAMLError, ValueError, RecursionError):
+        old = read_yaml(file.read_text(encoding="utf-8"), str(file)) if file.is_file() else None
+    except ValueError:
         old = None
     if not isinstance(old, dict):
         log.info("resume=auto passes by %s: its %s cannot be read.", folder, CONFIG)

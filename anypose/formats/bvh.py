@@ -12,12 +12,12 @@ import numpy as np
 
 from anypose.formats.files import require_file
 
-MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 28  # a day at 120 frames per second; as numbers and text it takes ten times as much
 MAX_FRAMES = 2_000_000
 MAX_JOINTS = 1_000
 # Programs differ in capitals and blanks, and in whether a brace stands on its own line.
 _CHANNEL = re.compile(r"([XYZ])(position|rotation)", re.IGNORECASE)
-_NAMED = re.compile(r"\s*(ROOT|JOINT)\s+([^{]*[^{\s])\s*(\{.*)?", re.IGNORECASE)
+_NAMED = re.compile(r"(ROOT|JOINT)\s([^{]+)(\{.*)?", re.IGNORECASE)
 _MOTION = re.compile(r"^[ \t]*MOTION[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _FRAMES = re.compile(r"\s*Frames\s*:\s*(\d+)\s*", re.IGNORECASE)
 _FRAME_TIME = re.compile(r"\s*Frame\s*Time\s*:\s*(\S+)\s*", re.IGNORECASE)
@@ -139,9 +139,9 @@ class _Tokens:
 
     def _iterate(self, text: str) -> Iterator[str]:
         for self.line, line in enumerate(text.rstrip("\n").split("\n"), start=1):
-            named = _NAMED.fullmatch(line)
-            if named:  # a name may have blanks
-                yield from named.groups()[:2]
+            named = _NAMED.fullmatch(line.strip())
+            if named and named[2].strip():  # a name may have blanks
+                yield from (named[1], named[2].strip())
                 yield from (named[3] or "").replace("{", "{ ").split()
             else:
                 yield from line.split()
@@ -240,7 +240,7 @@ def _parse_motion(text: str, columns: int, first_line: int, path: Path, rate: fl
     if not 0 < count <= MAX_FRAMES:
         raise ValueError(f"{path}, line {first_line}: {count} frames; 1 to {MAX_FRAMES} are possible.")
     fps = rate or _rate(frame_time[1], f"{path}, line {first_line + 1}")
-    rows = len(body.split("\n")) - len(_BLANK.findall(body))
+    rows = body.count("\n") + 1 - sum(1 for _ in _BLANK.finditer(body))
     if rows != count:
         raise ValueError(
             f"{path}: Frames: {count} are announced, {rows} lines of numbers follow; "

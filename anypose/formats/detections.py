@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from anypose.bounds import largest_of, limit
 from anypose.motion import Motion
 from anypose.skeleton import SKELETONS, Skeleton, get_skeleton
 
 MAX_FRAMES = 2_000_000
 MAX_PEOPLE = 1_000  # in one frame
 MAX_POINTS = 1_000  # of one person
-MAX_NUMBERS = 1 << 29  # of a whole motion
+LARGEST = 1e12  # of a coordinate [px], of a time, of a frame's number
+LARGEST_SIDE = 100_000  # of a picture [px]
+LARGEST_RATE = 100_000  # [frames/s]
 RATE = 30.0  # frames/s where neither the file nor the user says
 # Layouts of whole bodies whose first points are one of ours.
 BEGIN_WITH = {136: "halpe_26", 133: "coco_17"}
@@ -65,7 +68,21 @@ class Detections:
                 f"{self.where}, frame {number:g}: at most {MAX_FRAMES} frames of {MAX_PEOPLE} people are read, "
                 f"found {len(people)} people."
             )
+        for person, _ in people:
+            if person is not None and not (isinstance(person, int) and -(2**63) <= person < 2**63):
+                raise ValueError(f"{self.where}, frame {number:g}: an id must be a whole number, found {person!s:.40}.")
         self.frames.append((float(number), list(people)))
+
+
+def number_of(value: Any, where: str) -> float:
+    """A frame's number or time.
+
+    Raises:
+        ValueError: with `where`, for what is none.
+    """
+    if not isinstance(value, int | float) or not abs(value) <= LARGEST:
+        raise ValueError(f"{where} must be a number within {LARGEST:g}, found {value!s:.40}.")
+    return float(value)
 
 
 def points_of(value: Any, where: str, width: int = 3) -> np.ndarray:
@@ -154,17 +171,28 @@ def to_motion(
     layout = settle_layout(counts[0], found.declared, skeleton, where)
     ids, numbers, columns, tracked = _who_is_where(found)
     facts = dict(facts) | {"tracked": tracked}
+    rate = rate or found.rate
     if not found.timed:
-        if rate is None and found.rate is None:
+        if rate is None:
             facts["assumed"] = [f"{RATE:g} frames/s"]
-        facts["frames_per_second"] = float(rate or found.rate or RATE)
+        facts["frames_per_second"] = float(rate or RATE)
         numbers = numbers / facts["frames_per_second"]
-    if len(numbers) * len(ids) * layout.num_joints * 3 > MAX_NUMBERS:
-        raise ValueError(f"{where}: {len(ids)} people in {len(numbers)} frames are more than can be held at once.")
+    most = largest_of(sum(points.nbytes for points in everyone))
+    if len(numbers) * len(ids) * layout.num_joints * 3 * 4 > most:
+        raise ValueError(f"{where}: {len(ids)} people in {len(numbers)} frames are more than {limit(most)} hold.")
+    if rate is not None and not 0 < rate <= LARGEST_RATE:
+        raise ValueError(f"{where}: its rate must be frames a second, found {rate:g}.")
+    if found.size is not None and not all(0 < side <= LARGEST_SIDE for side in found.size):
+        raise ValueError(
+            f"{where}: its pictures must have 1 to {LARGEST_SIDE} px a side, found {str(found.size)[:60]}."
+        )
     keypoints = np.full((len(numbers), len(ids), layout.num_joints, 3), np.nan, np.float32)
     for (_, people), row, places in zip(found.frames, range(len(numbers)), columns, strict=True):
         for (_, points), place in zip(people, places, strict=True):
-            keypoints[row, place] = points[: layout.num_joints]
+            with np.errstate(over="ignore"):
+                keypoints[row, place] = points[: layout.num_joints]
+    if (np.abs(keypoints) > LARGEST).any():
+        raise ValueError(f"{where}: coordinates must be within {LARGEST:g} px.")
     hide_unlabelled(keypoints)
     if found.size is not None and size is not None and tuple(size) != tuple(found.size):
         raise ValueError(f"{where} is of pictures of {found.size[0]}x{found.size[1]}, size= says {size[0]}x{size[1]}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anypose.bounds import largest, limit
+from anypose.bounds import largest_under, raising
 
 
 def require_folder(root: str | Path, holds: str) -> Path:
@@ -22,7 +22,7 @@ def require_file(path: str | Path, what: str, most_bytes: int | None = None) -> 
     Args:
         path: where the file should be.
         what: what it is and where it comes from, for the message.
-        most_bytes: larger files are refused unread; None for `largest()`.
+        most_bytes: larger files are refused unread, unless the user has set a limit; None for `largest()`.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -31,10 +31,9 @@ def require_file(path: str | Path, what: str, most_bytes: int | None = None) -> 
         found = "is neither file nor folder" if path.exists() else "does not exist"
         raise FileNotFoundError(f"{path} {found}. It should be {what}.")
     size = path.stat().st_size
-    most = min(most_bytes or largest(), largest())
+    most = largest_under(most_bytes)
     if not 0 < size <= most:
-        told = str(most) if most < largest() else limit(most)
-        raise ValueError(f"{path} has {size} bytes; {what} has 1 to {told}.")
+        raise ValueError(f"{path} has {size} bytes; {what} has 1 to {most}{f' ({raising()})' if size else ''}.")
     return path
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from anypose.bounds import largest_of, limit
 from anypose.formats.detections import MAX_POINTS, Detections, skeleton_by_names
 from anypose.formats.files import read_bytes
 from anypose.skeleton import BLAZEPOSE_33
 
-MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 28  # as numbers and text it takes ten times as much
 LARGEST = 1e12
 
 
@@ -23,6 +25,13 @@ def read_table(path: Path, found: Detections, size: tuple[int, int] | None) -> s
         text = read_bytes(path, "keypoints in CSV", MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not CSV: byte {error.start} is not text.") from None
+    try:
+        return _read(path, text, found, size)
+    except csv.Error as error:
+        raise ValueError(f"{path} is no table of keypoints: {error}.") from None
+
+
+def _read(path: Path, text: str, found: Detections, size: tuple[int, int] | None) -> str:
     first, _, body = text.partition("\n")
     names = [name.strip() for name in next(csv.reader([first]), [])]
     if not names or not body.strip() or len(set(names)) != len(names) or len(names) > 8 * MAX_POINTS:
@@ -43,19 +52,19 @@ def read_table(path: Path, found: Detections, size: tuple[int, int] | None) -> s
 def _numbers(path: Path, names: Sequence[str], body: str, columns: Sequence[str]) -> np.ndarray:
     """(N, len(columns)) numbers of a table, NaN where a cell is empty."""
     places = [names.index(column) for column in columns]
-    rows = []
+    cells = array("d")
     for line, row in enumerate(csv.reader(io.StringIO(body)), start=2):
         if not row:
             continue
         try:
             if len(row) != len(names):
                 raise ValueError(len(row))
-            rows.append([float(row[place] or "nan") for place in places])
+            cells.extend([float(row[place] or "nan") for place in places])
         except ValueError:
             raise ValueError(
                 f"{path}, line {line}: {len(names)} numbers are expected, found {str(row)[:60]}."
             ) from None
-    table = np.array(rows, dtype=np.float64).reshape(-1, len(columns))
+    table = np.frombuffer(cells).reshape(-1, len(columns)) if cells else np.zeros((0, len(columns)))
     if (np.abs(table) > LARGEST).any():
         raise ValueError(
             f"{path}: numbers must be within {LARGEST:g}, row {np.argwhere(np.abs(table) > LARGEST)[0][0] + 1}."
@@ -128,6 +137,8 @@ def _long(
     which = [index[name.replace(" ", "_")] for name in called]
     who = table[:, -1] if person else np.zeros(len(table))
     keys, rows = np.unique(np.stack([table[:, 0], who], -1), axis=0, return_inverse=True)
+    if len(keys) * 33 * 3 * 8 > (most := largest_of(path.stat().st_size)):
+        raise ValueError(f"{path}: {len(keys)} people of 33 landmarks are more than {limit(most)}.")
     points = np.full((len(keys), 33, 3), np.nan)
     points[rows.ravel(), which] = np.column_stack([table[:, 1:3], table[:, 3] if score else np.ones(len(table))])
     _group(path, keys[:, 0] * unit, keys[:, 1] if person else np.full(len(keys), np.nan), points * scale, found)

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from anypose.bounds import json_size, largest, limit
 from anypose.formats.detections import (
     Detections,
     declared_skeleton,
     frame_number,
     named_skeleton,
+    number_of,
     points_of,
     skeleton_by_names,
 )
@@ -34,11 +36,12 @@ def load_json(path: Path) -> Any:
     Raises:
         ValueError: with the path, for what is no JSON, nested too deep or too large.
     """
+    data = read_bytes(path, "keypoints in JSON", MAX_BYTES)
+    if (size := json_size(data)) > largest():
+        raise ValueError(f"{path} takes about {size / 1e9:.3g} GB once it is read; at most {limit(largest())} are.")
     try:
-        return json.loads(read_bytes(path, "keypoints in JSON", MAX_BYTES))
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, ValueError) and str(path) in str(error):
-            raise
         raise ValueError(f"{path} is not JSON: {str(error)[:80]}.") from None
 
 
@@ -103,7 +106,7 @@ def _frames(frames: list[Any], found: Detections, size: tuple[int, int] | None) 
         if isinstance(frame, Mapping):
             for key in ("frame", "frame_id", "frame_index", "frame_number", "frame_idx"):
                 if isinstance(frame.get(key), int | float):
-                    number = float(frame[key])
+                    number = number_of(frame[key], f"{where}, {key}")
             if any(key in frame for key in LANDMARKS):
                 _mediapipe_frame(frame, found, number, size, where)
                 form = "MediaPipe"
@@ -175,7 +178,7 @@ def _mediapipe_frame(frame: Mapping[str, Any], found: Detections, number: float,
         (frame[key] for key in ("timestamp_ms", "timestampMs") if isinstance(frame.get(key), int | float)), None
     )
     if stamp is not None and (found.timed or not found.frames):
-        found.timed, number = True, stamp / 1000
+        found.timed, number = True, number_of(stamp, f"{where}, timestamp") / 1000
     return found.add(number, persons)
 
 
@@ -238,8 +241,11 @@ def _coco_results(entries: list[Any], found: Detections) -> str:
         person = next((entry[key] for key in ("track_id", "idx") if isinstance(entry.get(key), int)), None)
         frames.setdefault(image, []).append((person, points_of(entry["keypoints"], f"{where}, keypoints")))
         if isinstance(entry.get("time"), int | float):
-            times[image] = float(entry["time"])
-    numbers = {image: float(image) if isinstance(image, int) else frame_number(image, 0) for image in frames}
+            times[image] = number_of(entry["time"], f"{where}, time")
+    numbers = {
+        image: number_of(image, f"{found.where}, image_id") if isinstance(image, int) else frame_number(image, 0)
+        for image in frames
+    }
     span = max(numbers.values()) - min(numbers.values())
     if len(set(numbers.values())) < len(frames) or span > 10 * len(frames) + 100:
         numbers = {image: float(place) for place, image in enumerate(frames)}  # pictures, not the frames of a video

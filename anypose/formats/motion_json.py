@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from anypose.bounds import largest_of, limit
 from anypose.camera import Camera
 from anypose.formats.rows import format_rows
 from anypose.formats.sink import GrowingFile, Sink
@@ -28,7 +29,6 @@ from anypose.motion import Motion
 from anypose.skeleton import Skeleton, get_skeleton
 
 FORMAT, VERSION = "anypose motion", 1
-MOST = 1 << 27  # points that are read
 UNITS = {"times": "s", "keypoints": "px", "joints": "m", "world": "m"}
 AXES = {
     "keypoints": "x right, y down, from the picture's upper left corner; then the score, 0 to 1",
@@ -95,8 +95,10 @@ def read_motion_json(data: Mapping[str, Any], where: Path) -> Motion:
         T, P = len(frames), len(ids)
         K = fields["keypoint_skeleton"].num_joints if "keypoint_skeleton" in fields else 0
         J = fields["skeleton"].num_joints if "skeleton" in fields else 0
-        if T * P * (K + 2 * J) > MOST:
-            raise ValueError(f"{P} people in {T} frames are more than can be held at once")
+        a_person = 12 * (K + 2 * J)  # bytes in a frame
+        most = largest_of(a_person * sum(len(frame["people"]) for frame in frames))
+        if T * P * a_person > most:
+            raise ValueError(f"{P} people in {T} frames are more than {limit(most)} hold")
         there = {key for frame in frames for person in frame["people"] for key in person} - {"id"}
         shapes = {"keypoints": (K, 3), "joints": (J, 3), "world": (J, 3), "filled": (K,), "contacts": (2,)}
         for field, shape in shapes.items():

@@ -22,6 +22,7 @@ from anypose.bounds import largest, limit
 
 MAX_OPERATIONS = 5_000_000
 MAX_DEPTH = 20
+LARGEST_KEY = 1 << 53  # below 2**61 - 1 no two whole numbers have one hash
 # What tiny values may add up to beyond the file's own bytes.
 SLACK = 1 << 20
 _DTYPE = re.compile(r"(f[248]|[iu][1248]|b1|[US]\d{1,4}|O8?)")
@@ -29,6 +30,7 @@ _REFUSED = frozenset((
     "PERSID", "BINPERSID", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "EMPTY_SET", "ADDITEMS",
     "FROZENSET", "NEXT_BUFFER", "READONLY_BUFFER",
 ))  # fmt: skip
+_REFUSED_CODES = {ord(op.code) for op in pickletools.opcodes if op.name in _REFUSED}
 _DAMAGED = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, struct.error)
 
 
@@ -61,41 +63,49 @@ class _Pieces:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
-        self.count = 0
+        self.block, self.place, self.before = b"", 0, 0  # read ahead, how far it was used, bytes of those before it
+
+    @property
+    def count(self) -> int:
+        """Bytes that were used."""
+        return self.before + self.place
+
+    def next(self) -> int:
+        """One byte."""
+        if self.place == len(self.block):
+            self.before += self.place
+            self.block, self.place = self.stream.read(1 << 16), 0
+            self._judge()
+            if not self.block:
+                raise EOFError
+        self.place += 1
+        return self.block[self.place - 1]
 
     def read(self, size: int) -> bytes:
-        pieces = []
+        pieces = [self.block[self.place : self.place + size]]
+        self.place += len(pieces[0])
+        size -= len(pieces[0])
         while size > 0 and (piece := self.stream.read(min(size, 1 << 24))):
             pieces.append(piece)
             size -= len(piece)
-            self._counted(len(piece))
-        return b"".join(pieces) if len(pieces) != 1 else pieces[0]
+            self.before += len(piece)
+            self._judge()
+        return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
     def readline(self) -> bytes:
-        line = self.stream.readline()
-        self._counted(len(line))
+        end = self.block.find(b"\n", self.place) + 1
+        line = self.block[self.place : end or len(self.block)]
+        self.place += len(line)
+        if not end:
+            rest = self.stream.readline()
+            self.before += len(rest)
+            self._judge()
+            line += rest
         return line
 
-    def _counted(self, size: int) -> None:
-        self.count += size
+    def _judge(self) -> None:
         if self.count > largest():
             raise ValueError(f"it has more bytes than the limit of {limit(largest())}")
-
-
-class _Operations(dict[int, Any]):
-    """The Unpickler's operations by their byte, those that could make an object of another kind taken out."""
-
-    left = most = MAX_OPERATIONS
-
-    def __getitem__(self, code: int) -> Any:
-        self.left -= 1
-        if self.left < 0:
-            raise ValueError(f"more than {self.most} operations")
-        operation = pickletools.code2op.get(chr(code))  # pyright: ignore[reportAttributeAccessIssue]
-        if operation is None or operation.name in _REFUSED or code not in self:
-            name = operation.name if operation else f"of byte {code}"
-            raise ValueError(f"operation {name}; only arrays and plain containers are read")
-        return super().__getitem__(code)
 
 
 # The Python form of the Unpickler keeps its memo in a dictionary, whatever places a file names, and its operations can
@@ -106,9 +116,26 @@ _PythonUnpickler: Any = pickle._Unpickler  # pyright: ignore[reportAttributeAcce
 class _PlainUnpickler(_PythonUnpickler):
     def __init__(self, pieces: _Pieces, operations: int) -> None:
         super().__init__(pieces, encoding="latin1")
-        self.pieces, self.made = pieces, 0
-        self.dispatch = _Operations(type(self).dispatch)
-        self.dispatch.left = self.dispatch.most = operations
+        self.pieces, self.made, self.operations = pieces, 0, operations
+
+    def load(self) -> Any:
+        """As Python's own, which takes three calls for each byte; frames only say how much to read ahead."""
+        self.metastack, self.stack, self.proto = [], [], 0
+        self.append = self.stack.append
+        self.read, self.readline = self.pieces.read, self.pieces.readline
+        following, handlers = self.pieces.next, self.dispatch
+        try:
+            for _ in range(self.operations):
+                code = following()
+                handler = handlers.get(code)
+                if handler is None:
+                    operation = pickletools.code2op.get(chr(code))  # pyright: ignore[reportAttributeAccessIssue]
+                    name = operation.name if operation else f"of byte {code}"
+                    raise ValueError(f"operation {name}; only arrays and plain containers are read")
+                handler(self)
+        except pickle._Stop as stop:  # pyright: ignore[reportAttributeAccessIssue]
+            return stop.value
+        raise ValueError(f"more than {self.operations} operations")
 
     def find_class(self, module: str, name: str) -> Any:
         core = re.fullmatch(r"numpy\._?core\.(multiarray|numeric)", module)
@@ -140,13 +167,16 @@ class _PlainUnpickler(_PythonUnpickler):
         return text.encode("latin-1")
 
     def _set_items(self, target: Any, items: list[Any]) -> None:
-        """Keys must be plain: to hash a tuple of tuples of the same tuples would take for ever."""
+        """Keys must be plain: to hash a tuple of tuples of the same tuples would take for ever, and to keep large
+        numbers apart that were chosen to have one hash."""
         if not isinstance(target, dict) or len(items) % 2:
             raise ValueError("a dictionary, or a value for a key, should be here")
         for key in items[::2]:
             for part in key if isinstance(key, tuple) else (key,):
                 if not isinstance(part, str | bytes | int | float | None):
                     raise ValueError(f"a dictionary with a key of type {type(part).__name__}")
+                if isinstance(part, int) and not -LARGEST_KEY < part < LARGEST_KEY:
+                    raise ValueError(f"a dictionary with a number beyond {LARGEST_KEY} as a key")
         target.update(zip(items[::2], items[1::2], strict=True))
 
     def load_dict(self) -> None:
@@ -163,6 +193,9 @@ class _PlainUnpickler(_PythonUnpickler):
         items: Any = self.pop_mark()
         self._set_items(self.stack[-1], items)
 
+    def load_frame(self) -> None:
+        self.read(8)
+
     def load_bytearray8(self) -> None:
         (size,) = struct.unpack("<Q", self.read(8))
         self.append(self.read(size))
@@ -174,12 +207,13 @@ class _PlainUnpickler(_PythonUnpickler):
         target.build(state)
 
     dispatch = {  # noqa: RUF012 (the Unpickler has it so)
-        **_PythonUnpickler.dispatch,
+        **{code: load for code, load in _PythonUnpickler.dispatch.items() if code not in _REFUSED_CODES},
         pickle.DICT[0]: load_dict,
         pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,
         pickle.BYTEARRAY8[0]: load_bytearray8,
         pickle.BUILD[0]: load_build,
+        pickle.FRAME[0]: load_frame,
     }
 
 

@@ -14,10 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from anypose.formats.files import read_bytes, require_file
+
 _MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER = 48
 # TensorFlow's numbers of types, and the TensorProto field that holds their values.
 _TYPES = {1: ("<f4", 5), 2: ("<f8", 6), 3: ("<i4", 7), 9: ("<i8", 10), 19: ("<f2", 13)}
+_MOST_FIELDS = 1_000_000  # of one message; numbers stand in one field together
+_MOST_DIMENSIONS = 8
+_LONGEST_KEY = 4096  # bytes of a tensor's name
 _Fields = dict[int, list[int | bytes]]
 
 
@@ -65,7 +70,7 @@ def _read_slices(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 def _read_bundle(index: Path, prefix: Path) -> Iterator[tuple[str, np.ndarray]]:
     shards: dict[int, np.memmap] = {}
-    num_shards = 1
+    num_shards, read = 1, 0
     for key, value in _table(index):
         fields = _fields(value, index)
         if not key:
@@ -77,15 +82,19 @@ def _read_bundle(index: Path, prefix: Path) -> Iterator[tuple[str, np.ndarray]]:
         shape = _shape(fields, 2, index)
         shard, offset, size = (_integer(fields, number) for number in (3, 4, 5))
         if shard not in shards:
-            shards[shard] = np.memmap(Path(f"{prefix}.data-{shard:05d}-of-{num_shards:05d}"), np.uint8, "r")
+            file = Path(f"{prefix}.data-{shard:05d}-of-{num_shards:05d}")
+            shards[shard] = np.memmap(require_file(file, f"the data of {index}"), np.uint8, "r")
         count = math.prod(shape)
         if 7 in fields or size != count * np.dtype(kind[0]).itemsize or offset + size > len(shards[shard]):
             raise ValueError(
                 f"{index}: '{key.decode(errors='replace')}' of shape {shape} should fill {size} bytes at {offset} "
                 "of its data file, and does not. A partitioned variable or a damaged file."
             )
+        read += size
+        if read > sum(map(len, shards.values())):
+            raise ValueError(f"{index}: its tensors lie over each other in the data file. The file is damaged.")
         data = shards[shard][offset : offset + size].tobytes()
-        yield key.decode(errors="replace"), np.frombuffer(data, kind[0]).reshape(shape)
+        yield key.decode(errors="replace"), _shaped(np.frombuffer(data, kind[0]), shape, index)
 
 
 def _saved_slice(
@@ -112,12 +121,21 @@ def _saved_slice(
     dtype, field = kind
     extents = [_fields(_bytes(extent, path), path) for extent in _fields(_first(saved, 2), path).get(1, [])]
     content = _first(tensor, 4)
-    values = np.frombuffer(content, dtype) if content else _numbers(tensor.get(field, []), dtype)
+    try:
+        values = np.frombuffer(content, dtype) if content else _numbers(tensor.get(field, []), dtype)
+    except (IndexError, ValueError) as error:
+        raise ValueError(f"{path}: '{name}' cannot be read ({error}). The file is damaged.") from None
     if any(2 in extent for extent in extents) or len(values) != math.prod(shape):
         raise ValueError(
             f"{path}: '{name}' has {len(values)} values for shape {shape}. A partitioned variable or a damaged file."
         )
-    yield name, values.reshape(shape)
+    yield name, _shaped(values, shape, path)
+
+
+def _shaped(values: np.ndarray, shape: tuple[int, ...], path: Path) -> np.ndarray:
+    if len(shape) > _MOST_DIMENSIONS or max(shape, default=0) > max(1, values.size):
+        raise ValueError(f"{path}: {len(values)} values have no shape {str(shape)[:80]}. The file is damaged.")
+    return values.reshape(shape)
 
 
 def _numbers(parts: list[int | bytes], dtype: str) -> np.ndarray:
@@ -129,21 +147,33 @@ def _numbers(parts: list[int | bytes], dtype: str) -> np.ndarray:
         elif dtype in ("<f4", "<f8"):
             numbers.append(np.frombuffer(part, dtype))
         else:
-            values, place = [], 0
-            while place < len(part):
-                value, place = _varint(part, place)
-                values.append(value)
-            numbers.append(np.array(values, dtype=np.uint64))
+            numbers.append(_varints(part))
     flat = np.concatenate(numbers) if numbers else np.zeros(0)
     if dtype == "<f2":
         return flat.astype("<u2").view(dtype)
     return flat.astype(np.uint64).view("<i8").astype(dtype) if dtype[1] == "i" else flat.astype(dtype)
 
 
+def _varints(part: bytes) -> np.ndarray:
+    """(N,) uint64 of packed varints: seven bits a byte, the lowest first, the eighth set where more follow."""
+    data = np.frombuffer(part, np.uint8)
+    ends = np.flatnonzero(data < 0x80)
+    if not len(data):
+        return np.zeros(0, np.uint64)
+    if not len(ends) or ends[-1] + 1 < len(data):
+        raise IndexError("a number is cut off")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    place = np.arange(len(data)) - np.repeat(starts, ends - starts + 1)
+    if place.max() > 9:
+        raise IndexError("a number of more than 64 bits")
+    bits = (data & 0x7F).astype(np.uint64) << (7 * place).astype(np.uint64)
+    return np.bitwise_or.reduceat(bits, starts)
+
+
 def _table(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of a sorted-string table."""
-    data = path.read_bytes()
-    if data[-8:] != _MAGIC:
+    data = read_bytes(path, "a TensorFlow checkpoint")
+    if len(data) < _FOOTER or data[-8:] != _MAGIC:
         raise ValueError(f"{path} ({len(data)} bytes) does not end as a TensorFlow checkpoint must. Cut off?")
     footer = data[-_FOOTER:]
     _, place = _handle(footer, 0, path)
@@ -177,6 +207,8 @@ def _block(data: bytes, offset: int, size: int, path: Path) -> Iterator[tuple[by
             shared, place = _varint(block, place)
             fresh, place = _varint(block, place)
             length, place = _varint(block, place)
+            if shared + fresh > _LONGEST_KEY:
+                raise ValueError(f"{path}: a name of {shared + fresh} bytes. The file is damaged.")
             key = key[:shared] + block[place : place + fresh]
             place += fresh
             yield key, block[place : place + length]
@@ -188,7 +220,7 @@ def _block(data: bytes, offset: int, size: int, path: Path) -> Iterator[tuple[by
 def _fields(message: bytes, path: Path) -> _Fields:
     """A protocol buffer's fields by number: integers, or bytes for everything longer."""
     fields: _Fields = {}
-    place = 0
+    place = count = 0
     try:
         while place < len(message):
             tag, place = _varint(message, place)
@@ -207,6 +239,9 @@ def _fields(message: bytes, path: Path) -> _Fields:
             if place > len(message):
                 raise ValueError(f"{path}: a protocol buffer is cut off. The file is damaged.")
             fields.setdefault(tag >> 3, []).append(value)
+            count += 1
+            if count > _MOST_FIELDS:
+                raise ValueError(f"{path}: a protocol buffer of more than {_MOST_FIELDS} fields. The file is damaged.")
     except IndexError as error:
         raise ValueError(f"{path}: a protocol buffer is cut off. The file is damaged.") from error
     return fields

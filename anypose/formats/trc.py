@@ -6,13 +6,13 @@ where a marker is not seen. Times are kept as they are, frames in which the pers
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from anypose.bounds import largest_of, limit
 from anypose.formats.bvh_writer import to_y_up
 from anypose.formats.even import frame_step
 from anypose.formats.files import read_bytes
@@ -22,7 +22,7 @@ from anypose.formats.rows import format_rows
 from anypose.formats.sink import GrowingFile, Sink
 from anypose.motion import Motion
 
-MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 28
 MAX_MARKERS = 1_000
 COUNT = "%8d"
 METRES = {"m": 1.0, "mm": 1e-3, "cm": 1e-2}
@@ -117,23 +117,27 @@ def read_trc(path: str | Path) -> Trc:
     markers = tuple(name for name in lines[3].rstrip().split("\t")[2:] if name.strip())
     if not 0 < len(markers) <= MAX_MARKERS or len(set(markers)) != len(markers):
         raise ValueError(f"{path}, line 4: 1 to {MAX_MARKERS} different markers must be named, found {len(markers)}.")
-    columns = 2 + 3 * len(markers)
-    body = []
-    for number, line in enumerate(lines[5:], start=6):
-        if not line.strip():
-            continue
-        cells = line.split("\t")[:columns]
-        if len(cells) < 2:
-            raise ValueError(f"{path}, line {number}: {columns} cells are expected, found {len(cells)}.")
-        cells += [""] * (columns - len(cells))
-        body.append("\t".join([cell.strip() or "nan" for cell in cells]))
-    if not body:
-        raise ValueError(f"{path} has no frames.")
-    try:
-        rows = np.loadtxt(io.StringIO("\n".join(body)), delimiter="\t", ndmin=2, comments=None)
-    except ValueError as error:
-        raise ValueError(f"{path}, frames from line 6: {error}") from None
+    rows = _rows(lines, 2 + 3 * len(markers), path)
     times, points = rows[:, 1], rows[:, 2:].reshape(len(rows), -1, 3)
     if not np.isfinite(times).all() or np.isinf(points).any() or (np.diff(times) <= 0).any():
         raise ValueError(f"{path}: times must be finite and increase, coordinates may not be infinite.")
     return Trc(markers, times, points, header.get("Units", "m").strip().lower())
+
+
+def _rows(lines: Sequence[str], columns: int, path: Path) -> np.ndarray:
+    """(T, columns) numbers of the lines after the header, NaN where a cell is empty or the line is short."""
+    body = [(number, line) for number, line in enumerate(lines[5:], start=6) if line.strip()]
+    if not body:
+        raise ValueError(f"{path} has no frames.")
+    if 8 * columns * len(body) > (most := largest_of(path.stat().st_size)):
+        raise ValueError(f"{path}: {len(body)} frames of {columns} numbers are more than {limit(most)}.")
+    rows = np.full((len(body), columns), np.nan)
+    for row, (number, line) in zip(rows, body, strict=True):
+        cells = line.split("\t", columns)[:columns]
+        if len(cells) < 2:
+            raise ValueError(f"{path}, line {number}: {columns} cells are expected, found {len(cells)}.")
+        try:
+            row[: len(cells)] = [float(cell) if cell.strip() else np.nan for cell in cells]
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+    return rows

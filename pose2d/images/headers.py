@@ -17,6 +17,7 @@ _MARKER = re.compile(
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG that hold its size
 _MOST_SCANS = 500  # of a JPEG: each is a walk over the whole image
 _ORIENTATION = 274
+_SIZES = (256, 257, 277, 322, 323)  # a TIFF's tags of width, height, channels, and sides of its tiles
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def _gif(data: bytes, _name: str) -> Header:
 
 
 def _pnm(data: bytes, name: str) -> Header:
-    fields = re.match(rb"P[1-6](?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})\s", data[:1024])
+    fields = re.match(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s", data[:1024])
     if fields is None:
         raise ValueError(
             f"{name} ({len(data)} bytes) cannot be decoded as an image. It looks like a PNM without a size."
@@ -181,6 +182,9 @@ def _pnm(data: bytes, name: str) -> Header:
 
 
 def _tiff(data: bytes, name: str) -> Header:
+    listed = [tag for tag in _listed(data) if tag in _SIZES]
+    if len(set(listed)) < len(listed):
+        raise ValueError(f"{name} is a damaged TIFF: it says twice how large it is. Fetch it again.")
     tags = {tag: value for tag, value, _ in _tags(data)}
     if not {256, 257} <= tags.keys():
         raise ValueError(f"{name} is a damaged TIFF: it does not say how large it is. Fetch it again.")
@@ -212,6 +216,14 @@ def without_orientation(data: bytes, header: Header) -> bytes:
         if tag == _ORIENTATION:
             changed[place : place + 2] = struct.pack("<H" if data.startswith(b"II") else ">H", 1)
     return bytes(changed)
+
+
+def _listed(data: bytes) -> list[int]:
+    """Every tag of a TIFF's first directory, of whatever type."""
+    order = "<" if data.startswith(b"II") else ">"
+    (place,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, place)
+    return [struct.unpack_from(f"{order}H", data, place + 2 + 12 * entry)[0] for entry in range(count)]
 
 
 def _tags(data: bytes) -> Iterator[tuple[int, int, int]]:

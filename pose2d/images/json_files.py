@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from anypose.bounds import json_size
+
+OBJECTS = 10  # times its size a file takes as objects
 LARGEST = 1e12  # of a number that stands for pixels or their products; squares of larger ones overflow
 MEGABYTES = 1000.0  # COCO's largest file of keypoints has 240; as objects it is ten times as much
 
@@ -32,8 +35,14 @@ def read_json(path: Path, setting: str, max_megabytes: float = MEGABYTES) -> Any
             f"{path} has {size:.0f} MB; JSON files of up to {max_megabytes:g} are read, as they take ten times their "
             f"size in memory. If it is what you think, set dataset.max_megabytes={np.ceil(size):.0f}."
         )
+    data = path.read_bytes()
+    if json_size(data) > OBJECTS * 1e6 * max_megabytes:
+        raise ValueError(
+            f"{path} takes about {json_size(data) / 1e9:.3g} GB once it is read, far more than annotations of its size "
+            f"do. If it is what you think, set dataset.max_megabytes={np.ceil(json_size(data) / OBJECTS / 1e6):.0f}."
+        )
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(data)
     except RecursionError as error:
         raise ValueError(f"{path} is nested too deeply to be a file of annotations. Fetch it again.") from error
     except ValueError as error:

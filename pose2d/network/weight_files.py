@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from anypose.archives import check_archive
 from anypose.bounds import check_repeated
 from anypose.formats.npz import names_in_npz, read_npz
 from anypose.formats.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
@@ -29,6 +30,11 @@ _SCALARS: list[Any] = [
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64")),
     *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
+_SCALAR_NAMES = [
+    "numpy.dtype",
+    *(f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")),
+    *(f"numpy.dtypes.{type(np.dtype(kind)).__name__}" for kind in ("float32", "float64", "int64")),
 ]
 _ELSEWHERE = {
     ".onnx": "An ONNX file is no checkpoint: give the weights that it was exported from.",
@@ -94,6 +100,7 @@ def _read_torch(path: Path, where: str) -> dict[str, Any]:
     if packed:
         raise ValueError(f"{where} is no checkpoint: {packed[0]} is compressed, which torch's never are.")
     try:
+        check_archive(path, _SCALAR_NAMES)
         with torch.serialization.safe_globals(_SCALARS), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of strange pickles, which end as an error of ours anyway
             state = torch.load(path, map_location="cpu", weights_only=True)

@@ -23,6 +23,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from anypose.archives import check_archive
 from anypose.bounds import check_repeated
 from anypose.engine import checkpoint
 from anypose.engine.durable import check_folder
@@ -70,6 +71,7 @@ def read_bin(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"No weights at {path}.")
     try:
+        check_archive(path, _NAMES)
         with torch.serialization.safe_globals([(Inert, name) for name in _NAMES]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except checkpoint.UNREADABLE as error:

@@ -10,7 +10,8 @@ csv   subject, and action, take, camera, frame where there are any; then for eac
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 
 KEYS = ("subject", "action", "take", "camera")
+MAX_CSV_BYTES = 1 << 28
+LARGEST_FRAME = 1e12
+LONGEST_WORD = 200  # of a name; NumPy gives all as many letters as the longest has
 WHAT = "an .npz or .csv of keypoints and joints"
 
 
@@ -95,58 +99,71 @@ def _from_npz(path: Path, keypoints: Skeleton, joints: Skeleton) -> Rows:
 
 def _from_csv(path: Path, keypoints: Skeleton, joints: Skeleton) -> Rows:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with require_file(path, WHAT, MAX_CSV_BYTES).open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
             file.seek(0)
-            mark = max(",;\t", key=first.count)
-            table = [row for row in csv.reader(file, delimiter=mark) if row]
+            rows = (row for row in csv.reader(file, delimiter=max(",;\t", key=first.count)) if row)
+            header = [name.strip() for name in next(rows, [])]
+            unit, scored, columns = _columns(header, path, keypoints, joints)
+            cells, words = _cells(rows, header, columns, path)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a table in UTF-8: {error}.") from None
-    if len(table) < 2:
-        raise ValueError(f"{path} must have a line of names and a row for each frame, found {len(table)} lines.")
-    header = [name.strip() for name in table[0]]
-    column = {name: i for i, name in enumerate(header)}
-    units = [unit for unit in ("m", "cm", "mm") if f"{joints.joints[0]}_x_{unit}" in column]
+    N, K, J = len(cells), keypoints.num_joints, joints.num_joints
+    if not N:
+        raise ValueError(f"{path} must have a line of names and a row for each frame, found 1 lines.")
+    points, poses, scores = np.split(cells[:, : 2 * K + 3 * J + scored * K], [2 * K, 2 * K + 3 * J], axis=1)
+    frame = cells[:, -1] if "frame" in header else None
+    if frame is not None and not (np.abs(frame) < LARGEST_FRAME).all():
+        raise ValueError(
+            f"{path}, frame: whole numbers are wanted, row {np.argmin(np.abs(frame) < LARGEST_FRAME) + 2}."
+        )
+    return Rows(
+        where=str(path),
+        keypoints=points.reshape(N, K, 2).astype(np.float32),
+        scores=scores.astype(np.float32) if scored else None,
+        joints=poses.reshape(N, J, 3),
+        names=words,
+        frame=_numbered(None if frame is None else frame.astype(np.int64), words, N),
+        unit=unit,
+    )
+
+
+def _columns(header: list[str], path: Path, keypoints: Skeleton, joints: Skeleton) -> tuple[str, bool, list[str]]:
+    """The unit of the joints, whether keypoints have scores, and the columns of numbers that are read, in order."""
+    units = [unit for unit in ("m", "cm", "mm") if f"{joints.joints[0]}_x_{unit}" in header]
     unit = units[0] if units else "m"
-    wanted_2d = [f"{joint}_{axis}_px" for joint in keypoints.joints for axis in "xy"]
-    wanted_3d = [f"{joint}_{axis}_{unit}" for joint in joints.joints for axis in "xyz"]
-    wanted_scores = [f"{joint}_score" for joint in keypoints.joints]
-    scored = any(name in column for name in wanted_scores)
-    wanted = ["subject", *wanted_2d, *wanted_3d, *(wanted_scores if scored else [])]
-    if missing := [name for name in wanted if name not in column]:
+    wanted = [f"{joint}_{axis}_px" for joint in keypoints.joints for axis in "xy"]
+    wanted += [f"{joint}_{axis}_{unit}" for joint in joints.joints for axis in "xyz"]
+    scores = [f"{joint}_score" for joint in keypoints.joints]
+    scored = any(name in header for name in scores)
+    wanted += scores if scored else []
+    if missing := [name for name in ("subject", *wanted) if name not in header]:
         raise ValueError(
             f"{path} has no column {', '.join(missing[:8])}{', ...' if len(missing) > 8 else ''}; it has "
             f"{', '.join(header[:8])}{', ...' if len(header) > 8 else ''}."
         )
-    short = next((i for i, row in enumerate(table) if len(row) != len(header)), None)
-    if short is not None:
-        raise ValueError(f"{path}, row {short + 1}: {len(header)} columns are wanted, found {len(table[short])}.")
-    body = table[1:]
+    return unit, scored, [*wanted, *(["frame"] if "frame" in header else [])]
 
-    def numbers(names: list[str]) -> np.ndarray:
-        places = [column[name] for name in names]
+
+def _cells(
+    rows: Iterable[list[str]], header: list[str], columns: list[str], path: Path
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """(N, len(columns)) numbers, and the words of each of `KEYS`."""
+    places = [header.index(name) for name in columns]
+    named = {key: header.index(key) for key in KEYS if key in header}
+    cells, words = array("d"), {key: [] for key in named}
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"{path}, row {number}: {len(header)} columns are wanted, found {len(row)}.")
         try:
-            return np.array([[float(row[place]) for place in places] for row in body])
+            cells.extend([float(row[place]) for place in places])
         except ValueError:
-            for number, row in enumerate(body, start=2):
-                for name, place in zip(names, places, strict=True):
-                    if not _is_number(row[place]):
-                        raise ValueError(
-                            f"{path}, row {number}, {name}: a number is wanted, found '{row[place][:40]}'."
-                        ) from None
-            raise
-
-    names = {key: np.array([row[column[key]].strip() for row in body]) for key in KEYS if key in column}
-    frame = numbers(["frame"])[:, 0].astype(np.int64) if "frame" in column else None
-    return Rows(
-        where=str(path),
-        keypoints=numbers(wanted_2d).reshape(len(body), -1, 2).astype(np.float32),
-        scores=numbers(wanted_scores).astype(np.float32) if scored else None,
-        joints=numbers(wanted_3d).reshape(len(body), -1, 3),
-        names=names,
-        frame=_numbered(frame, names, len(body)),
-        unit=unit,
-    )
+            name, place = next((n, p) for n, p in zip(columns, places, strict=True) if not _is_number(row[p]))
+            raise ValueError(f"{path}, row {number}, {name}: a number is wanted, found '{row[place][:40]}'.") from None
+        for key, place in named.items():
+            words[key].append(row[place].strip()[:LONGEST_WORD])
+    table = np.array(cells, dtype=np.float64).reshape(-1, len(columns))
+    return table, {key: np.array(value) for key, value in words.items()}
 
 
 def _is_number(text: str) -> bool:

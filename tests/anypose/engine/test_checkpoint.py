@@ -180,3 +180,14 @@ def test_weights_without_a_configuration_and_damaged_weights_are_refused(tmp_pat
         path.write_bytes(content)
         with pytest.raises(ValueError, match=rf"toy\.safetensors \({len(content)} bytes\) is damaged or no"):
             checkpoint.load(path)
+
+
+def test_containers_in_containers_without_end_are_refused(tmp_path):
+    again, itself = [0], []
+    itself.append(itself)
+    for _ in range(30):
+        again = [again, again]
+    for value in (again, itself):
+        torch.save({"format": 1, "model": {}, "config": {}, "x": value}, tmp_path / "a.pt")
+        with pytest.raises(ValueError, match=r"a\.pt holds more than 200000 values, or is more than 50 levels deep"):
+            load(tmp_path / "a.pt")

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anypose.formats.keypoints import read_keypoints
+from anypose.skeleton import COCO_17
 from tests.anypose.formats.foreign_keypoints import SIZE, openpose, people, write
 
 BAD = [
@@ -43,6 +44,24 @@ BAD = [
     ("a.csv", "frame,landmark,x,y\n0,tail,1,2\n", r"landmarks are 0 to 32 or MediaPipe's names, found 'tail'"),
     ("a.csv", "frame,landmark,x,y\n0,0,1\n", r"a\.csv, line 2: 4 numbers are expected"),
     ("a.csv", "frame,landmark,x,y\n0,0,1,1e300\n", r"a\.csv: numbers must be within 1e\+12"),
+    ("a.csv", f"frame,landmark,x,y\n0,0,{'1' * 200_000},1\n", r"a\.csv is no table of keypoints: field larger"),
+    ("a.csv", f"frame,{'x' * 200_000}\n0,0\n", r"a\.csv is no table of keypoints: field larger"),
+    ("a.json", f'[{{"frame_id": 1{"0" * 400}, "instances": []}}]', r"frame 0, frame_id must be a number within 1e\+12"),
+    ("a.json", f'[{{"image_id": 1{"0" * 400}, "keypoints": [1, 2, 3]}}]', r"image_id must be a number within 1e\+12"),
+    ("a.json", f'[{{"image_id": 1, "time": 1{"0" * 400}, "keypoints": [1, 2, 3]}}]', r"entry 0, time must be a number"),
+    (
+        "a.json",
+        f'[{{"image_id": 1, "idx": 1{"0" * 30}, "keypoints": {[1.0] * 51}}}]',
+        r"a\.json, frame 1: an id must be a whole number, found 1000",
+    ),
+    (
+        "a.json",
+        f'{{"annotations": [{{"image_id": 1, "keypoints": {[1] * 51}}}], "categories": [{{"keypoints": '
+        + json.dumps(COCO_17.joints)
+        + '}], "images": [{"id": 1, "width": 1000000, "height": 3}]}',
+        r"a\.json: its pictures must have 1 to 100000 px a side, found \(1000000, 3\)",
+    ),
+    ("a.json", "[" + "[]," * 22_000_000 + "1]", r"a\.json takes about 2\.\d+ GB once it is read; at most 2 GB"),
     ("a.txt", "hello", r"a\.txt should be keypoints: \.json, \.csv, \.npz, \.trc or a folder of JSON files"),
 ]
 
@@ -52,6 +71,19 @@ def test_what_cannot_be_read_is_named_with_the_place(tmp_path, name, text, messa
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_keypoints(tmp_path / name, size=SIZE)
+
+
+def test_people_who_are_never_there_together_take_no_more_than_a_file_may(tmp_path) -> None:
+    """A megabyte that would become two gigabytes, most of them NaN."""
+    persons = [{"image_id": i, "idx": i, "keypoints": [1.0] * 51} for i in range(1500)]
+    (tmp_path / "a.json").write_text(json.dumps(persons), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a\.json: 1500 people in 1500 frames are more than 0\.268 GB"):
+        read_keypoints(tmp_path / "a.json", skeleton="coco_17")
+    for person in persons:
+        person["keypoints"] = [1e300] * 51
+    (tmp_path / "a.json").write_text(json.dumps(persons[:2]), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a\.json: coordinates must be within 1e\+12 px"):
+        read_keypoints(tmp_path / "a.json", skeleton="coco_17")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,14 @@ def test_a_damaged_file_is_named_with_the_place(tmp_path, old, new, message):
     path.write_text(FILE.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_bvh(path)
+
+
+def test_blanks_in_a_name_take_no_time(tmp_path):
+    (tmp_path / "x.bvh").write_text(FILE.replace("ROOT hip", f"ROOT{' ' * 100_000}"), encoding="utf-8")
+    start = time.process_time()
+    with pytest.raises(ValueError, match=r"x\.bvh, line \d+: expected"):
+        read_bvh(tmp_path / "x.bvh")
+    assert time.process_time() - start < 1
 
 
 def test_too_many_joints_are_refused(tmp_path):

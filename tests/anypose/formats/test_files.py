@@ -1,5 +1,6 @@
 import pytest
 
+from anypose.bounds import raised_to
 from anypose.formats.files import read_bytes, require_file, require_folder
 
 
@@ -27,3 +28,7 @@ def test_a_file_has_a_sane_size(tmp_path):
     with pytest.raises(ValueError, match="x has 4 bytes; a take has 1 to 3"):
         read_bytes(path, "a take", 3)
     assert read_bytes(path, "a take", 4) == b"1234"
+    with pytest.raises(ValueError, match=r"1 to 3 \(if you trust the file, set max_gigabytes=N; outside a command ANY"):
+        require_file(path, "a take", 3)
+    with raised_to(1):
+        assert require_file(path, "a take", 3) == path

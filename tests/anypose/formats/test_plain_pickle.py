@@ -2,6 +2,7 @@ import io
 import os
 import pickle
 import pickletools
+import time
 from collections import OrderedDict
 
 import numpy as np
@@ -160,6 +161,18 @@ def test_keys_that_would_take_for_ever_to_hash_are_refused():
         load(b"\x80\x02}K\x01\x85q\x00" + b"0h\x00h\x00\x86q\x00" * 60 + b"Ns.")
     with pytest.raises(ValueError, match=r"^file"):
         load(bomb + b"u.")
+
+
+def test_keys_that_were_chosen_to_have_one_hash_are_refused():
+    with pytest.raises(ValueError, match="a dictionary with a number beyond 9007199254740992 as a key"):
+        load(pickle.dumps({(2**61 - 1) * number: None for number in range(3)}))
+    assert load(pickle.dumps({54138969: 1, -1: 2})) == {54138969: 1, -1: 2}
+
+
+def test_small_operations_take_little_time():
+    start = time.process_time()
+    load(b"\x80\x02" + b"]" * 100_000 + b".")
+    assert time.process_time() - start < 0.4  # 0.1 s here; it was 0.5
 
 
 def test_a_huge_place_in_the_memo_takes_no_memory():

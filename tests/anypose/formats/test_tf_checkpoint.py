@@ -184,3 +184,37 @@ def test_random_damage_never_hangs_or_escapes_as_anything_but_a_value_error(tmp_
         except ValueError:
             refused += 1
     assert refused > 10
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ([(9, (2**63, 0), 0, 0)], r"0 values have no shape"),
+        ([(1, (8,), 0, 32)] * 2, r"its tensors lie over each other in the data file"),
+        ([(1, (8,), 64, 32)], r"should fill 32 bytes at 64 of its data file"),
+    ],
+)
+def test_what_an_index_says_of_its_data_is_held_against_it(tmp_path, fields, message):
+    entries = {b"": field(1, 1)}
+    for number, (kind, sizes, offset, size) in enumerate(fields):
+        about = field(2, b"".join(field(2, field(1, side)) for side in sizes))
+        entries[b"w%d" % number] = field(1, kind) + about + field(4, offset) + field(5, size)
+    (tmp_path / "a.index").write_bytes(table(entries))
+    (tmp_path / "a.data-00000-of-00001").write_bytes(bytes(32))
+    with pytest.raises(ValueError, match=message):
+        dict(read_tf_checkpoint(tmp_path / "a"))
+    (tmp_path / "a.data-00000-of-00001").unlink()
+    with pytest.raises(FileNotFoundError, match=r"a\.data-00000-of-00001 does not exist\. It should be the data of"):
+        dict(read_tf_checkpoint(tmp_path / "a"))
+
+
+def test_long_names_and_cut_numbers_are_damage(tmp_path):
+    (tmp_path / "a.ckpt").write_bytes(table({b"x" * 5000: b""}))
+    with pytest.raises(ValueError, match=r"a\.ckpt: a name of 500\d bytes"):
+        dict(read_tf_checkpoint(tmp_path / "a.ckpt"))
+    for values in (b"\xff", b"\xff" * 11 + b"\x01"):
+        about = field(1, b"n") + field(2, field(2, field(1, 1))) + field(3, 9)
+        saved = field(2, field(1, b"n") + field(3, field(10, values)))
+        (tmp_path / "a.ckpt").write_bytes(table({b"": field(1, field(1, about)), b"\1": saved}))
+        with pytest.raises(ValueError, match=r"a\.ckpt: 'n' .* damaged"):
+            dict(read_tf_checkpoint(tmp_path / "a.ckpt"))

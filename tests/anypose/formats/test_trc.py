@@ -64,7 +64,7 @@ HEADER = (
     [
         ("Name,x\n1,2\n", r"a\.trc is not a TRC file: it must start with PathFileType"),
         (HEADER + "\n", r"a\.trc has no frames"),
-        (HEADER + "1\t0.0\t1\t2\tx\t4\t5\t6\n", r"a\.trc, frames from line 6: .*'x'"),
+        (HEADER + "1\t0.0\t1\t2\tx\t4\t5\t6\n", r"a\.trc, line 6: .*'x'"),
         (HEADER + "1\n", r"a\.trc, line 6: 8 cells are expected, found 1"),
         (HEADER + "1\t0.1\t1\t2\t3\t4\t5\t6\n2\t0.1\t1\t2\t3\t4\t5\t6\n", r"times must be finite and increase"),
         (HEADER.replace("LKnee", "Hip") + "1\t0\n", r"line 4: 1 to 1000 different markers must be named, found 2"),
@@ -73,4 +73,13 @@ HEADER = (
 def test_a_damaged_file_is_named_with_the_place(tmp_path, text, message) -> None:
     (tmp_path / "a.trc").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
+        read_trc(tmp_path / "a.trc")
+
+
+def test_short_lines_of_many_markers_take_no_more_than_a_file_may(tmp_path) -> None:
+    """A hundred kilobytes that would become 270 MB, and those as text."""
+    names = "\t\t\t".join(f"m{number}" for number in range(1000))
+    head = HEADER.replace("Hip\t\t\tLKnee\t\t", names)
+    (tmp_path / "a.trc").write_text(head + "".join(f"{t}\t{t}\n" for t in range(12_000)), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a\.trc: 12000 frames of 3002 numbers are more than 0\.268 GB"):
         read_trc(tmp_path / "a.trc")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import tracemalloc
 import zlib
 
@@ -201,6 +202,28 @@ def huge(kind: str) -> bytes:
 def test_every_kind_is_measured_before_it_is_decoded(kind: str):
     with pytest.raises(ValueError, match=r"60000x50000 px, 3000 megapixels; up to 5 are decoded.*source.max=3000"):
         decode(huge(kind), "b", megapixels=5, setting="source.max")
+
+
+def test_a_tiff_that_says_twice_how_large_it_is_is_refused():
+    """libtiff keeps the first of two widths, and who reads them into a dictionary the last."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(buffer, "TIFF")
+    data = buffer.getvalue()
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    entries = [data[start + 2 + 12 * i : start + 14 + 12 * i] for i in range(count)]
+    widths = [i for i, entry in enumerate(entries) if entry[:2] == struct.pack("<H", 256)]
+    entries.insert(widths[0], struct.pack("<HHII", 256, 4, 1, 20000))
+    twice = data[:4] + struct.pack("<I", len(data)) + data[8:] + struct.pack("<H", len(entries)) + b"".join(entries)
+    with pytest.raises(ValueError, match="a is a damaged TIFF: it says twice how large it is"):
+        decode(twice + bytes(4), "a", upright=True)
+
+
+def test_blanks_without_a_size_take_no_time():
+    start = time.process_time()
+    with pytest.raises(ValueError, match="It looks like a PNM without a size"):
+        read_header(b"P6" + b" " * 900 + b"x", "a")
+    assert time.process_time() - start < 1
 
 
 def test_the_limit_can_be_raised():

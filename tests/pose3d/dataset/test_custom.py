@@ -101,6 +101,13 @@ def test_a_table_says_the_same_as_arrays(folder):
     )
     with pytest.raises(ValueError, match=r"bad\.csv, row 4, head_x_px: a number is wanted, found 'x"):
         read(folder / "bad.csv")
+    (folder / "long.csv").write_text("\n".join([lines[0], "x" * 200_000 + lines[1]]), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"long\.csv is not a table in UTF-8: field larger than field limit"):
+        read(folder / "long.csv")
+    framed = [f"{line},{frame}" for line, frame in zip(lines[:3], ("frame", "1", "nan"), strict=True)]
+    (folder / "framed.csv").write_text("\n".join(framed), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"framed\.csv, frame: whole numbers are wanted, row 3"):
+        read(folder / "framed.csv")
     (folder / "less.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines), encoding="utf-8")
     with pytest.raises(ValueError, match=r"less\.csv has no column r_foot_z_cm; it has subject, action, head_x_px"):
         read(folder / "less.csv")

@@ -1,0 +1,67 @@
+"""torch's archives that nobody vouches for: what their pickles may call, judged before torch reads them.
+
+`torch.load(weights_only=True)` runs no code of a file's, but it calls what makes memory out of a number: 60 bytes that
+say `bytearray(6000000000)` take 6 GB. What `torch.save` writes of tensors and plain containers names nothing of the
+kind.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pickletools
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+MOST_OPERATIONS = 2_000_000  # of its pickles together; a network with its optimiser has some 100,000
+ZIP = b"PK\x03\x04"
+LEGACY_PICKLES = 5  # before the numbers of a file that is no zip archive
+_CALLED = re.compile(
+    r"collections (OrderedDict|Counter)|_codecs encode|torch (Size|device|\w+Storage|[a-z]\w*)|torch\.storage \w+"
+    r"|torch\._utils _rebuild_\w+|torch\._tensor _rebuild_\w+|torch\.nn\.parameter Parameter"
+    r"|torch\.serialization _get_layout|(__builtin__|builtins) (set|complex)"
+)
+
+
+def check_archive(path: Path, names: Iterable[str] = ()) -> None:
+    """Refuse pickles that name what makes memory out of a number, or that have more operations than weights need.
+
+    What is damaged is passed over: torch says it better.
+
+    Args:
+        path: a file that torch will read with weights_only=True.
+        names: "module.name" of what else it may name, because a stand-in takes its place.
+
+    Raises:
+        ValueError: with what it names, without the path.
+    """
+    allowed = {" ".join(name.rsplit(".", 1)) for name in names}
+    with path.open("rb") as file:
+        if file.read(len(ZIP)) != ZIP:  # as torch tells them apart
+            file.seek(0)
+            return _check(file, LEGACY_PICKLES, allowed)
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".pkl"):
+                with archive.open(name) as file:
+                    _check(file, 1, allowed)
+
+
+def _check(file: IO[bytes], pickles: int, allowed: set[str]) -> None:
+    operations = itertools.chain.from_iterable(_operations(file) for _ in range(pickles))
+    for count, (operation, named) in enumerate(operations, start=1):
+        if count > MOST_OPERATIONS:
+            raise ValueError(f"its pickle has more than {MOST_OPERATIONS} operations, which no weights need")
+        if operation == "GLOBAL" and not _CALLED.fullmatch(named) and named not in allowed:
+            raise ValueError(f"it names {named.replace(' ', '.')[:80]}, which tensors and plain containers need not")
+
+
+def _operations(file: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """Name of each operation, with what a GLOBAL names, up to STOP or to what is damaged."""
+    try:
+        for operation, argument, _ in pickletools.genops(file):
+            yield operation.name, str(argument) if operation.name == "GLOBAL" else ""
+    except (ValueError, EOFError, OverflowError, UnicodeDecodeError, IndexError):
+        return

@@ -1,0 +1,63 @@
+"""Pickles inside torch's archives are judged before torch reads them."""
+
+import pickle
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from anypose import archives
+from anypose.archives import check_archive
+from anypose.engine import checkpoint
+from pose2d.network.weight_files import read_weights
+from pose3d.lifting.convert import read_bin
+
+BOMB = b"\x80\x02c__builtin__\nbytearray\n(L60000000000L\ntR."
+
+
+def write(path, content: bytes, legacy: bool) -> None:
+    """An archive of torch's, in either form, whose pickle is `content`."""
+    torch.save({"a": torch.ones(2)}, path, _use_new_zipfile_serialization=not legacy)
+    if legacy:
+        path.write_bytes(b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {})) + content)
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, content if name.endswith("data.pkl") else data)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_memory_made_out_of_a_number_is_refused_by_every_reader(tmp_path, legacy):
+    """60 GB of sixty bytes, which torch would set aside."""
+    path = tmp_path / "a.pt"
+    write(path, BOMB, legacy)
+    for read in (read_bin, read_weights, *([] if legacy else [checkpoint.load])):
+        with pytest.raises(ValueError, match=r"a\.pt.*it names __builtin__\.bytearray"):
+            read(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_what_torch_saves_of_plain_containers_passes(tmp_path, legacy):
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).half()
+    optimizer = torch.optim.Adam(model.parameters())
+    state = OrderedDict(model=model.state_dict(), weight=model[0].weight, optimizer=optimizer.state_dict(), n=(1, 2.0))
+    state["device"], state["shape"], state["dtype"] = torch.device("cpu"), torch.Size([2]), torch.float16
+    torch.save(state, tmp_path / "a.pt", _use_new_zipfile_serialization=not legacy)
+    check_archive(tmp_path / "a.pt")
+    torch.save({"best": np.float64(3.0), "model": {"w": torch.ones(2)}}, tmp_path / "b.pt")
+    with pytest.raises(ValueError, match=r"it names numpy\.\w+\.multiarray\.scalar"):
+        check_archive(tmp_path / "b.pt")
+    assert read_weights(tmp_path / "b.pt").keys() == {"w"}
+
+
+def test_a_pickle_of_many_operations_is_refused(tmp_path, monkeypatch):
+    write(tmp_path / "a.pt", b"\x80\x02" + b"]" * 200 + b".", legacy=False)
+    check_archive(tmp_path / "a.pt")
+    monkeypatch.setattr(archives, "MOST_OPERATIONS", 100)
+    with pytest.raises(ValueError, match="its pickle has more than 100 operations"):
+        check_archive(tmp_path / "a.pt")
