@@ -115,7 +115,8 @@ class Device:
         self.deterministic = deterministic
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(deterministic)
+        # What use_deterministic_algorithms does for what runs eagerly; that imports the compiler, which takes a second.
+        torch.set_deterministic_debug_mode("error" if deterministic else "default")
 
     @classmethod
     def problem(cls) -> Absence | None:
@@ -169,7 +170,7 @@ class Device:
 
     def close(self) -> None:
         """Leave nothing to the next job of a multirun."""
-        torch.use_deterministic_algorithms(False)
+        torch.set_deterministic_debug_mode("default")
         if self.type != "cpu":
             self.module.empty_cache()
 
