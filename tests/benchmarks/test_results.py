@@ -39,24 +39,29 @@ def test_a_row_is_short_and_names_an_experiment_that_there_is(file):
         assert (ROOT / "conf" / "experiment" / f"{name}.yaml").is_file()
 
 
-# Of 0.1, which kept how long a training took and not on what; none may join them.
-TIMED_ON_A_CPU_WITHOUT_A_NAME = {
-    "2_recorded/2_baseline3d", "2_recorded/4_gmh_mdn", "3_invented/1_baseline3d", "3_invented/3_videopose3d",
-    "4_images/1_simplebaseline", "4_images/3_simplebaseline_small", "4_images/5_simplebaseline_by_heart",
-    "4_images/6_total_capture", "5_reading/1_whole_release",
-}  # fmt: skip
 SPEED = re.compile(r"frames/s|\d (ms|us|s|min|minutes|x)\b")
+TIME = re.compile(r"\b(\d+|one|two|three|four|five|six|seven|eight|nine|ten) (s|min|seconds|minutes)\b")
 MAKER = re.compile(r"\b(AMD|Intel|Apple|Ascend|Kunpeng|H200)\b")
 
 
 def test_a_row_with_a_speed_names_its_processor():
-    nameless = set()
+    nameless = []
     for file in FILES:
         kept = json.loads(file.read_text(encoding="utf-8"))
         timed = "speed" in file.parent.name or "time" in kept or SPEED.search(str(kept.get("number", "")))
         if timed and not MAKER.search(kept["device"]):
-            nameless.add(f"{file.parent.name}/{file.stem}")
-    assert nameless == TIMED_ON_A_CPU_WITHOUT_A_NAME
+            nameless.append(f"{file.parent.name}/{file.stem}")
+    assert nameless == []
+
+
+def test_a_protocol_with_a_time_names_its_processor():
+    """In the headers of conf/, too."""
+    nameless = []
+    for file in [*(ROOT / "conf" / "recipe").glob("*.yaml"), *(ROOT / "conf" / "experiment").glob("*.yaml")]:
+        header = re.split(r"^[^#]", file.read_text(encoding="utf-8"), maxsplit=1, flags=re.MULTILINE)[0]
+        if TIME.search(re.sub(r"\n# *", " ", header)) and not MAKER.search(header):
+            nameless.append(file.stem)
+    assert nameless == []
 
 
 def test_a_table_per_action_averages_to_its_row():
