@@ -37,6 +37,9 @@ class Camera:
         tangential: (2,) p1, p2, in the order of Human3.6M's metadata.xml and cameras.h5; VideoPose3D's table has them
             the other way round.
         width, height: of the picture [px].
+
+    Raises:
+        ValueError: naming what has another shape, is not finite, turns nothing round, or is no length.
     """
 
     name: str

@@ -25,7 +25,14 @@ def joint_errors(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
-    """(...) mean per-joint position error of (..., J, 3) [m]."""
+    """(...) mean per-joint position error of (..., J, 3) [m].
+
+    Args:
+        predicted, target: (..., J, 3) joints [m], of the same shape.
+
+    Raises:
+        ValueError: naming both shapes where they differ.
+    """
     return joint_errors(predicted, target).mean(-1)
 
 
@@ -41,7 +48,14 @@ def n_mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def p_mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
-    """(...) MPJPE after the best similarity of each frame (`procrustes_align`) [m], float64 on the CPU."""
+    """(...) MPJPE after the best similarity of each frame (`procrustes_align`) [m], float64 on the CPU.
+
+    Args:
+        predicted, target: (..., J, 3) joints [m], of the same shape.
+
+    Raises:
+        ValueError: naming both shapes where they differ.
+    """
     errors = torch.empty(_check(predicted, target)[:-2], dtype=torch.float64)
     flat = errors.view(-1)
     for rows, residual in _residuals(predicted, target):

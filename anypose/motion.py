@@ -40,6 +40,9 @@ class Motion:
         camera: of the picture, or None where it is unknown.
         size: width and height of the picture [px], or None.
         facts: how it was made: networks, focal length, what was assumed. Plain containers, for the files' headers.
+
+    Raises:
+        ValueError: for times that do not increase, ids that do not differ, and an array of another shape.
     """
 
     name: str

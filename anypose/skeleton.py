@@ -51,7 +51,12 @@ class Skeleton:
 
     @classmethod
     def parse(cls, name: str, tree: str) -> Skeleton:
-        """Build from a table of `anypose.skeletons`; the prefixes left_ and right_ tell the sides."""
+        """Build from a table of `anypose.skeletons`; the prefixes left_ and right_ tell the sides.
+
+        Args:
+            name: of the skeleton.
+            tree: its joints in order, a word each, "knee<hip" for one that hangs on another.
+        """
         pairs = [word.partition("<")[::2] for word in tree.split()]
         joints = tuple(joint for joint, _ in pairs)
         index = {joint: i for i, joint in enumerate(joints)}
@@ -66,6 +71,7 @@ class Skeleton:
 
     @property
     def num_joints(self) -> int:
+        """J."""
         return len(self.joints)
 
     @property
@@ -87,7 +93,11 @@ class Skeleton:
         return tuple(swapped)
 
     def index(self, joint: str) -> int:
-        """Where `joint` is in an array of this skeleton."""
+        """Where `joint` is in an array of this skeleton.
+
+        Raises:
+            ValueError: for a joint that there is none of, with those that there are.
+        """
         if joint not in self._indices:
             raise ValueError(f"Skeleton {self.name} has no joint '{joint}'. It has {', '.join(self.joints)}.")
         return self._indices[joint]
@@ -118,7 +128,11 @@ ANNY_38 = Skeleton.parse("anny_38", RIGS["anny_38"])
 
 
 def get_skeleton(name: str) -> Skeleton:
-    """The skeleton called `name`."""
+    """The skeleton called `name`.
+
+    Raises:
+        ValueError: for a name that there is none of, with the nearest that there are.
+    """
     if name == ANNY_38.name:
         return ANNY_38
     if name not in SKELETONS:

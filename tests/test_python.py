@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from anypose.engine import checkpoint
 
@@ -72,6 +76,64 @@ def test_every_public_name_of_a_face_is_listed_and_there(package):
         assert getattr(face, name) is not None
     with pytest.raises(AttributeError, match=rf"{package} has no 'nothing'. It has .*{face.__all__[-1]}"):
         _ = face.nothing
+
+
+def untold(name: str, node: object, about: str) -> list[str]:
+    """What the docstring `about` does not say of a function: its arguments, that it raises, the shape of an array.
+
+    Args:
+        name: of the function, for the answer.
+        node: the function.
+        about: its docstring, or that of the class it makes.
+    """
+    source = textwrap.dedent(inspect.getsource(node))  # pyright: ignore[reportArgumentType]
+    lacks = [f"{name}: Raises" for _ in re.findall(r"^\s+raise ", source, re.MULTILINE)[:1] if "Raises:" not in about]
+    for argument in inspect.signature(node).parameters.values():  # pyright: ignore[reportArgumentType]
+        if argument.name != "self" and not re.search(rf"\b{argument.name}\b", about):
+            lacks.append(f"{name}: {argument.name}")
+        elif re.match(r"np\.ndarray|Tensor|Array|Points", str(argument.annotation)):
+            told = re.search(rf"\b{argument.name}\b[^:]*: .*?\(.*?\)", about)
+            lacks += [] if told else [f"{name}: shape of {argument.name}"]
+    return lacks
+
+
+def public_functions(face: object) -> Iterator[tuple[str, object, str]]:
+    """Name, function and docstring of all that a face gives: functions, what makes a class, methods to call."""
+    for name in face.__all__:  # pyright: ignore[reportAttributeAccessIssue]
+        given = getattr(face, name)
+        if inspect.isfunction(given):
+            yield name, given, inspect.getdoc(given) or ""
+        elif inspect.isclass(given):
+            for method, function in vars(given).items():
+                if not inspect.isfunction(function) or function.__code__.co_filename == "<string>":  # of a dataclass
+                    continue
+                if method in ("__init__", "__post_init__"):
+                    yield name, function, inspect.getdoc(given) or ""
+                elif method == "__call__" or not method.startswith("_"):
+                    yield f"{name}.{method}", function, function.__doc__ or ""
+
+
+@pytest.mark.parametrize("package", ["anypose", "pose2d", "pose3d"])
+def test_what_a_face_gives_says_what_it_takes_and_what_it_raises(package):
+    functions = list(public_functions(importlib.import_module(package)))
+    assert functions
+    assert [lack for name, function, about in functions for lack in untold(name, function, about)] == []
+
+
+def test_what_a_docstring_does_not_say_is_found():
+    def bad(points: Tensor, scale: float) -> None:
+        """Moves points."""
+        raise ValueError(points * scale)
+
+    def good(points: Tensor) -> None:
+        """Moves.
+
+        Args:
+            points: (N, 3) of them.
+        """
+
+    assert untold("bad", bad, bad.__doc__ or "") == ["bad: Raises", "bad: shape of points", "bad: scale"]
+    assert untold("good", good, good.__doc__ or "") == []
 
 
 def test_importing_a_face_loads_nothing_else():

@@ -55,6 +55,10 @@ def load_network(source: str | Path) -> nn.Module:
 
     Args:
         source: a checkpoint's path, a run's folder, or the name of released weights.
+
+    Raises:
+        FileNotFoundError: saying what was looked for and which names there are.
+        ValueError: for a file that is damaged, no checkpoint, or of settings that this version does not know.
     """
     path = find(source)
     state = checkpoint.load(path)
@@ -69,6 +73,10 @@ def load_task(source: str | Path) -> Any:
 
     Args:
         source: a checkpoint's path, a run's folder, or the name of released weights.
+
+    Raises:
+        FileNotFoundError: saying what was looked for and which names there are.
+        ValueError: for a file that is damaged, no checkpoint, or of settings that this version does not know.
     """
     path = find(source)
     state = checkpoint.load(path)

@@ -20,9 +20,16 @@ Array = TypeVar("Array", np.ndarray, Tensor)
 class KeypointNetwork:
     """A trained top-down network that takes a picture and boxes.
 
+    Args:
+        task: what `load_task` gives.
+        source: where it comes from, for messages.
+
     Attributes:
         task: the whole task, `task.model` the network.
         num_keypoints: K.
+
+    Raises:
+        ValueError: for a task that finds no keypoints in boxes.
     """
 
     def __init__(self, task: Any, source: str) -> None:
@@ -46,6 +53,9 @@ class KeypointNetwork:
 
         Returns:
             (P, K, 2) keypoints [px] and (P, K) scores, arrays or tensors as `image` is, float32.
+
+        Raises:
+            ValueError: where picture, boxes or skeleton are not that, with what was found.
         """
         known = skeleton if isinstance(skeleton, Skeleton) else get_skeleton(skeleton)
         if known.num_joints != self.num_keypoints:
@@ -94,5 +104,9 @@ def load_keypoint_network(source: str | Path) -> KeypointNetwork:
 
     Args:
         source: a checkpoint's path or a run's folder.
+
+    Raises:
+        FileNotFoundError: saying what was looked for.
+        ValueError: for a file that is damaged, or holds something else than a network for boxes.
     """
     return KeypointNetwork(load_task(source), str(source))

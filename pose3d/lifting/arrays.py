@@ -41,6 +41,9 @@ class ArrayLifter:
         input_skeleton: what the network reads; keypoints of another skeleton are converted by name.
         output_skeleton: what the J joints are; `output_skeleton.joints` are their names.
         receptive_field: R, the frames that a pose is seen in.
+
+    Raises:
+        ValueError: for a network that is no lifter, a device that is not there, and `bones` without limbs.
     """
 
     def __init__(
@@ -78,6 +81,10 @@ class ArrayLifter:
 
         Returns:
             (..., J, 3), an array or a tensor as `keypoints` is, float32.
+
+        Raises:
+            TypeError: where `keypoints` are no array.
+            ValueError: naming what must hold and what was found: a shape, pixels, a skeleton, the picture's size.
         """
         joints = self._run(keypoints, skeleton, image_size, focal)[0]
         given: Any = joints.numpy() if isinstance(keypoints, np.ndarray) else joints.to(keypoints.device)
@@ -86,7 +93,15 @@ class ArrayLifter:
     def hypotheses(
         self, keypoints: Array, *, skeleton: str | Skeleton, image_size: tuple[int, int], focal: float | None = None
     ) -> tuple[Array, Array]:
-        """Every pose that a mixture holds possible, (..., M, J, 3) [m], and their weights (..., M)."""
+        """Every pose that a mixture holds possible, (..., M, J, 3) [m], and their weights (..., M).
+
+        Args:
+            keypoints: (K, 2), (T, K, 2) or (..., T, K, 2) in pixels, as of a call, which has `skeleton`, `image_size`
+                and `focal`, too.
+
+        Raises:
+            ValueError: for a network that gives one pose a frame, and as of a call.
+        """
         _, means, weights = self._run(keypoints, skeleton, image_size, focal)
         if means is None or weights is None:
             raise ValueError(f"{self.source} gives one pose a frame, not several; model=gmh_mdn gives several.")

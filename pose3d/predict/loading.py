@@ -24,5 +24,9 @@ def load_lifter(
         flip: the mean with the mirrored person, see `ArrayLifter`.
         bones: hold bones to one length in every sequence, see `ArrayLifter`: nearer to the truth, but frames must be of
             one person.
+
+    Raises:
+        FileNotFoundError: saying what was looked for and which names there are.
+        ValueError: for a file that is damaged or holds no lifter, and for a device that is not there.
     """
     return ArrayLifter(load_network(source), str(source), device, flip, bones)  # pyright: ignore[reportArgumentType]

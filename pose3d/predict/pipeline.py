@@ -76,11 +76,25 @@ class Pipeline:
         self.stopping = False
 
     def __call__(self, source: str | Path | int) -> Recording:
-        """The whole motion of a source."""
+        """The whole motion of a source.
+
+        Args:
+            source: a path, URL, pattern, a webcam's number, or "example".
+
+        Raises:
+            ValueError: for a source that cannot be read, and at the end where nobody was in any frame.
+        """
         return join(list(self.stream(source)))
 
     def stream(self, source: str | Path | int) -> Iterator[Motion]:
-        """The motion of a source, chunk after chunk; of a live source frame by frame."""
+        """The motion of a source, chunk after chunk; of a live source frame by frame.
+
+        Args:
+            source: a path, URL, pattern, a webcam's number, or "example".
+
+        Raises:
+            ValueError: for a source that cannot be read, and at the end where nobody was in any frame.
+        """
         for motion, _pictures in self.run(source, pictures=False):
             yield motion
 
@@ -133,14 +147,24 @@ class Pipeline:
         return Lift(open_lifter(self.settings.lifter), self.settings.hypotheses, self.settings.where)
 
     def method(self, live: bool) -> str:
-        """The filter that `smooth=` names."""
+        """The filter that `smooth=` names; auto depends on whether the source is `live`."""
         chosen = self.settings.smooth
         if chosen is False:  # YAML reads off so
             return "off"
         return ("one_euro" if live else "butterworth") if chosen == "auto" else str(chosen)
 
     def people(self, source: str | Path | int, stack: ExitStack, pictures: bool) -> People:
-        """Everyone in every frame of a source, found in threads that run ahead."""
+        """Everyone in every frame of a source, found in threads that run ahead.
+
+        Args:
+            source: a path, URL or webcam's number.
+            stack: ends the threads.
+            pictures: whether the frames keep theirs.
+
+        Raises:
+            ValueError: for several sources, and one that cannot be read.
+            Misuse: for settings that have no effect on this source.
+        """
         settings = self.settings
         singles = expand(source)
         if len(singles) != 1:
@@ -166,7 +190,7 @@ class Pipeline:
                 return
 
     def motion(self, window: Window, people: People) -> Motion:
-        """The record of a window's keypoints, without those who were there for a moment only."""
+        """The record of the keypoints in a `window` of `people`'s frames, without who was there for a moment only."""
         ids, keypoints, landmarks = dense([frame.people for frame in window.seen], people.skeleton.num_joints)
         times = np.array([frame.time for frame in window.seen])
         if not people.live and len(times) > 1:
