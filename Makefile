@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 WORKERS ?= -n 2 --dist worksteal   # processes; `WORKERS=` for one, which a debugger wants
+# What Python compiles is kept, or each of the hundreds of processes of a test run compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test test-all test-npu lint bench clean
 .DEFAULT_GOAL := help

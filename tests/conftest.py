@@ -30,6 +30,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="cpu, cuda or npu: where tests with the `device` fixture run")
+    parser.addoption("--at-length", action="store_true", help="damaged files and long videos many times as long")
+
+
+@pytest.fixture(scope="session")
+def at_length(request: pytest.FixtureRequest) -> bool:
+    """Whether what is tried at random, or for long, is tried longer than `make test-all` has time for."""
+    return request.config.getoption("--at-length")
 
 
 @pytest.fixture(scope="session")

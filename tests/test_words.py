@@ -1,6 +1,6 @@
 """Odd words to commands and damaged weights to readers: answers in sentences, nothing else.
 
-Ten seconds of each; ANYPOSE_FUZZ_SECONDS=300 searches for ten minutes, and ANYPOSE_FUZZ_SEED=1 elsewhere.
+Ten seconds of each, five minutes with `--at-length`; ANYPOSE_FUZZ_SEED=1 searches elsewhere.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from anypose.engine.sentences import STUMBLED, TOLD, check_words, explanation
 from anypose.engine.settings import check_settings
 from pose3d.lifting.convert import read_bin
 
-SECONDS = float(os.environ.get("ANYPOSE_FUZZ_SECONDS", 10))  # each of the two
 ODD = (
     "abc", "''", "null", "-1", "0", "1", "1.5", "nan", "inf", "-inf", "true", "[]", "[1]", "[a]", "{}", "{a:1}", "1e9",
     "99999999999999999999", "数据", "a b", "a=b", "a#b", "../../x", "/", "~", "'${seed}'", "'${oc.env:HOME}'", "'a,b'",
@@ -36,6 +35,12 @@ ODD = (
 SEED = int(os.environ.get("ANYPOSE_FUZZ_SEED", 0))
 MODELS = ("baseline3d", "videopose3d", "gmh_mdn", "simplebaseline", "total_capture", "window_mlp", "motionagformer")
 SMALL = {"model.linear_size": 8, "model.channels": 4, "model.depth": 18, "model.width": 0.02, "model.num_stages": 1}
+
+
+@pytest.fixture
+def end(at_length: bool) -> float:
+    """When it is enough, on the clock of `time.monotonic` [s]."""
+    return time.monotonic() + (300 if at_length else 10)
 
 
 def foreseen(action: Callable[[], object], hints: Callable[[], list[str]] = list) -> None:
@@ -78,8 +83,8 @@ def build(command: str, words: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_odd_words_are_answered_in_sentences() -> None:
-    chance, end = random.Random(SEED), time.monotonic() + SECONDS
+def test_odd_words_are_answered_in_sentences(end: float) -> None:
+    chance = random.Random(SEED)
     known = {
         (command, model): keys(OmegaConf.to_container(composed(command, [f"model={model}"]), resolve=False))
         for command in ("train", "evaluate", "export")
@@ -100,8 +105,8 @@ def test_odd_words_are_answered_in_sentences() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol", "ignore:TypedStorage is deprecated")
-def test_damaged_weights_are_answered_in_sentences(tmp_path: Path) -> None:
-    chance, end = random.Random(SEED), time.monotonic() + SECONDS
+def test_damaged_weights_are_answered_in_sentences(tmp_path: Path, end: float) -> None:
+    chance = random.Random(SEED)
     whole = {"model": {"a.weight": torch.randn(3, 4)}, "config": {"seed": 0}, "choices": {"model": "baseline3d"}}
     checkpoint.save(tmp_path / "a.pt", whole)
     torch.save({"model_pos": whole["model"], "model_traj": None}, tmp_path / "b.bin")

@@ -22,9 +22,14 @@ from pose2d.network.weight_files import read_weights
 from tests.pose2d.conftest import write_people
 from tests.pose3d.dataset import test_coco_legacy
 
-FEW, MANY = 60, 2000
-ROUNDS = [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.slow)]
+FEW, MANY, AT_LENGTH = 60, 500, 2000
 KINDS = ["JPEG", "PNG", "WebP", "BMP", "TIFF", "GIF", "PPM"]
+
+
+@pytest.fixture(params=[pytest.param("few", id="few"), pytest.param("many", id="many", marks=pytest.mark.slow)])
+def rounds(request: pytest.FixtureRequest, at_length: bool) -> int:
+    """How often each kind is damaged."""
+    return FEW if request.param == "few" else AT_LENGTH if at_length else MANY
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
@@ -86,7 +91,6 @@ def survives(read: Callable[[], Any]) -> None:
     assert len(said) > 20, said
 
 
-@pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_images(kind: str, rounds: int) -> None:
     buffer = io.BytesIO()
@@ -104,7 +108,6 @@ def coco(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("file", ["annotations", "boxes"])
 def test_coco(coco: Path, read_coco: Any, file: str, rounds: int) -> None:
     path = coco / "annotations" / "person_keypoints_val2017.json"
@@ -133,7 +136,6 @@ def test_coco(coco: Path, read_coco: Any, file: str, rounds: int) -> None:
         survives(read)
 
 
-@pytest.mark.parametrize("rounds", ROUNDS)
 def test_coco_legacy_and_mpii(tmp_path: Path, conf: Any, rounds: int) -> None:
     test_coco_legacy.write_files(tmp_path)
     legacy = {"root": test_coco_legacy.ENTRIES}
@@ -158,7 +160,6 @@ def test_coco_legacy_and_mpii(tmp_path: Path, conf: Any, rounds: int) -> None:
         survives(lambda: Mpii(**settings).people("train"))
 
 
-@pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("suffix", [".pth", ".npz", ".safetensors"])
 def test_weights(tmp_path: Path, suffix: str, rounds: int) -> None:
     path, state = tmp_path / f"w{suffix}", {"conv1.weight": torch.ones(4, 3, 3, 3), "bn1.bias": torch.zeros(4)}
