@@ -33,6 +33,7 @@ ADDED: list[str] = []  # what `choose_model` added to the command line
 LINK = re.compile(r"\$\{[.\w]+\}")  # to another key; what looks things up elsewhere is not tied again
 LIMITS = ("max_megapixels", "max_megabytes")  # of what is read from the disk
 WRITTEN = ("cache", "results")  # settings that say where files are written
+USE = ("flip_test", "bones")  # settings of a task that say how released weights are used, on whatever they are scored
 
 
 def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
@@ -47,12 +48,23 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
     groups = set(hydra.runtime.choices)
     saved = state["config"]
     if path.parent.name == RELEASED:  # outlives the keys of datasets and tasks: all but the model is the command's own
-        saved = {**cast("dict[str, Any]", OmegaConf.to_container(cfg)), "model": saved["model"]}
+        own = {**cast("dict[str, Any]", OmegaConf.to_container(cfg)), "model": saved["model"]}
+        saved = used_as_released(own, saved, path)
     typed = [override for override in hydra.overrides.task if override not in ADDED]
     config = overlay(saved, cfg, typed, groups, str(path), state["choices"])
     take_the_rest(config, cfg, str(path))
     check_stored(config, str(path))
     return config, state, path
+
+
+def used_as_released(own: dict[str, Any], stored: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The command's own configuration, its task set to what released weights say of their use."""
+    task, said = own["task"], stored.get("task", {})
+    use = {key: said[key] for key in USE if key in task and isinstance(said.get(key), bool) and said[key] != task[key]}
+    if use:
+        words = " ".join(f"task.{key}={str(value).lower()}" for key, value in use.items())
+        log.info("%s is used with %s, unless other is said.", path.name, words)
+    return {**own, "task": {**task, **use}}
 
 
 def take_the_rest(config: DictConfig, cfg: DictConfig, source: str) -> None:

@@ -34,7 +34,8 @@ class ArrayLifter:
         flip: show the network the mirrored person, too, and take the mean (the papers' flip test): twice the work for
             an error that is a few per cent lower. Mixtures give their poses as they are.
         bones: hold the bones of each sequence to one length, both sides alike, which wants frames of one person along T
-            (`pose3d.lifting.bone_lengths`). Mixtures give their poses as they are.
+            (`pose3d.lifting.bone_lengths`); None does where the network reads rays and gives the joints that it takes.
+            Mixtures give their poses as they are.
 
     Attributes:
         model: the network.
@@ -47,7 +48,7 @@ class ArrayLifter:
     """
 
     def __init__(
-        self, model: Lifter, source: str, device: str = "cpu", flip: bool = False, bones: bool = False
+        self, model: Lifter, source: str, device: str = "cpu", flip: bool = False, bones: bool | None = False
     ) -> None:
         if not isinstance(model, Lifter):
             raise ValueError(
@@ -60,6 +61,8 @@ class ArrayLifter:
                 f"{', '.join(model.output_skeleton.joints)}."
             )
         self.model, self.source, self.device = onto(model, device).eval(), source, torch.device(device)
+        if bones is None:  # joints of a network of pixels lie on lines of sight only where the focal length is known
+            bones = model.keypoint_frame == "ray" and has_limbs(model.output_skeleton)
         self.flip, self.bones = flip, bones
         self.input_skeleton, self.output_skeleton = model.input_skeleton, model.output_skeleton
         self.receptive_field = model.receptive_field

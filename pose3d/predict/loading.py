@@ -11,7 +11,7 @@ from pose3d.lifting.arrays import ArrayLifter
 
 
 def load_lifter(
-    source: str | Path = "released", device: str = "cpu", flip: bool = True, bones: bool = False
+    source: str | Path = "released", device: str = "cpu", flip: bool = True, bones: bool | None = None
 ) -> ArrayLifter:
     """A trained lifter that takes arrays.
 
@@ -22,8 +22,8 @@ def load_lifter(
         source: the name of released weights, a checkpoint's path, or a run's folder.
         device: where it computes.
         flip: the mean with the mirrored person, see `ArrayLifter`.
-        bones: hold bones to one length in every sequence, see `ArrayLifter`: nearer to the truth, but frames must be of
-            one person.
+        bones: hold bones to one length in every sequence, see `ArrayLifter`: nearer to the truth. None does so
+            where network and joints allow it. False is for frames that are of several people.
 
     Raises:
         FileNotFoundError: saying what was looked for and which names there are.

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from anypose.engine import checkpoint
-from anypose.engine.restore import choose_model, complete, overlay
+from anypose.engine.restore import choose_model, complete, overlay, used_as_released
 from anypose.engine.stored import own_section
 
 SAVED = {
@@ -140,3 +140,17 @@ def test_a_smoke_test_changes_what_it_names_and_nothing_else():
     assert config.trainer == {"batch_size": 16, **smoke}
     assert config.kernels == "plain"
     assert "debug" not in config
+
+
+def test_released_weights_say_how_they_are_used_and_nothing_else(caplog):
+    own = {"seed": 3, "task": {"flip_test": False, "bones": False, "stride": 1}}
+    stored = {"seed": 0, "task": {"flip_test": True, "bones": True, "stride": 7, "_target_": "os.unlink"}}
+    with caplog.at_level("INFO"):
+        used = used_as_released(own, stored, Path("some.safetensors"))
+    assert used == {"seed": 3, "task": {"flip_test": True, "bones": True, "stride": 1}}
+    assert "some.safetensors is used with task.flip_test=true task.bones=true, unless other is said." in caplog.text
+    assert own["task"]["flip_test"] is False
+    mixture = {"task": {"loss": "x"}}  # a task that knows no such use; a file from before it, and one with odd values
+    assert used_as_released(mixture, stored, Path("x")) == mixture
+    assert used_as_released(own, {}, Path("x")) == own
+    assert used_as_released(own, {"task": {"flip_test": "${oc.env:HOME}"}}, Path("x")) == own

@@ -71,7 +71,7 @@ def test_seventeen_keypoints_go_into_a_network_of_sixteen_by_name(lifter):
 
 @pytest.mark.parametrize("weights", ["released", "baseline3d_pixels"])
 def test_pixels_or_rays_of_the_training_cameras_are_what_the_network_gets(weights):
-    lifter = load_lifter(weights, flip=False)
+    lifter = load_lifter(weights, flip=False, bones=False)
     keypoints = torch.tensor(convert(STANDING, COCO_17, H36M_16) / 2).float()
     read = (keypoints - 500) / 1150 if weights == "released" else keypoints
     with torch.no_grad():
@@ -82,13 +82,13 @@ def test_pixels_or_rays_of_the_training_cameras_are_what_the_network_gets(weight
 
 @pytest.mark.parametrize("weights", ["released", "baseline3d_pixels", "released_video"])
 def test_the_mirrored_person_has_the_mirrored_pose(weights):
-    lifter, step = load_lifter(weights), np.arange(12)[:, None, None]
+    lifter, step = load_lifter(weights, bones=False), np.arange(12)[:, None, None]
     moving = STANDING + step * np.linspace(-3, 3, 34).reshape(17, 2)
     reflection = moving[:, list(COCO_17.flip_index)]
     reflection[..., 0] = 1920 - reflection[..., 0]
     joints, mirrored = lifter(moving, **COCO), lifter(reflection, **COCO)
     np.testing.assert_allclose(mirror(mirrored, H36M_17), joints, atol=1e-5)
-    once = load_lifter(weights, flip=False)
+    once = load_lifter(weights, flip=False, bones=False)
     assert np.abs(mirror(once(reflection, **COCO), H36M_17) - once(moving, **COCO)).max() > 1e-3
     both = (once(moving, **COCO) + mirror(once(reflection, **COCO), H36M_17)) / 2
     np.testing.assert_allclose(joints, both, atol=1e-5)
@@ -129,7 +129,7 @@ def test_a_gap_in_time_is_bridged(lifter):
     knee = lifter.output_skeleton.index("left_knee")
     assert np.isnan(joints[:, knee]).any(-1).tolist() == [False] * 3 + [True] * 3 + [False] * 3
     there = np.delete(joints, knee, axis=1)
-    np.testing.assert_allclose(there, np.delete(lifter(clip, **COCO), knee, axis=1), atol=1e-4)
+    np.testing.assert_allclose(there, np.delete(lifter(clip, **COCO), knee, axis=1), atol=1e-3)  # mean lengths of fewer
 
 
 def test_who_is_hardly_seen_is_not_made_up(lifter):

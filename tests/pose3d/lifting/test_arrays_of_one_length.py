@@ -1,4 +1,4 @@
-"""pose3d/lifting/arrays.py: `bones=True` gives each sequence bones of one length."""
+"""pose3d/lifting/arrays.py: each sequence gets bones of one length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.pose3d.lifting.test_arrays import COCO, STANDING
 
 
 def test_bones_are_held_to_one_length_over_each_sequence():
-    lifter, held = load_lifter("released"), load_lifter("released", bones=True)
+    lifter, held = load_lifter("released", bones=False), load_lifter("released")
     rng = np.random.default_rng(0)
     sequences = STANDING + rng.normal(size=(2, 30, 17, 2)) * 6
     sequences[1] = (sequences[1] - [960, 540]) * 0.7 + [960, 540]
@@ -27,6 +27,14 @@ def test_bones_are_held_to_one_length_over_each_sequence():
     assert spread[1] < 0.3 * spread[0]
     assert np.nanmax(np.linalg.norm(same - free, axis=-1)) < 0.3
     np.testing.assert_allclose(same[1], held(sequences[1], **COCO), atol=1e-5)  # as alone
+
+
+def test_networks_of_pixels_keep_their_poses_unless_asked():
+    lifter = load_lifter("baseline3d_pixels")
+    assert not lifter.bones
+    assert load_lifter("released").bones
+    assert load_lifter("released_video").bones
+    assert load_lifter("baseline3d_pixels", bones=True).bones
 
 
 def thigh(joints: np.ndarray) -> np.ndarray:
