@@ -46,12 +46,12 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
     state["choices"].setdefault("model", hydra.runtime.choices["model"])
     existing("model", state["choices"]["model"], str(path))  # names folders and files from here on
     groups = set(hydra.runtime.choices)
-    saved = state["config"]
+    saved, choices = state["config"], state["choices"]
     if path.parent.name == RELEASED:  # outlives the keys of datasets and tasks: all but the model is the command's own
         own = {**cast("dict[str, Any]", OmegaConf.to_container(cfg)), "model": saved["model"]}
-        saved = used_as_released(own, saved, path)
+        saved, choices = used_as_released(own, saved, path), {**hydra.runtime.choices, "model": choices["model"]}
     typed = [override for override in hydra.overrides.task if override not in ADDED]
-    config = overlay(saved, cfg, typed, groups, str(path), state["choices"])
+    config = overlay(saved, cfg, typed, groups, str(path), choices)
     take_the_rest(config, cfg, str(path))
     check_stored(config, str(path))
     return config, state, path
