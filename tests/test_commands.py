@@ -20,6 +20,7 @@ from pathlib import Path
 import hydra
 import numpy as np
 import pytest
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 
 from anypose import __main__ as dispatcher
@@ -133,6 +134,12 @@ def write_own(here: Path) -> None:
         assert f'"{file}"' in body
         body = body.replace(f'"{file}"', repr(str(here / file)))
     exec(compile(body, "docs/data.md", "exec"), names)
+    joints = yaml.safe_load((here / "mine.yaml").read_text(encoding="utf-8"))["joints"]
+    columns = [f"{joint}_{axis}_px" for joint in joints for axis in "xy"]
+    columns += [f"{joint}_{axis}_m" for joint in joints for axis in "xyz"]
+    numbers = np.concatenate([names["uv"].reshape(200, -1), xyz.reshape(200, -1)], 1)
+    rows = [",".join([who, *map(str, row)]) for who, row in zip(names["who"], numbers, strict=True)]
+    (here / "mine.csv").write_text("\n".join([",".join(["subject", *columns]), *rows]), encoding="utf-8")
 
 
 def python_of(page: str) -> list[str]:

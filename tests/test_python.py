@@ -42,6 +42,7 @@ def save_run(folder: Path, model: str, task: str, **settings: object) -> None:
     checkpoint.save(folder / "last.pt", state)
 
 
+@pytest.mark.slow
 def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     cv2 = pytest.importorskip("cv2")
     monkeypatch.chdir(tmp_path)

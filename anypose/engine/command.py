@@ -27,7 +27,7 @@ from anypose.engine.distributed import adopt_submitit
 from anypose.engine.durable import check_file, check_folder, remove_empty
 from anypose.engine.extras import check_extras, check_launcher
 from anypose.engine.place import CONF
-from anypose.engine.sentences import FULL_ERROR, MISUSED, check_words, told
+from anypose.engine.sentences import FULL_ERROR, MISUSED, check_words, in_order, told
 from anypose.engine.sentences import explanation as explanation
 from anypose.engine.settings import check_settings
 from anypose.engine.stored import BUILT
@@ -65,6 +65,7 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
                 return
             whole = os.environ.get(FULL_ERROR)
             with told(lambda: bool(started), lambda: check_words(words) or suggestions(name, overrides)):
+                sys.argv[1:] = in_order(words)
                 if prepare:
                     sys.argv += prepare(overrides)
                 if int(os.environ.get("RANK", 0)):

@@ -103,7 +103,7 @@ def page(command: str, about: str) -> str:
     lines += [
         "",
         f"`{typed(command)} --help=all{chosen}` lists every key, with what it means; `--cfg job` in its place",
-        "prints the whole configuration as YAML.",
+        "prints the whole configuration as YAML. HYDRA_FULL_ERROR=1 before a command shows where an error was raised.",
     ]
     return "\n".join(lines)
 

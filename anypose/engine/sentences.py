@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import shlex
@@ -49,7 +50,7 @@ def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[st
         sentence = None if whole else explanation(error, lines)
         if sentence is None:
             raise
-        if not started() and isinstance(root(error), OSError):
+        if not started() and _of_the_system(root(error)):
             sentence += " Runs are written there; hydra.run.dir=FOLDER (hydra.sweep.dir=FOLDER) names another."
         code = MISUSED if is_misuse(error, started()) else FAILED
     print(sentence, file=sys.stderr)
@@ -64,7 +65,13 @@ def is_misuse(error: BaseException, started: bool) -> bool:
         started: whether the command line was taken.
     """
     cause = root(error)
-    return isinstance(cause, Misuse) or _unbuilt(error) or not (started or isinstance(cause, OSError))
+    unread = isinstance(cause, OmegaConfBaseException)  # a value such as ${nothing}
+    return isinstance(cause, Misuse) or unread or _unbuilt(error) or not (started or _of_the_system(cause))
+
+
+def _of_the_system(cause: BaseException) -> bool:
+    """Whether a file or a disk is at fault; Hydra says of a configuration that is not there that it is one."""
+    return isinstance(cause, OSError) and not isinstance(cause, HydraException)
 
 
 def root(error: BaseException) -> BaseException:
@@ -78,7 +85,7 @@ def root(error: BaseException) -> BaseException:
 
 
 def explanation(error: BaseException, hints: list[str]) -> str | None:
-    """What the user can act on, as sentences; None where only a traceback helps.
+    """What the user can act on, in one line; None where only a traceback helps.
 
     What this project raises with a message, what Hydra says of a command line, what the system says of a file, and what
     any constructor says of its settings, is meant for the user. What else a library raises was not foreseen, also where
@@ -91,25 +98,32 @@ def explanation(error: BaseException, hints: list[str]) -> str | None:
     if hints:
         return "\n".join(hints)
     cause = root(error)
-    where = f"({type(cause).__name__}; {FULL_ERROR}=1 shows where it was raised.)"
     if isinstance(cause, (HydraException, OmegaConfBaseException)):
-        return f"{cause}\n{cause.__cause__}" if cause.__cause__ else str(cause)
+        return ": ".join(_first_line(part).rstrip(".") for part in (cause, cause.__cause__) if part) + "."
     if _told(cause):
-        return str(cause) if isinstance(cause, Misuse) else f"{where}\n{cause}"
+        return str(cause)
     if _lacks_memory(cause):
         first = next(iter(str(cause).strip().splitlines()), "no more was given")
         return (
-            f"{where}\nThe memory does not suffice: {first} "
+            f"The memory does not suffice: {first} "
             "Lower trainer.batch_size, trainer.evaluation_batch_size or the sizes of the model."
         )
     if isinstance(cause, OSError) and cause.strerror:  # what the system says of a file, a disk, a pipe
         name = f"{cause.filename}: " if cause.filename else ""
-        return f"{where}\n{name}{cause.strerror}."
+        return f"{name}{cause.strerror}."
     if _unbuilt(error):
         key = re.search(r"full_key: (\S+)", str(error))
         section = key[1] if key else "A section of the configuration"
-        return f"{where}\n{section} cannot be built with these settings: {cause or type(cause).__name__}"
+        return f"{section} cannot be built with these settings: {' '.join(str(cause).split()) or type(cause).__name__}"
     return None
+
+
+def _first_line(error: BaseException) -> str:
+    """What Hydra or OmegaConf says, with the key before it that stands in a line of its own below."""
+    text = str(error)
+    key = re.search(r"^\s*full_key: (\S+)", text, re.MULTILINE)
+    first = next(iter(text.strip().splitlines()), type(error).__name__)
+    return f"{key[1]}: {first}" if key and key[1] not in first else first
 
 
 def _told(cause: BaseException) -> bool:
@@ -138,6 +152,29 @@ def _is_ours(file: Path) -> bool:
     """Whether a file is a script or a package of this project, in a checkout or installed."""
     packages = any(file.is_relative_to(ROOT / name) for name in PACKAGES)
     return packages or (file.parent == ROOT and "site-packages" not in file.parts)
+
+
+# Of Hydra's command line.
+FLAGS = (
+    "--multirun", "--cfg", "--package", "--resolve", "--run", "--info", "--config-name", "--config-path",
+    "--config-dir", "--experimental-rerun", "--shell-completion", "--hydra-help", "--version",
+)  # fmt: skip
+SHORT = ("-m", "-c", "-p", "-r", "-i", "-cn", "-cp", "-cd", "-sc")
+
+
+def in_order(words: list[str]) -> list[str]:
+    """Flags first, as Hydra wants them; people write `-m` between two settings, too.
+
+    Raises:
+        Misuse: for a flag that there is none of.
+    """
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag.startswith("-") and flag not in SHORT and not any(known.startswith(flag) for known in FLAGS):
+            near = difflib.get_close_matches(flag, (*FLAGS, "--help"), n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise Misuse(f"There is no flag {flag}. {hint}A setting is key=value; `--help` shows what can be set.")
+    return sorted(words, key=lambda word: word[:1] == "~" or ("=" in word and word[:1] != "-"))
 
 
 def check_words(words: list[str]) -> list[str]:

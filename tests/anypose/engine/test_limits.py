@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import hydra
 import pytest
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 
 from anypose.engine import fitting
 from anypose.engine.fitting import check_buildable
 from anypose.engine.limits import check_batch
-from anypose.engine.place import CONF
 from anypose.engine.sentences import root
 from anypose.engine.settings import check_settings, check_stored
 from anypose.settings import Misuse
-
-
-def composed(*words: str) -> DictConfig:
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        return hydra.compose("train", list(words))
+from tests.composing import composed
 
 
 @pytest.mark.parametrize("word", ["trainer.workers=1000", "trainer.workers=-1", "trainer.batch_size=0"])
 def test_the_loop_s_numbers_are_judged_at_the_border(word):
-    cfg = composed(word)
+    cfg = composed("train", word)
     key, _, value = word.partition("=")
     with pytest.raises(Misuse, match=rf"^{key}\b.*{value}\b"):
         check_settings(cfg, "train")
@@ -52,7 +45,7 @@ def test_the_loop_s_numbers_are_judged_at_the_border(word):
     ],
 )
 def test_what_would_take_more_memory_than_there_should_be_is_named(model, word, told):
-    cfg = composed(f"model={model}", word)
+    cfg = composed("train", f"model={model}", word)
     with pytest.raises(InstantiationException) as caught:
         instantiate(cfg[word.partition(".")[0]], **({"model": instantiate(cfg.model)} if "task." in word else {}))
     cause = root(caught.value)
@@ -70,13 +63,13 @@ def test_what_would_take_more_memory_than_there_should_be_is_named(model, word, 
 )
 def test_a_network_that_this_machine_cannot_hold_is_not_built(words, told, monkeypatch):
     monkeypatch.setattr(fitting, "MOST_TENSORS", 300)  # counting to thousands takes seconds
-    cfg = composed(*words)
+    cfg = composed("train", *words)
     with pytest.raises(Misuse, match=told):
         check_buildable(lambda: instantiate(cfg.task, model=instantiate(cfg.model)), cfg.model)
 
 
 def test_a_batch_is_held_against_the_limit_of_files():
-    network = instantiate(composed("model=videopose3d").model)
+    network = instantiate(composed("train", "model=videopose3d").model)
     check_batch(network, 1024, True)
     with pytest.raises(Misuse, match=r"^trainer\.batch_size, 10000000 samples of 918 numbers, would take 36\.7 GB"):
         check_batch(network, 10**7, True)

@@ -1,5 +1,6 @@
 """Weights under everybody's names end up in the right places; what differs is listed."""
 
+import copy
 import logging
 
 import numpy as np
@@ -10,8 +11,8 @@ from pose2d.network.lineages import lineage_settings
 from pose2d.network.weights import architecture, convert, load_weights
 
 
-@pytest.fixture
-def donor(small_model):
+@pytest.fixture(scope="session")
+def trained(small_model):
     torch.manual_seed(1)
     model = small_model()
     for name, value in model.state_dict().items():
@@ -21,9 +22,19 @@ def donor(small_model):
 
 
 @pytest.fixture
-def fresh(small_model):
+def donor(trained):
+    return copy.deepcopy(trained)  # quicker than drawing millions of numbers
+
+
+@pytest.fixture(scope="session")
+def untrained(small_model):
     torch.manual_seed(2)
     return small_model()
+
+
+@pytest.fixture
+def fresh(untrained):
+    return copy.deepcopy(untrained)
 
 
 def same_output(first, second):

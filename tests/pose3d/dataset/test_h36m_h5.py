@@ -36,18 +36,25 @@ def detection_path(root, subject, take, camera, folder="StackedHourglass"):
     return root / subject / folder / f"{take.replace(' ', '_')}.{camera}.h5"
 
 
-@pytest.fixture
-def release(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """3D, cameras and detections of both kinds; as released, S11 Directions has none from 54138969."""
-    write_h5_release(tmp_path, published_cameras(), SUBJECTS, ACTIONS)
+    root = tmp_path_factory.mktemp("release")
+    write_h5_release(root, published_cameras(), SUBJECTS, ACTIONS)
     rng = np.random.default_rng(0)
     for folder in ("StackedHourglass", "StackedHourglassFineTuned240"):
         for subject, take, pose in all_takes(SUBJECTS, ACTIONS):
             for camera in h36m.CAMERA_IDS:
                 if (subject, take, camera) != ("S11", "Directions", "54138969"):
-                    path = detection_path(tmp_path, subject, take, camera, folder)
+                    path = detection_path(root, subject, take, camera, folder)
                     write_h5(path, "poses", rng.uniform(0, 1000, (len(pose), 16, 2)))
-    return tmp_path
+    return root
+
+
+@pytest.fixture
+def release(written, tmp_path):
+    """A copy of it, to change."""
+    return shutil.copytree(written, tmp_path, dirs_exist_ok=True)
 
 
 def test_ground_truth_keeps_the_view_without_detections(release):
