@@ -12,8 +12,7 @@ from anypose.skeleton import Skeleton, get_skeleton, mirror
 from pose3d.lifter import Lifter
 from pose3d.lifting.bone_lengths import has_limbs, of_one_length
 from pose3d.lifting.missing_keypoints import FEWEST, as_read, complete, missing
-from pose3d.lifting.mixture import most_likely
-from pose3d.lifting.sliding import lift_windows
+from pose3d.lifting.sliding import lift_sequences
 from pose3d.motion.packed import mirror_keypoints
 
 Array = TypeVar("Array", np.ndarray, Tensor)
@@ -21,7 +20,6 @@ Array = TypeVar("Array", np.ndarray, Tensor)
 PICTURE, TALL = 1000, 500  # of the pictures that lifters of pixels are trained on, and of the people in them [px]
 TRAINED_FOCAL = 1150.0  # of their cameras [px]
 ASSUMED_FOCAL = 0.85  # of a camera that nobody knows, in longer sides of its picture: a phone's main one when filming
-FRAMES = 4096  # output frames at once
 
 
 class ArrayLifter:
@@ -201,22 +199,12 @@ class ArrayLifter:
     @torch.no_grad()
     def _predict(self, frames: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """(T, K, C) to (T, J, 3), and of a mixture (T, M, J, 3) and (T, M) too; the ends of a sequence are repeated."""
-        if self.model.whole_window:
-            joints = lift_windows(self.model, frames[None].to(self.device), self.receptive_field)
-            return joints[0].float().cpu(), None, None
-        before = self.receptive_field - 1 if self.model.causal else (self.receptive_field - 1) // 2
-        after = self.receptive_field - 1 - before
-        padded = torch.cat([frames[:1].expand(before, -1, -1), frames, frames[-1:].expand(after, -1, -1)])
-        found: list[tuple[Tensor, ...]] = []
-        for start in range(0, len(frames), FRAMES):
-            piece = padded[start : start + FRAMES + before + after]
-            output: Any = self.model(piece[None].to(self.device))
-            parts = (
-                (output,) if isinstance(output, Tensor) else (most_likely(output[0], output[2]), output[0], output[2])
-            )
-            found.append(tuple(part[0].float().cpu() for part in parts))
-        joined = [torch.cat(part) for part in zip(*found, strict=True)]
-        return (joined[0], joined[1], joined[2]) if len(joined) > 1 else (joined[0], None, None)
+        joints, means, weights = (
+            None if part is None else part[0].float().cpu()
+            for part in lift_sequences(self.model, frames[None].to(self.device))
+        )
+        assert joints is not None
+        return joints, means, weights
 
     def _unknown(self, lost: Tensor, source: Skeleton) -> Tensor:
         """(N, T, J) joints whose own keypoint, by name, is among the `lost` (N, T, K) of `source`; never the root."""

@@ -131,22 +131,30 @@ def held(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray, lengths: np.nda
 
 def _held(joints: np.ndarray, rays: np.ndarray, lengths: np.ndarray, known: np.ndarray) -> np.ndarray:
     """As `held`, of (12, 3, N) joints and rays, 0 where there is none, (E, N) distances, (12, N) 1 for known joints."""
-    solve = np.linalg.inv((1 + SIGHT) * np.eye(len(LIMBS)) + STIFF * APART.T @ APART)
-    pull, shape = STIFF * solve @ APART.T, joints.shape
-    free = (1 - known)[:, None]
+    K, N, free = len(joints), joints.shape[-1], (1 - known)[:, None]
+    solve = np.linalg.inv((1 + SIGHT) * np.eye(K) + STIFF * APART.T @ APART)
+    combine = np.concatenate([solve, STIFF * solve @ APART.T], 1)
     loose = SIGHT * (np.einsum("kin,kin->kn", rays, rays) < 0.5)[:, None] + free
-    whole = np.isfinite(lengths) * np.prod(known[_ENDS], axis=1)  # that are known, and both of whose ends are
-    lengths = np.where(whole, lengths, 1)
+    bound = loose.any()
+    missing = ~(np.isfinite(lengths) & np.all(known[_ENDS], axis=1))  # or one of whose ends is
     depth = (1 - DEPTH) * np.einsum("kin,kin->kn", joints, rays)
-    still = solve @ ((1 - free) * (joints - depth[:, None] * rays)).reshape(len(joints), -1)
-    moved = joints
+    still = solve @ ((1 - free) * (joints - depth[:, None] * rays)).reshape(K, -1)
+    sight = np.sqrt(SIGHT + 1 - DEPTH) * rays
+    # Sixty rounds of small steps: each writes where the one before read, and what is multiplied lies together.
+    wishes, moved = np.empty((K + len(APART), 3, N)), joints.copy()
+    near, apart = wishes[:K], wishes[K:]
+    longer = np.empty(lengths.shape)
     for _ in range(ROUNDS):
-        apart = (APART @ moved.reshape(len(joints), -1)).reshape(len(APART), *shape[1:])
-        longer = lengths / np.sqrt(np.einsum("ein,ein->en", apart, apart)).clip(1e-9)
-        apart *= (1 + whole * (longer - 1))[:, None]
-        depth = (SIGHT + 1 - DEPTH) * np.einsum("kin,kin->kn", moved, rays)
-        near = depth[:, None] * rays + loose * moved
-        moved = (still + solve @ near.reshape(len(joints), -1) + pull @ apart.reshape(len(APART), -1)).reshape(shape)
+        np.matmul(APART, moved.reshape(K, -1), out=apart.reshape(len(APART), -1))
+        np.sqrt(np.einsum("ein,ein->en", apart, apart, out=longer), out=longer)
+        np.divide(lengths, np.maximum(longer, 1e-9, out=longer), out=longer)
+        np.copyto(longer, 1, where=missing)
+        apart *= longer[:, None]
+        np.multiply(np.einsum("kin,kin->kn", moved, sight, out=depth)[:, None], sight, out=near)
+        if bound:
+            near += loose * moved
+        np.matmul(combine, wishes.reshape(len(wishes), -1), out=moved.reshape(K, -1))
+        moved.reshape(K, -1)[:] += still
     return moved
 
 

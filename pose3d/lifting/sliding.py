@@ -1,14 +1,56 @@
-"""Long sequences through a network that reads windows of one length."""
+"""Long sequences through networks that read some frames around each, or windows of one length."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pose3d.lifter import Lifter
+from pose3d.lifting.mixture import most_likely
 from pose3d.motion.clips import cut
 
 AT_ONCE = 64  # windows in a batch
+FRAMES = 4096  # output frames at once: bounded memory for long sequences and many people
+
+Poses = tuple[Tensor, Tensor | None, Tensor | None]  # the likeliest pose, and of a mixture all poses and their weights
+
+
+def reach(model: Lifter) -> tuple[int, int]:
+    """How many frames before and after its own an output frame depends on."""
+    past = model.receptive_field - 1 if model.causal else (model.receptive_field - 1) // 2
+    return past, model.receptive_field - 1 - past
+
+
+def lift_sequences(model: Lifter, keypoints: Tensor) -> Poses:
+    """A pose for every frame of sequences; their ends are repeated, as in training.
+
+    Args:
+        model: any lifter.
+        keypoints: (B, T, K, C) in the model's keypoint frame.
+
+    Returns:
+        (B, T, J, 3) joints, and of a mixture (B, T, M, J, 3) and (B, T, M).
+    """
+    if model.whole_window:
+        return lift_windows(model, keypoints, model.receptive_field), None, None
+    past, future = reach(model)
+    first, last = keypoints[:, :1], keypoints[:, -1:]
+    return lift_inside(
+        model, torch.cat([first.expand(-1, past, -1, -1), keypoints, last.expand(-1, future, -1, -1)], 1)
+    )
+
+
+def lift_inside(model: Lifter, keypoints: Tensor) -> Poses:
+    """As `lift_sequences`, for (B, T + R - 1, K, C): only frames that have all of theirs around them get a pose."""
+    more = model.receptive_field - 1
+    count = keypoints.shape[1] - more
+    found = []
+    for sequences in keypoints.split(max(1, FRAMES // count)):
+        starts = range(0, count, FRAMES)
+        found.append(_joined([_poses(model, sequences[:, at : at + FRAMES + more]) for at in starts], 1))
+    return _joined(found, 0)
 
 
 def lift_windows(model: Lifter, keypoints: Tensor, step: int, causal: bool = False) -> Tensor:
@@ -30,3 +72,20 @@ def lift_windows(model: Lifter, keypoints: Tensor, step: int, causal: bool = Fal
     windows = keypoints[:, place].flatten(0, 1)  # (B * N, R, K, C)
     joints = torch.cat([model(part) for part in windows.split(AT_ONCE)])
     return joints.unflatten(0, (B, -1))[:, taken]  # blocks follow one another, so frames come out in order
+
+
+def _poses(model: Lifter, keypoints: Tensor) -> Poses:
+    output: Any = model(keypoints)
+    if isinstance(output, Tensor):
+        return output, None, None
+    means, _sigmas, weights = output
+    return most_likely(means, weights), means, weights
+
+
+def _joined(parts: list[Poses], dim: int) -> Poses:
+    joints, means, weights = (
+        None if part[0] is None else torch.cat(part, dim)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        for part in zip(*parts, strict=True)
+    )
+    assert joints is not None
+    return joints, means, weights

@@ -7,8 +7,8 @@ back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from anypose.engine.device import Device as Device  # before torch: it makes importing torch safe  # isort: skip
 
@@ -21,11 +21,9 @@ from anypose.skeleton import Skeleton
 from pose3d.lifter import Lifter
 from pose3d.lifting.arrays import PICTURE, TALL
 from pose3d.lifting.missing_keypoints import FEWEST, as_read, complete, missing
-from pose3d.lifting.mixture import most_likely
-from pose3d.lifting.sliding import lift_windows
+from pose3d.lifting.sliding import Poses, lift_inside, lift_sequences, reach
 
 RATES = (24.0, 60.5)  # frames a second that need no thinning or repeating
-BATCH = 4096  # output frames at once: bounded memory for many people
 
 
 class Lift:
@@ -39,9 +37,7 @@ class Lift:
 
     def __init__(self, model: Lifter, hypotheses: bool = True, device: str = "cpu") -> None:
         self.model, self.hypotheses, self.device = model.to(device).eval(), hypotheses, device
-        field = model.receptive_field
-        self.past = field - 1 if model.causal else (field - 1) // 2
-        self.future = field - 1 - self.past
+        self.past, self.future = reach(model)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -74,11 +70,7 @@ class Lift:
         seen, turns = self.rays(whole, intrinsics) if self.model.keypoint_frame == "ray" else self.look_at(
             whole, there, intrinsics
         )  # fmt: skip
-        step = frame_step(motion.times)
-        if self.model.whole_window:
-            poses, spread = self.whole_windows(seen, there), None
-        else:
-            poses, spread = self.run(self.windows(seen, there, step))
+        poses, spread = self.poses(seen, there, frame_step(motion.times))
         people, frames = np.nonzero(there)
         back = turns[people, frames]  # (N, 3, 3) camera to the view
         joints[frames, people] = np.einsum("nji,nkj->nki", back, poses)
@@ -123,48 +115,46 @@ class Lift:
             seen[..., :2] = to_screen(seen[..., :2], PICTURE, PICTURE)
         return seen[..., : self.model.keypoint_channels], turns
 
-    def windows(self, seen: np.ndarray, there: np.ndarray, step: float = 1.0) -> np.ndarray:
-        """(N, R, K, C) the frames around each of the N frames with a person in it.
+    def poses(self, seen: np.ndarray, there: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray | None]:
+        """(N, J, 3) joints in the N frames with a person in it, and of a mixture (N, M, J, 3) all of its poses.
 
-        Neighbours in which the person is not, or that are not there yet, are replaced by the nearest in which they are,
-        as the ends of sequences are in training. To tell a network that knows missing keypoints of them instead cost
-        0.7 and 1.9 mm on two real clips, 11 and 16 mm where no later frame is known, and up to 9 mm beside gaps.
+        Frames around them in which the person is not, or that are not there yet, are replaced by the nearest in which
+        they are, as the ends of sequences are in training. To tell a network that knows missing keypoints of them
+        instead cost 0.7 and 1.9 mm on two real clips, 11 and 16 mm where no later frame is known, and up to 9 mm beside
+        gaps.
 
         Args:
             seen: (P, T, K, C) what the network reads.
             there: (P, T) who is in which frame.
-            step: frames of the source from one frame of the window to the next.
+            step: frames of the source from one frame that the network reads to the next.
         """
-        people, frames = np.nonzero(there)
         T, nearest = there.shape[1], nearest_known(there)
-        around = frames[:, None] + np.round(np.arange(-self.past, self.future + 1) * step).astype(int)
-        around = around.clip(0, T - 1)
-        return seen[people[:, None], nearest[people[:, None], around]]
+        people, frames = np.nonzero(there)
+        if self.model.whole_window:
+            found = [self.lifted(lift_sequences, seen[p, row][None])[0][0] for p, row in enumerate(nearest)]
+            return np.stack(found)[there], None
+        if step != 1:
+            around = frames[:, None] + np.round(np.arange(-self.past, self.future + 1) * step).astype(int)
+            around = nearest[people[:, None], around.clip(0, T - 1)]
+            joints, others = self.lifted(lift_inside, seen[people[:, None], around])
+            return joints[:, 0], None if others is None else others[:, 0]
+        # Neighbours share what is around them: everyone from the first frame to the last, one behind the other.
+        first, last = there.argmax(1), T - there[:, ::-1].argmax(1)
+        lengths = np.where(there.any(1), last - first + self.past + self.future, 0)
+        start = np.cumsum(lengths) - lengths  # of each person's frames among all
+        whose = np.repeat(np.arange(len(there)), lengths)
+        when = np.arange(len(whose)) + (first - self.past - start)[whose]
+        joints, others = self.lifted(lift_inside, seen[whose, nearest[whose, when.clip(0, T - 1)]][None])
+        places = frames + (start - first)[people]
+        return joints[0, places], None if others is None else others[0, places]
 
-    def whole_windows(self, seen: np.ndarray, there: np.ndarray) -> np.ndarray:
-        """(N, J, 3) joints of a network that gives a pose for each frame of a window: one window behind the other."""
-        nearest, poses = nearest_known(there), []
+    def lifted(self, way: Callable[..., Poses], keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Joints and a mixture's poses of (B, T, K, C), by one of `pose3d.lifting.sliding`'s ways."""
         with torch.inference_mode():
-            for person, row in enumerate(there):
-                frames = torch.from_numpy(seen[person, nearest[person]].astype(np.float32))
-                joints = lift_windows(self.model, frames[None].to(self.device), self.model.receptive_field)
-                poses.append(joints[0].cpu().numpy()[row])
-        return np.concatenate(poses)
-
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """(N, J, 3) joints, and (N, M, J, 3) hypotheses of a mixture, of (N, R, K, C)."""
-        poses, spreads = [], []
-        with torch.inference_mode():
-            for start in range(0, len(windows), BATCH):
-                batch = torch.from_numpy(windows[start : start + BATCH].astype(np.float32)).to(self.device)
-                output: Any = self.model(batch)
-                if isinstance(output, torch.Tensor):
-                    poses.append(output[:, 0].cpu().numpy())
-                    continue
-                means, _sigmas, weights = output
-                poses.append(most_likely(means, weights)[:, 0].cpu().numpy())
-                spreads.append(means[:, 0].cpu().numpy())
-        return np.concatenate(poses), np.concatenate(spreads) if spreads else None
+            found = way(self.model, torch.from_numpy(keypoints.astype(np.float32)).to(self.device))
+        joints, others, _weights = (None if part is None else part.float().cpu().numpy() for part in found)
+        assert joints is not None
+        return joints, others
 
 
 def nearest_known(there: np.ndarray) -> np.ndarray:

@@ -36,8 +36,8 @@ class Flat(Lifter):
         self.receptive_field, self.causal, self.mixture = field, causal, mixture
 
     def forward(self, keypoints: Tensor):
-        assert keypoints.shape[1] == self.receptive_field
-        middle = keypoints[:, -1:] if self.causal else keypoints[:, self.receptive_field // 2][:, None]
+        past = self.receptive_field - 1 if self.causal else self.receptive_field // 2
+        middle = keypoints[:, past : past + keypoints.shape[1] - self.receptive_field + 1]
         joints = torch.cat([middle / 1000, torch.zeros_like(middle[..., :1])], -1)
         if not self.mixture:
             return joints
@@ -94,10 +94,32 @@ def test_windows_are_of_one_duration_whatever_the_rate():
     assert [frame_step(np.arange(9) / rate) for rate in (25, 50, 60)] == [1, 1, 1]
     assert frame_step(np.arange(9) / 240) == pytest.approx(240 / 60.5)
     assert frame_step(np.arange(9) / 12) == pytest.approx(0.5)
-    lift, seen = Lift(Flat(5)), np.arange(20.0)[None, :, None, None]
-    there = np.ones((1, 20), bool)
-    assert lift.windows(seen, there, 4.0)[10].ravel().tolist() == [2, 6, 10, 14, 18]
-    assert lift.windows(seen, there, 0.5)[10].ravel().tolist() == [9, 10, 10, 10, 11]
+    seen, there = np.arange(20.0)[None, :, None, None], np.ones((1, 20), bool)
+
+    class Around(Flat):
+        def forward(self, keypoints: Tensor):
+            return keypoints.unfold(1, 5, 1)[:, :, 0, 0, None]  # the frames themselves
+
+    lift = Lift(Around(5))
+    assert lift.poses(seen, there, 1.0)[0][10].ravel().tolist() == [8, 9, 10, 11, 12]
+    assert lift.poses(seen, there, 4.0)[0][10].ravel().tolist() == [2, 6, 10, 14, 18]
+    assert lift.poses(seen, there, 0.5)[0][10].ravel().tolist() == [9, 10, 10, 10, 11]
+
+
+def test_frames_that_a_person_is_not_in_are_the_nearest_in_which_they_are():
+    class Around(Flat):
+        def forward(self, keypoints: Tensor):
+            return keypoints.unfold(1, 5, 1)[:, :, 0, 0, None]
+
+    seen, there = np.arange(40.0).reshape(2, 20, 1, 1), np.ones((2, 20), bool)
+    there[0, 4:9], there[1, :15] = False, False
+    poses, _ = Lift(Around(5)).poses(seen, there, 1.0)
+    assert len(poses) == 15 + 5
+    assert poses[0].ravel().tolist() == [0, 0, 0, 1, 2]
+    assert poses[3].ravel().tolist() == [1, 2, 3, 3, 3]
+    assert poses[4].ravel().tolist() == [9, 9, 9, 10, 11]
+    assert poses[15].ravel().tolist() == [35, 35, 35, 36, 37]
+    assert poses[19].ravel().tolist() == [37, 38, 39, 39, 39]
 
 
 def test_a_layout_without_some_keypoints_goes_into_a_network_that_may_miss_them():
