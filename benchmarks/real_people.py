@@ -24,7 +24,7 @@ from anypose.metrics import mpjpe, mpjve, n_mpjpe, p_mpjpe
 from anypose.motion import Motion
 from anypose.skeleton import BLAZEPOSE_33, Skeleton
 from pose3d.predict import pipeline
-from pose3d.predict.finding import People
+from pose3d.predict.finding import CHUNK, People
 from pose3d.predict.pipeline import Pipeline
 from pose3d.predict.windows import Seen
 
@@ -32,7 +32,9 @@ LIMBS = [f"{s}_{j}" for s in ("left", "right") for j in ("hip", "knee", "foot", 
 VARIANTS = {
     "no smoothing": {"smooth": "off"},
     "Savitzky-Golay": {"smooth": "savitzky_golay"},
-    "one-euro, as live": {"smooth": "one_euro"},
+    "one-euro, later frames known": {"smooth": "one_euro"},
+    "live, frame by frame": {"live": True},
+    "live, no smoothing": {"live": True, "smooth": "off"},
     "sides as found": {"swaps": False},
     "feet free": {"hold_feet": False},
     "a rolled camera left as it is": {"level": False},
@@ -48,6 +50,7 @@ class Kept:
 
     def __init__(self, people: People) -> None:
         self.people, self.seen = people, list[Seen]()
+        self.live, self.chunk = people.live, people.chunk
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.people, name)
@@ -69,6 +72,8 @@ class Again(Pipeline):
     def people(self, source: Any, stack: ExitStack, pictures: bool) -> Any:
         if not hasattr(self, "kept"):
             self.kept = Kept(super().people(source, stack, pictures))
+        self.kept.live = self.settings.live
+        self.kept.chunk = 1 if self.kept.live else CHUNK
         return self.kept
 
 

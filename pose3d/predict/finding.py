@@ -20,7 +20,7 @@ from pose3d.predict.windows import Seen
 WAITING = 8  # decoded frames that may wait for the 2D network
 FOUND = 240  # frames with their people that may wait for what writes whole chunks of them
 CHUNK = 90  # frames that go on together: few, for what is left to do once the 2D network is through with the last
-WHOLE = 960  # of a file of keypoints, which come at once: many, for the frames around a chunk are worked on again
+WHOLE = 1920  # of a file of keypoints, which come at once: many, for the frames around a chunk are worked on again
 INSIDE = 0.5  # share of keypoints that lie in the picture, of a file whose picture it is
 
 Decoded = tuple[Frame, bytes | None]  # and its picture as JPEG
@@ -63,16 +63,23 @@ class PeopleInPictures:
         stopwatch: counts the time of both.
         stack: ends the threads.
         pictures: keep each frame's picture, made small.
+        live: no frame waits for later ones, though the source would wait.
     """
 
     def __init__(
-        self, source: Pictures, network: KeypointNetwork, stopwatch: Stopwatch, stack: ExitStack, pictures: bool
+        self,
+        source: Pictures,
+        network: KeypointNetwork,
+        stopwatch: Stopwatch,
+        stack: ExitStack,
+        pictures: bool,
+        live: bool = False,
     ) -> None:
         self.source, self._network, self.stopwatch = source, network, stopwatch
         self.stack, self.pictures = stack, pictures
         self.name, self.network, self.skeleton = source.name, network.name, network.skeleton
-        self.live, self.warnings = source.live, source.warnings
-        self.chunk = 1 if source.live else CHUNK
+        self.live, self.warnings = source.live or live, source.warnings
+        self.chunk = 1 if self.live else CHUNK
         self.decode: Ahead[Decoded] | None = None
 
     @property
@@ -85,13 +92,13 @@ class PeopleInPictures:
 
     def __iter__(self) -> Iterator[Seen]:
         waiting, found = (1, 1) if self.live else (WAITING, FOUND)
-        self.decode = frames = self.stack.enter_context(Ahead(self.decoded, waiting, newest=self.live))
+        self.decode = frames = self.stack.enter_context(Ahead(self.decoded, waiting, newest=self.source.live))
         return iter(self.stack.enter_context(Ahead(lambda: self.look(frames), found)))
 
     def decoded(self) -> Iterator[Decoded]:
         """Each frame, and its picture made small, where it is sure to be looked at: the 2D network has no time."""
         for frame in self.stopwatch.timed("decode", self.source.frames()):
-            yield frame, None if self.live else small(frame, self.pictures, self.stopwatch)
+            yield frame, None if self.source.live else small(frame, self.pictures, self.stopwatch)
 
     def look(self, frames: Iterable[Decoded]) -> Iterator[Seen]:
         """The people of each frame."""
@@ -99,7 +106,7 @@ class PeopleInPictures:
         for frame, picture in frames:
             with self.stopwatch("2D"):
                 people = tracker(self._network.find(frame), frame.time)
-            picture = small(frame, self.pictures, self.stopwatch) if self.live else picture
+            picture = small(frame, self.pictures, self.stopwatch) if self.source.live else picture
             yield Seen(frame.time, people, picture, frame.arrived)
 
 
@@ -109,14 +116,19 @@ class PeopleInFile:
     Args:
         motion: what a reader of keypoints gave; facts["tracked"] says whether its ids mean the same person over time.
         video: that they were found in; its time stamps and size hold.
-        stopwatch, stack, pictures: as `PeopleInPictures`'s.
+        stopwatch, stack, pictures, live: as `PeopleInPictures`'s.
     """
 
-    live: bool = False
     dropped: int = 0
 
     def __init__(
-        self, motion: Motion, video: Pictures | None, stopwatch: Stopwatch, stack: ExitStack, pictures: bool
+        self,
+        motion: Motion,
+        video: Pictures | None,
+        stopwatch: Stopwatch,
+        stack: ExitStack,
+        pictures: bool,
+        live: bool = False,
     ) -> None:
         if motion.keypoints is None or motion.keypoint_skeleton is None:
             raise ValueError(f"source={motion.name} must hold keypoints; it holds joints in 3D, which need no lifting.")
@@ -128,7 +140,7 @@ class PeopleInFile:
         if video is None and motion.size is not None:
             check_pixels(motion, motion.size)
         self.video, self.stopwatch, self.stack, self.pictures = video, stopwatch, stack, pictures
-        self.chunk = CHUNK if video is not None else WHOLE
+        self.live, self.chunk = live, 1 if live else CHUNK if video is not None else WHOLE
         self.motion, self.tracked = motion, bool(motion.facts.get("tracked", False))
         self.name, self.skeleton = motion.name, motion.keypoint_skeleton
         self.network = str(motion.facts.get("keypoints", "a file of keypoints"))

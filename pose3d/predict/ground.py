@@ -15,6 +15,7 @@ from anypose.motion import Motion
 from anypose.skeleton import Skeleton
 from pose3d.predict.placing import ANKLE
 from pose3d.predict.smoothing import Smoothing, runs
+from pose3d.predict.windows import lasts
 
 SETTLED = 3.0  # seconds of people after which the floor is settled
 UPRIGHT = np.array([0.0, -1.0, 0.0])  # up in the axes of a level camera
@@ -24,8 +25,9 @@ STILL_SLOW = 0.6  # ... and goes on carrying it below this
 LOW = 0.12  # above the floor or above the other foot [m]
 SHORTEST = 0.06  # a contact lasts at least so long [s]
 GROWS = 0.25  # time in which the share of a foot that arrives grows, and of one that leaves goes back [s]
-MOVED = 0.1  # a foot that stands farther than this from where it stood in the chunk before has moved [m]
-NOWHERE = np.full((2, 2), np.nan)
+MOVED = 0.1  # a foot that is seen farther than this from where it stood has moved, along the floor [m]
+SURE = 1.0  # time in which it shows where a foot stands [s]
+NOWHERE = np.full((2, 3), np.nan)
 FEET = ("left_foot", "right_foot")
 FASTEST = 0.1  # period of the smoothing with which a foot's speed is measured [s]
 LEG = 0.85  # of an adult who stands, from hip to ankle [m]
@@ -33,25 +35,24 @@ LEG = 0.85  # of an adult who stands, from hip to ankle [m]
 
 @dataclass
 class Skate:
-    """Foot skate, summed over contact frames.
+    """How far standing feet move, summed over contact frames.
 
     Attributes:
         frames: in which a foot stands and has stood in the frame before, feet counted one by one.
-        before, after: how far they moved along the floor in all of them, as lifted and when held [m].
+        before, after: how far they moved in all of them along the floor, and up or down, as lifted and when held [m].
     """
 
     frames: int = 0
-    before: float = 0.0
-    after: float = 0.0
+    before: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    after: np.ndarray = field(default_factory=lambda: np.zeros(2))
 
     def report(self) -> dict[str, float]:
         """Millimetres per contact frame."""
-        count = max(self.frames, 1)
-        return {
-            "contact_frames": self.frames,
-            "skate_before_mm": round(1e3 * self.before / count, 2),
-            "skate_after_mm": round(1e3 * self.after / count, 2),
-        }
+        report: dict[str, float] = {"contact_frames": self.frames}
+        for name, moved in (("before", self.before), ("after", self.after)):
+            for way, metres in zip(("skate", "rise"), moved.tolist(), strict=True):
+                report[f"{way}_{name}_mm"] = round(1e3 * metres / max(self.frames, 1), 2)
+        return report
 
 
 @dataclass
@@ -85,7 +86,7 @@ class Ground:
         assert motion.skeleton is not None
         if not np.isfinite(motion.joints).any():
             return replace(motion, world=motion.joints.copy(), contacts=np.zeros((*motion.joints.shape[:2], 2), bool))
-        camera = self.camera(motion, intrinsics)
+        camera = self.camera(motion, intrinsics, keep)
         world = (motion.joints.astype(np.float64) @ camera.rotation + camera.position).astype(np.float32)
         feet = [motion.skeleton.index(foot) for foot in FEET]
         contacts = np.stack(
@@ -107,25 +108,26 @@ class Ground:
             others = (others + (moved[:, :, :1] @ camera.rotation.T)[:, :, None]).astype(np.float32)
         return replace(motion, joints=joints, world=held, contacts=contacts, camera=camera, hypotheses=others)
 
-    def camera(self, motion: Motion, intrinsics: np.ndarray) -> Camera:
+    def camera(self, motion: Motion, intrinsics: np.ndarray, keep: slice) -> Camera:
         """The camera as it stands over the floor; settled once people have been seen for long enough."""
         if self._camera is not None and self._seconds >= SETTLED:
             return self._camera
         assert motion.joints is not None
         assert motion.skeleton is not None
         assert motion.size is not None
+        joints = motion.joints[keep if self._seconds else slice(None)]  # at first all frames at hand
         if self.up is None:
-            self._ups.extend(standing_directions(motion.joints, motion.skeleton))
+            self._ups.extend(standing_directions(joints, motion.skeleton))
             up = mean_direction(np.array(self._ups))
         else:
             up = self.up / np.linalg.norm(self.up)
         rotation = level(up)
-        feet = motion.joints[:, :, [motion.skeleton.index(foot) for foot in FEET]] @ rotation
+        feet = joints[:, :, [motion.skeleton.index(foot) for foot in FEET]] @ rotation
         heights = feet[..., 2].min(-1)
         self._lows.extend(heights[np.isfinite(heights)].tolist())
-        lows = self._lows or half_people(motion.joints @ rotation, motion.skeleton)
+        lows = self._lows or half_people(joints @ rotation, motion.skeleton)
         floor = float(np.percentile(lows, 20)) - ANKLE
-        self._seconds += len(motion) * (float(np.median(np.diff(motion.times))) if len(motion) > 1 else 0.0)
+        self._seconds += lasts(motion.times, keep)
         width, height = motion.size
         self._camera = Camera(
             motion.name, rotation, np.array([0, 0, -floor]), np.full(2, intrinsics[0]), intrinsics[1:],
@@ -133,13 +135,18 @@ class Ground:
         )  # fmt: skip
         return self._camera
 
+    @property
+    def guessed(self) -> bool:
+        """Whether nobody's foot was seen while the floor was settled: it lies where an adult's feet would be."""
+        return self._camera is not None and not self._lows
+
     def measure(self, before: np.ndarray, after: np.ndarray, contacts: np.ndarray, feet: list[int]) -> None:
         """Add the frames of one chunk to `skate`."""
         standing = contacts[1:] & contacts[:-1]
         self.skate.frames += int(standing.sum())
-        for name, world in (("before", before), ("after", after)):
-            steps = np.linalg.norm(np.diff(world[:, :, feet, :2], axis=0), axis=-1)
-            setattr(self.skate, name, getattr(self.skate, name) + float(steps[standing].sum()))
+        for total, world in ((self.skate.before, before), (self.skate.after, after)):
+            steps = np.diff(world[:, :, feet], axis=0)[standing]
+            total += [np.linalg.norm(steps[:, :2], axis=-1).sum(), np.abs(steps[:, 2]).sum()]
 
 
 def half_people(joints: np.ndarray, skeleton: Skeleton) -> list[float]:
@@ -221,36 +228,59 @@ def hold_feet(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, 3) how the whole person must be moved so that standing feet stay where they are, and new anchors.
 
-    While a foot stands, it stays over the middle of where it was seen to stand; two standing feet share. In between the
-    shift goes over evenly, so a step is as long as it was and nothing jumps. Heights are left alone.
+    While a foot stands, it stays where it was seen to stand at first, in height, too; two standing feet share. In
+    between the shift goes over evenly, so a step is as long as it was and nothing jumps.
 
     Args:
         feet: (T, 2, 3) ankles in the world [m].
         contacts: (T, 2).
         times: (T,) [s].
-        anchors: (2, 2) where each foot stood in the frame before those of `keep` [m], NaN where it did not.
+        anchors: (2, 3) where each foot stood in the frame before those of `keep` [m], NaN where it did not.
         keep: the frames that are new.
     """
     T = len(times)
     first, last, _ = keep.indices(T)
     grows = max(1, round(GROWS / float(np.median(np.diff(times))))) if T > 1 else 1
-    wanted, weight, after = np.zeros((T, 2)), np.zeros(T), NOWHERE.copy()
+    wanted, weight, after = np.zeros((T, 3)), np.zeros(T), NOWHERE.copy()
     for side in range(2):
         for start, end in runs(contacts[:, side] & np.isfinite(feet[:, side]).all(-1)):
-            place = feet[start:end, side, :2]
-            middle = np.median(place, axis=0)
-            if start <= first < end and np.linalg.norm(anchors[side] - middle) < MOVED:
-                middle = anchors[side]
+            place = feet[start:end, side]
+            stood = anchors[side] if start < first < end else NOWHERE[side]
+            stands = standing_places(place, times[start:end], stood, max(first - start, 0))
             if start < last <= end:
-                after[side] = middle
+                after[side] = stands[last - 1 - start]
             # Its share grows from nothing and goes back to it, so that two feet take turns without a jump.
             share = np.minimum(np.arange(1, end - start + 1), np.arange(end - start, 0, -1)).clip(max=grows)
-            wanted[start:end] += share[:, None] * (middle - place)
+            wanted[start:end] += share[:, None] * (stands - place)
             weight[start:end] += share
     shift = np.zeros((T, 3))
     known = np.flatnonzero(weight)
     if len(known):
         values = wanted[known] / weight[known, None]
-        for axis in range(2):
+        for axis in range(3):
             shift[:, axis] = np.interp(times, times[known], values[:, axis])
     return shift, after
+
+
+def standing_places(place: np.ndarray, times: np.ndarray, stood: np.ndarray, since: int) -> np.ndarray:
+    """(n, 3) where a foot stands that is seen at (n, 3) places: the middle of its first second there.
+
+    Once it is seen too far from there it has moved, and stands anew.
+
+    Args:
+        place: of the ankle [m].
+        times: (n,) [s].
+        stood: (3,) where it stood before frame `since`, NaN where that is not known.
+        since: frames before it went with another chunk.
+    """
+    stands, start, n = np.empty_like(place), 0, len(place)
+    known = bool(np.isfinite(stood).all())
+    while start < n:
+        if not known:
+            stood = np.median(place[start : max(start + 1, int(np.searchsorted(times, times[start] + SURE)))], axis=0)
+        apart = np.linalg.norm(place[start:, :2] - stood[:2], axis=-1) >= MOVED
+        apart[: max(1, since - start if known else 1)] = False
+        end = start + int(apart.argmax()) if apart.any() else n
+        stands[start:end] = stood
+        start, known = end, False
+    return stands

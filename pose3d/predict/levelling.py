@@ -14,6 +14,7 @@ import numpy as np
 from anypose.motion import Motion
 from pose3d.predict.ground import mean_direction, standing_directions
 from pose3d.predict.lifting import Lift
+from pose3d.predict.windows import lasts
 
 SETTLED = 3.0  # seconds of people after which the roll is settled
 SLIGHT = math.radians(1.5)  # of roll that is not worth lifting again
@@ -59,8 +60,7 @@ class Levelled:
         x, y, _ = mean_direction(np.array(self._ups))
         roll = math.atan2(x, -y)
         self.roll = roll if abs(roll) <= LARGEST else 0.0
-        step = float(np.median(np.diff(lifted.times))) if len(lifted) > 1 else 0.0
-        self._seconds += len(lifted.times[keep]) * step
+        self._seconds += lasts(lifted.times, keep)
 
     def turned(self, motion: Motion, intrinsics: np.ndarray) -> Motion:
         """Lifted as a camera sees it that is turned back by the roll about its line of sight."""

@@ -6,6 +6,7 @@ Pipeline(people=1, height=1.78)("my.mp4").save("walk.bvh")
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -38,7 +39,10 @@ from pose3d.predict.stages import Stopwatch
 from pose3d.predict.tracks import dense
 from pose3d.predict.windows import Seen, Window, windows
 
+log = logging.getLogger(__name__)
+
 CONTEXT = 1.0  # seconds looked at on either side of a chunk
+LOOKS = 5.0  # periods of smoothing after which what lies there does not matter
 BRIEF = 0.2  # who is seen for less is no person [s]
 
 Chunk = tuple[Motion, KeptPictures | None]
@@ -119,15 +123,17 @@ class Pipeline:
             place, main = Place(settings.height, smooth), MainPeople(settings.people)
             bones = Bones(settings.bones)
             future, settle = (0, 0.0) if people.live else (max(self.lift.future, 1), SETTLED)
-            for window in windows(found, people.chunk, CONTEXT, future, settle):
+            context = max(CONTEXT, settings.gaps, LOOKS * max(settings.smooth_legs, settings.smooth_arms))
+            for window in windows(found, people.chunk, context, future, settle, self.lift.past):
                 with self.stopwatch("3D"):
                     motion = drop_unsure(main(self.motion(window, people)), settings.keypoints.min_score)
                     motion = undo_swaps(motion) if settings.swaps else motion
-                    motion = smooth.keypoints(fill_gaps(motion, settings.gaps))
+                    motion = smooth.keypoints(fill_gaps(motion, settings.gaps), window.keep)
                     assert people.size is not None  # known from the first frame on
                     intrinsics = assumed_intrinsics(people.size, settings.focal)
                     motion = agree(lift(motion, intrinsics, window.keep), intrinsics, settings.landmarks)
-                    motion = smooth.joints(bones(place(motion, intrinsics), intrinsics, window.keep))
+                    motion = bones(place(motion, intrinsics, window.keep), intrinsics, window.keep)
+                    motion = smooth.joints(motion, window.keep)
                     motion = self.ground(motion, intrinsics, window.keep)
                 if self.bodies is not None:
                     with self.stopwatch("body"):
@@ -138,6 +144,9 @@ class Pipeline:
                 self.dropped, self.arrived = people.dropped, window.seen[-1].arrived
                 yield motion, window.pictures()
             self.warnings += people.warnings + (self.bodies.warnings if self.bodies is not None else [])
+            if self.ground.guessed and self.bodies is None:
+                self.warnings.append(f"source={source} shows no foot: the floor lies where an adult's feet would be")
+                log.warning("%s.", self.warnings[-1])
         if not self.ids:
             raise ValueError(f"source={source}: nobody was found in its {self.frames} frames by {people.network}.")
 
@@ -175,12 +184,15 @@ class Pipeline:
                 if (weights := settings[key].weights) is not None:
                     told = f"source={singles[0]} holds keypoints, no pictures"
                     raise Misuse(f"{key}.weights={weights} has no effect: {told}.")
-            return PeopleInFile(opened, open_companion(singles[0], settings), self.stopwatch, stack, pictures)
+            video = open_companion(singles[0], settings)
+            return PeopleInFile(opened, video, self.stopwatch, stack, pictures, settings.live)
         if settings.video is not None:
             raise Misuse(f"video={settings.video} has no effect: source={singles[0]} has pictures of its own.")
+        if settings.live and opened.live:
+            raise Misuse(f"live=true has no effect: source={singles[0]} is live.")
         check_effects(settings, singles[0], opened.stills)
         network = open_network(settings, opened.stills)
-        return PeopleInPictures(opened, network, self.stopwatch, stack, pictures)
+        return PeopleInPictures(opened, network, self.stopwatch, stack, pictures, settings.live)
 
     def until_stopped(self, frames: Iterator[Seen], stop: Sequence) -> Iterator[Seen]:
         """The frames until `stopping` is set, or something is in `stop`."""

@@ -9,7 +9,7 @@ import numpy as np
 from anypose.motion import Motion
 from anypose.skeleton import Skeleton, convert, is_convertible
 from pose3d.lifting.arrays import ASSUMED_FOCAL
-from pose3d.predict.smoothing import Smoothing
+from pose3d.predict.smoothing import Smoothing, spread
 
 CROWN = 0.25  # thorax to crown, of the height that thorax, legs and trunk add up to: with it a body measures 1
 ANKLE = 0.08  # height of the ankle above the floor [m]
@@ -38,26 +38,32 @@ class Place:
     _lengths: dict[int, list[float]] = field(default_factory=dict)
     _factors: dict[int, float] = field(default_factory=dict)
 
-    def __call__(self, motion: Motion, intrinsics: np.ndarray) -> Motion:
-        """The motion with its joints (T, P, J, 3) where they are seen, in camera axes [m]."""
+    def __call__(self, motion: Motion, intrinsics: np.ndarray, keep: slice = slice(None)) -> Motion:
+        """The motion with its joints (T, P, J, 3) where they are seen, in camera axes [m].
+
+        Args:
+            motion: with keypoints [px], and joints relative to the hips [m].
+            intrinsics: (3,) focal length and principal point [px].
+            keep: the frames that are new.
+        """
         assert motion.joints is not None
         assert motion.keypoints is not None
         assert motion.skeleton is not None
         assert motion.keypoint_skeleton is not None
-        factors = np.array([self.factor(motion, person) for person in range(len(motion.ids))], np.float32)
+        factors = np.array([self.factor(motion, person, keep) for person in range(len(motion.ids))], np.float32)
         joints = motion.joints * factors[:, None, None]
         shared = [joint for joint in motion.skeleton.joints if is_convertible(motion.keypoint_skeleton, points(joint))]
         target = points(*shared)
         pixels = convert(motion.keypoints.astype(np.float64), motion.keypoint_skeleton, target)
         rows = [motion.skeleton.index(joint) for joint in shared]
         root = solve_root(joints[..., rows, :], pixels, intrinsics)
-        root = self.steady(root, motion.times)
+        root = self.steady(root, replace(motion, joints=joints), keep)
         others = motion.hypotheses
         if others is not None:
             others = (others * factors[:, None, None, None] + root[:, :, None, None]).astype(np.float32)
         return replace(motion, joints=(joints + root[:, :, None]).astype(np.float32), hypotheses=others)
 
-    def factor(self, motion: Motion, person: int) -> float:
+    def factor(self, motion: Motion, person: int, keep: slice) -> float:
         """What the lifter's metres of a person are multiplied by; settled once they have been seen for long enough."""
         if self.height is None:
             return 1.0
@@ -67,20 +73,22 @@ class Place:
         lengths = self._lengths.setdefault(name, [])
         step = float(np.median(np.diff(motion.times))) if len(motion) > 1 else 1.0
         if name not in self._factors or len(lengths) * step < SETTLED:
-            statures = stature(motion.joints[:, person], motion.skeleton)
+            rows = keep if lengths else slice(None)  # somebody new is known by all frames at hand
+            statures = stature(motion.joints[rows, person], motion.skeleton)
             lengths.extend(statures[np.isfinite(statures)].tolist())
             if lengths:
                 self._factors[name] = self.height / float(np.median(lengths))
         return self._factors.get(name, 1.0)
 
-    def steady(self, root: np.ndarray, times: np.ndarray) -> np.ndarray:
+    def steady(self, root: np.ndarray, motion: Motion, keep: slice) -> np.ndarray:
         """The root's path (T, P, 3), its depth smoothed more than what is across; across follows the line of sight."""
-        if self.smoothing.method == "off" or len(times) < 4:
-            return root
-        depth = self.smoothing.series(np.log(root[..., 2:]), times, self.smoothing.legs * SLOWER)
-        across = self.smoothing.series(root[..., :2] / root[..., 2:], times, self.smoothing.legs)
-        depth = np.exp(depth)
-        return np.concatenate([across * depth, depth], -1)
+        assert motion.joints is not None
+        depth = root[..., 2:]
+        path = np.concatenate([root[..., :2] / depth, np.log(depth)], -1)[..., None]
+        periods = self.smoothing.legs * np.array([1, 1, SLOWER])
+        path = self.smoothing("root", path, motion, periods, spread(motion.joints) / depth[..., 0], keep)[..., 0]
+        depth = np.exp(path[..., 2:])
+        return np.concatenate([path[..., :2] * depth, depth], -1)
 
 
 def solve_root(joints: np.ndarray, pixels: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:

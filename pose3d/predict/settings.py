@@ -26,7 +26,7 @@ RANGES = {
     "height": (0.3, 3, "metres"),
     "landmarks": (0, 1, "a share"),
 }
-SWITCHES = ("swaps", "hypotheses", "hold_feet", "level", "bones")
+SWITCHES = ("live", "swaps", "hypotheses", "hold_feet", "level", "bones")
 
 
 def complete(given: Mapping[str, Any]) -> DictConfig:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from anypose.drawing.pictures import KeptPictures
 from pose3d.predict.people import Found
 
@@ -49,7 +51,7 @@ class Window:
 
 
 def windows(
-    seen: Iterable[Seen], chunk: int, context: float, future: int, settle: float = 0.0
+    seen: Iterable[Seen], chunk: int, context: float, future: int, settle: float = 0.0, past: int = 0
 ) -> Generator[Window, None, None]:
     """Cut a stream into windows that overlap.
 
@@ -59,6 +61,7 @@ def windows(
         context: seconds of frames on either side; 0 after it where nothing may wait.
         future: at least so many frames after it.
         settle: seconds of new frames that the first window has, whatever `chunk` is; 0 for a first one like the others.
+        past: at least so many frames before it, once there are so many.
     """
     held: list[Seen] = []
     start, end = 0, 1 if settle else chunk  # of what is new in `held`
@@ -81,10 +84,18 @@ def windows(
         yield Window(held[:], slice(start, end), False)
         # What the next window needs to look back on.
         first = next(i for i in range(end + 1) if i == end or held[i].time > held[end - 1].time - max(context, 1e-9))
-        first = max(first, end - LONGEST)
+        first = max(min(first, end - past), end - LONGEST, 0)
         held, start, settle = held[first:], end - first, 0.0
         end = start + chunk
     if len(held) > start:
         yield Window(held, slice(start, len(held)), True)
     if failure is not None:
         raise failure
+
+
+def lasts(times: np.ndarray, keep: slice) -> float:
+    """How long the new frames `keep` of (T,) times last, from the frame before them on [s]."""
+    start, stop, _ = keep.indices(len(times))
+    if start:
+        return float(times[stop - 1] - times[start - 1])
+    return float(times[stop - 1] - times[0] + (np.median(np.diff(times)) if len(times) > 1 else 0.0))

@@ -9,7 +9,7 @@ import pytest
 
 from anypose.motion import Motion
 from anypose.skeleton import H36M_17
-from pose3d.predict.ground import Ground, find_contacts, hold_feet, level, mean_direction
+from pose3d.predict.ground import Ground, find_contacts, hold_feet, level, mean_direction, standing_places
 from pose3d.predict.placing import assumed_intrinsics
 from tests.pose3d.predict.walkers import FOCAL, SIZE, camera_of, seen, walk
 
@@ -66,7 +66,22 @@ def test_held_feet_stand_and_nothing_jumps():
     before, after = (np.linalg.norm(np.diff(x, axis=0), axis=-1)[standing].mean() for x in (feet, held))
     assert after < before / 4
     assert np.abs(np.diff(shift, axis=0)).max() < 0.06
-    assert (shift[:, 2] == 0).all()
+
+
+def test_a_foot_that_stands_stays_at_one_height():
+    standing = np.repeat(walk(TIMES[:1], (0.0, 4.0), (0.0, 0.0)), 180, 0)[:, FEET]
+    bobbing = standing + 0.01 * np.sin(2 * np.pi * TIMES)[:, None, None] * [0, 0, 1]
+    shift, _ = hold_feet(bobbing, np.ones((180, 2), bool), TIMES)
+    assert bobbing + shift[:, None] == pytest.approx(standing, abs=2e-3)
+
+
+def test_a_foot_that_has_moved_stands_anew():
+    place = np.zeros((180, 3))
+    place[60:, 0] = 0.4
+    stands = standing_places(place, TIMES, np.full(3, np.nan), 0)
+    assert stands[:, 0] == pytest.approx(np.where(TIMES < 2, 0, 0.4))
+    later = standing_places(place[30:], TIMES[30:], np.array([0.02, 0, 0]), 10)
+    assert later[:, 0] == pytest.approx(np.where(TIMES[30:] < 2, 0.02, 0.4))
 
 
 def test_a_foot_that_stands_over_many_chunks_stays_in_one_place():
@@ -90,6 +105,7 @@ def test_skate_is_counted_before_and_after():
     report = ground.skate.report()
     assert report["contact_frames"] > 60
     assert report["skate_after_mm"] < report["skate_before_mm"] / 3
+    assert report["rise_after_mm"] < report["rise_before_mm"] / 2
     assert found.contacts.shape == (180, 1, 2)
 
 

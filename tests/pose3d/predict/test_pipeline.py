@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from anypose.engine.finding import RELEASED
+from anypose.engine.place import PACKAGE
+from anypose.formats.keypoints import read_keypoints
+from anypose.motion import Motion
 from anypose.skeleton import BLAZEPOSE_33
 from pose3d import Pipeline
 from pose3d.predict import finding
 from pose3d.predict import pipeline as module
 from pose3d.predict.recording import MainPeople, join
 from pose3d.predict.settings import complete
+from pose3d.predict.sinks import save
 from tests.pose3d.predict.walkers import seen, walk
 
 LIMBS = [f"{s}_{j}" for s in ("left", "right") for j in ("hip", "knee", "foot", "shoulder", "elbow", "wrist")]
@@ -30,14 +37,49 @@ def test_every_frame_comes_out_once_with_everything(network, clip, monkeypatch):
     assert set(pipeline.stopwatch.seconds) == {"decode", "2D", "3D"}
 
 
-@pytest.mark.slow
-def test_chunks_do_not_show(network, clip, monkeypatch):
-    whole = Pipeline()(clip(170))
-    monkeypatch.setattr(finding, "CHUNK", 40)
-    parts = Pipeline()(clip(170))
-    assert parts.keypoints == pytest.approx(whole.keypoints, abs=0.02)
-    turned = np.linalg.norm(np.diff(parts.world, axis=0), axis=-1)
-    assert turned.max() < 1.5 * np.linalg.norm(np.diff(whole.world, axis=0), axis=-1).max() + 0.01
+@pytest.mark.parametrize(
+    ("smooth", "hold_feet"), [("butterworth", True), ("one_euro", False), ("savitzky_golay", False), ("off", False)]
+)
+def test_where_chunks_end_does_not_show(tmp_path, monkeypatch, smooth, hold_feet):
+    save(example_keypoints(78, 20.0), tmp_path / "walk.npz")
+    motions = []
+    for chunk in (1000, 7, 1):
+        monkeypatch.setattr(finding, "WHOLE", chunk)
+        motions.append(Pipeline(smooth=smooth, hold_feet=hold_feet)(tmp_path / "walk.npz"))
+    for motion in motions[1:]:
+        assert motion.ids.tolist() == motions[0].ids.tolist()
+        np.testing.assert_allclose(motion.keypoints, motions[0].keypoints, atol=0.05)
+        np.testing.assert_allclose(motion.joints, motions[0].joints, atol=2e-3)
+        np.testing.assert_allclose(motion.world, motions[0].world, atol=2e-3)
+
+
+def test_a_file_can_be_seen_as_if_it_were_live(tmp_path):
+    save(example_keypoints(20, 25.0), tmp_path / "walk.npz")
+    parts = list(Pipeline(live=True).stream(tmp_path / "walk.npz"))
+    assert [len(part) for part in parts] == [1] * 20
+    save(example_keypoints(12, 25.0), tmp_path / "half.npz")
+    half = Pipeline(live=True)(tmp_path / "half.npz")
+    np.testing.assert_allclose(half.world, join(parts).world[:12], atol=1e-5)  # what comes later changes nothing
+
+
+def test_a_floor_that_is_guessed_is_told(tmp_path):
+    whole = example_keypoints(20, 25.0)
+    legs = [whole.keypoint_skeleton.index(f"{side}_{part}") for side in ("left", "right") for part in ("knee", "foot")]
+    for columns, told in ((legs, 1), (legs[:1], 0)):
+        half = whole.keypoints.copy()
+        half[:, :, columns] = np.nan
+        file = tmp_path / f"half{told}.npz"
+        save(replace(whole, keypoints=half), file)
+        pipeline = Pipeline()
+        pipeline(file)
+        assert [f"source={file} shows no foot" in warning for warning in pipeline.warnings] == [True] * told
+
+
+def example_keypoints(frames: int, rate: float) -> Motion:
+    """The first frames of the example, keypoints alone, at another rate."""
+    whole = read_keypoints(PACKAGE / RELEASED / "example.npz")
+    facts = {"tracked": True}
+    return replace(whole, times=np.arange(frames) / rate, keypoints=whole.keypoints[:frames], facts=facts)
 
 
 def test_the_person_is_where_they_walk(network, clip):
