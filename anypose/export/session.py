@@ -8,7 +8,6 @@ torch for checkpoints, ONNX Runtime for .onnx on the CPU, on CUDA or through its
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import nn
 from anypose.engine import checkpoint
 from anypose.engine.place import typed
 from anypose.engine.restore import build_task
+from anypose.export.foreign_onnx import bound_memory, described, told_of
 from anypose.export.metadata import beside, describe_model
 from anypose.kernels.blockwise import Blockwise
 from anypose.kernels.swap import Kernels
@@ -113,9 +113,13 @@ class OnnxSession:
             )
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # what it warns about is checked below
+        options.log_severity_level = 4  # what it warns about is checked below, what it raises is told
         settings = {} if kind == "cpu" else {"device_id": index or "0"}
-        self.session = ort.InferenceSession(str(_existing(path)), options, providers=[(wanted, settings)])
+        self._told = lambda doing: told_of(ort, path, doing)
+        if kind == "cpu":
+            bound_memory(ort, options)
+        with self._told("cannot be read as an ONNX network"):
+            self.session = ort.InferenceSession(str(_existing(path)), options, providers=[(wanted, settings)])
         used = self.session.get_providers()[0]
         if used != wanted:
             raise ValueError(
@@ -126,12 +130,13 @@ class OnnxSession:
         self.inputs = tuple(_onnx_port(node) for node in self.session.get_inputs())
         self.outputs = tuple(_onnx_port(node) for node in self.session.get_outputs())
         carried = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        self.metadata: dict[str, Any] = json.loads(carried) if carried else {}
+        self.metadata: dict[str, Any] = described(carried, path)
 
     def run(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
         feeds = dict(zip([port.name for port in self.inputs], checked(arrays, self.inputs), strict=True))
         names = [port.name for port in self.outputs]
-        return dict(zip(names, self.session.run(names, feeds), strict=True))
+        with self._told("cannot be run"):
+            return dict(zip(names, self.session.run(names, feeds), strict=True))
 
 
 class OmSession:
@@ -154,8 +159,8 @@ class OmSession:
         self.inputs = tuple(_om_port(node) for node in self.session.get_inputs())
         self.outputs = tuple(_om_port(node) for node in self.session.get_outputs())
         self.runtime = f"ais_bench npu:{index}"
-        described = beside(path, ".json")
-        self.metadata: dict[str, Any] = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else {}
+        file = beside(path, ".json")
+        self.metadata: dict[str, Any] = described(file.read_text("utf-8", "replace") if file.is_file() else None, file)
 
     def run(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
         # Bytes are copied as they are: neither dtype nor shape is looked at down there.

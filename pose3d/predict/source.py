@@ -135,9 +135,9 @@ def open_pictures(source: str, decoder: str, rate: float | None, megapixels: flo
         ValueError: where it is none of the kinds, or empty.
     """
     if source.isdecimal():
-        return open_video(source, decoder, live=True)
+        return open_video(source, decoder, live=True, megapixels=megapixels)
     if URL.match(source):
-        return open_video(source, decoder, live=True)
+        return open_video(source, decoder, live=True, megapixels=megapixels)
     if is_pattern(source):
         files = [Path(file) for file in sorted(glob.glob(source, recursive=True), key=natural)]
         return Images(files, source_name(str(files[0].parent.resolve())), rate, megapixels)
@@ -163,7 +163,7 @@ def open_pictures(source: str, decoder: str, rate: float | None, megapixels: flo
         )
     if path.suffix.lower() in IMAGES:
         return Images([path], path.stem, rate, megapixels)
-    return open_video(str(path), decoder)
+    return open_video(str(path), decoder, megapixels=megapixels)
 
 
 def holds_keypoints(source: str) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from pose3d.predict.people import Frame
 log = logging.getLogger(__name__)
 
 DECODERS = ("auto", "av", "opencv")
+MEGAPIXELS = 120.0  # of a frame, where nobody says: as for pictures
+OPENCV_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 PATIENCE = 10  # time after which a stream that says nothing is given up [s]
 MISSING = "Video needs PyAV or OpenCV ({}): pip install 'anypose[video]'."
 
@@ -28,6 +33,7 @@ class Video:
     Args:
         path: a file or a URL.
         live: a stream, unless it says how long it is: decoded without waiting for frames to be reordered in threads.
+        megapixels: larger frames are not decoded.
 
     Attributes:
         name: of the file, without its suffix.
@@ -39,20 +45,22 @@ class Video:
 
     stills = False
 
-    def __init__(self, path: str, live: bool = False) -> None:
+    def __init__(self, path: str, live: bool = False, megapixels: float = MEGAPIXELS) -> None:
         try:
             import av
         except ImportError as error:
             raise ImportError(MISSING.format(error)) from error
         self.av: Any = av
-        self.path, self.name = path, source_name(path)
+        self.path, self.name, self.megapixels = path, source_name(path), megapixels
         self.size: tuple[int, int] | None = None
         self.warnings: list[str] = []
         try:
             start = time.monotonic()
             # FFmpeg takes what stands before a colon in a file's name for a protocol.
             address = f"file:{path}" if Path(path).is_file() else path
-            self.container: Any = self.av.open(address, timeout=(PATIENCE, PATIENCE) if live else None)
+            most = {"max_pixels": str(int(1e6 * megapixels))}  # decoders refuse more before they take memory for it
+            patience = (PATIENCE, PATIENCE) if live else None
+            self.container: Any = self.av.open(address, timeout=patience, options=most)
         except (self.av.error.FFmpegError, UnicodeDecodeError) as error:
             size = f" ({Path(path).stat().st_size} bytes)" if Path(path).is_file() else ""
             said = f"{_said(error)}{'. Can it be reached from here?' if live else '.'}"
@@ -65,6 +73,8 @@ class Video:
             raise ValueError(f"source={path} holds no video, only {' and '.join(kinds)}.")
         self.live = live and self.container.duration is None  # a film on a server waits, and no frame of it is let go
         self.video = self.container.streams.video[0]
+        self.video.codec_context.options = most
+        _check_size(self.path, self.video.width, self.video.height, megapixels)
         self.video.thread_type = "SLICE" if self.live else "AUTO"
         rate = self.video.average_rate or self.video.guessed_rate
         self.rate = float(rate) if rate else None
@@ -83,7 +93,8 @@ class Video:
                 yield Frame(index, clock(stamp), np.ascontiguousarray(image))
                 index += 1
         except self.av.error.FFmpegError as error:
-            self.warnings.append(f"{self.path} cannot be decoded after frame {index}: {_said(error)}")
+            large = f" (frames of more than max_megapixels={self.megapixels:g} are not decoded)"
+            self.warnings.append(f"{self.path} cannot be decoded after frame {index}: {_said(error)}{large}")
             log.warning("%s.", self.warnings[-1])
         finally:
             self.container.close()
@@ -99,7 +110,7 @@ class CvVideo:
 
     stills = False
 
-    def __init__(self, path: str, live: bool = False) -> None:
+    def __init__(self, path: str, live: bool = False, megapixels: float = MEGAPIXELS) -> None:
         try:
             import cv2
         except ImportError as error:
@@ -111,13 +122,16 @@ class CvVideo:
         self.warnings: list[str] = []
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its own lines say less than ours
         try:
-            self.capture = cv2.VideoCapture(int(path) if webcam else path)
+            with _options_of_opencv(f"max_pixels;{int(1e6 * megapixels)}"):
+                self.capture = cv2.VideoCapture(int(path) if webcam else path)
         finally:
             cv2.utils.logging.setLogLevel(level)
         if not self.capture.isOpened():
             if webcam:
                 raise ValueError(f"source={path}: there is no webcam number {path}, or another program holds it.")
             raise ValueError(f"source={path} cannot be opened as video by OpenCV: damaged, without video, or unknown.")
+        width, height = (int(self.capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        _check_size(path, width, height, megapixels)
         self.capture.set(cv2.CAP_PROP_BUFFERSIZE, 1 if self.live else 4)
         self.capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         rate, count = self.capture.get(cv2.CAP_PROP_FPS), self.capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -146,24 +160,45 @@ class CvVideo:
             log.warning("%s.", self.warnings[-1])
 
 
-def open_video(path: str, decoder: str, live: bool = False) -> Video | CvVideo:
+def open_video(path: str, decoder: str, live: bool = False, megapixels: float = MEGAPIXELS) -> Video | CvVideo:
     """A video through the decoder asked for; "auto" is PyAV where it is installed, else OpenCV."""
     if decoder not in DECODERS:
         raise Misuse(f"decoder must be one of {', '.join(DECODERS)}, got {decoder!r}.")
     if decoder == "opencv" or path.isdecimal():
-        return CvVideo(path, live)
+        return CvVideo(path, live, megapixels)
     if decoder == "av":
-        return Video(path, live)
+        return Video(path, live, megapixels)
     try:
         import av  # noqa: F401
     except ImportError:
-        return CvVideo(path, live)
-    return Video(path, live)
+        return CvVideo(path, live, megapixels)
+    return Video(path, live, megapixels)
 
 
 def source_name(path: str) -> str:
     """ "walk" for videos/walk.mp4 and for rtsp://camera/walk?token=1."""
     return Path(path.partition("?")[0].rstrip("/")).stem or "source"
+
+
+def _check_size(path: str, width: int, height: int, megapixels: float) -> None:
+    if width * height > 1e6 * megapixels:
+        raise ValueError(
+            f"source={path} has frames of {width}x{height} px, {width * height / 1e6:.0f} megapixels; up to "
+            f"{megapixels:g} are decoded. If it is meant to be so large, set max_megapixels="
+            f"{math.ceil(width * height / 1e6)}."
+        )
+
+
+@contextmanager
+def _options_of_opencv(options: str) -> Iterator[None]:
+    """What OpenCV hands to FFmpeg, unless the user says so."""
+    before = os.environ.get(OPENCV_OPTIONS)
+    os.environ.setdefault(OPENCV_OPTIONS, options)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[OPENCV_OPTIONS]
 
 
 class _Clock:

@@ -5,6 +5,7 @@ import onnxruntime
 import pytest
 import torch
 from omegaconf import OmegaConf
+from onnx import TensorProto, helper, numpy_helper
 
 from anypose.engine import checkpoint
 from anypose.export.network import Options
@@ -145,3 +146,56 @@ def test_missing_files_tools_and_suffixes_say_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "net.onnx").write_bytes(b"")
     with pytest.raises(ImportError, match=r"pip install 'anypose\[export\]'"):
         open_session(tmp_path / "net.onnx")
+
+
+def network(path, nodes, constants=(), about=None) -> None:
+    """A file of ONNX's that gives y of x (1, 3), 4 bytes a number."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y], list(constants)), ir_version=8)
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("", 17))
+    if about is not None:
+        model.metadata_props.add(key="anypose", value=about)
+    path.write_bytes(model.SerializeToString())
+
+
+def test_a_network_that_asks_for_more_memory_than_it_may_is_refused(tmp_path, monkeypatch):
+    """300 bytes that ask for 40 MB, where 20 are allowed; by default it is 16 GB, and half of the machine's."""
+    monkeypatch.setenv("ANYPOSE_MAX_GIGABYTES", "0.0025")
+    shape = numpy_helper.from_array(np.array([3_500_000, 3], np.int64), "shape")
+    network(tmp_path / "a.onnx", [helper.make_node("Expand", ["x", "shape"], ["y"])], [shape])
+    session = open_session(tmp_path / "a.onnx")
+    with pytest.raises(ValueError, match=r"a\.onnx cannot be run: .*It may hold 0\.02 GB .*set max_gigabytes=N"):
+        session.run({"x": np.zeros((1, 3), np.float32)})
+    monkeypatch.delenv("ANYPOSE_MAX_GIGABYTES")
+    assert open_session(tmp_path / "a.onnx").run({"x": np.zeros((1, 3), np.float32)})["y"].shape == (3_500_000, 3)
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ("[1]", "its description must be a mapping, found list"),
+        ("{", "its description is no JSON"),
+        ("[" * 9999, "no J"),
+    ],
+)
+def test_a_description_that_is_none_is_refused(tmp_path, about, message):
+    network(tmp_path / "a.onnx", [helper.make_node("Identity", ["x"], ["y"])], about=about)
+    with pytest.raises(ValueError, match=rf"a\.onnx: .*{message}"):
+        open_session(tmp_path / "a.onnx")
+
+
+def test_what_is_no_network_and_what_reads_other_files_is_refused(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"hello" * 20)
+    with pytest.raises(ValueError, match=r"a\.onnx cannot be read as an ONNX network: .*Protobuf"):
+        open_session(tmp_path / "a.onnx")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "secret").write_bytes(bytes(12))
+    elsewhere = numpy_helper.from_array(np.zeros((1, 3), np.float32), "w")
+    elsewhere.ClearField("raw_data")
+    elsewhere.data_location = TensorProto.EXTERNAL
+    elsewhere.external_data.add(key="location", value="../secret")
+    network(tmp_path / "inner/a.onnx", [helper.make_node("Add", ["x", "w"], ["y"])], [elsewhere])
+    with pytest.raises(ValueError, match=r"a\.onnx cannot be read as an ONNX network: .*escapes model directory"):
+        open_session(tmp_path / "inner/a.onnx")

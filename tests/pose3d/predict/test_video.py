@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pytest
 
@@ -211,3 +213,25 @@ def test_keypoints_are_told_from_pictures(tmp_path):
     assert holds_keypoints("walk.json")
     assert not holds_keypoints("walk.mp4")
     assert natural("frame10") > natural("frame9")
+
+
+@both
+def test_frames_larger_than_the_limit_are_not_decoded(tmp_path, decoder):
+    clip = write_clip(tmp_path / "walk.mp4", [quarters()] * 3)
+    with pytest.raises(ValueError, match=r"has frames of 64x48 px, .* set max_megapixels=1\."):
+        open_pictures(str(clip), decoder, None, megapixels=0.003)
+    assert len(list(open_pictures(str(clip), decoder, None, megapixels=0.0031).frames())) == 3
+
+
+@both
+def test_frames_larger_than_the_file_says_are_not_decoded_either(tmp_path, decoder):
+    """A megabyte of PNG in an AVI that says 32x24 took two gigabytes."""
+    with av.open(str(tmp_path / "lies.avi"), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "rgb24"
+        for number in range(2):
+            packet = av.Packet(cv2.imencode(".png", np.zeros((150, 200, 3), np.uint8))[1].tobytes())
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, 25)
+            container.mux(packet)
+    with pytest.raises(ValueError, match=r"lies\.avi (has frames of 200x150 px|holds no frame that can be decoded)"):
+        list(open_pictures(str(tmp_path / "lies.avi"), decoder, None, megapixels=0.01).frames())
