@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from anypose.formats.asf import Asf, acclaim_text, euler_xyz, finite_numbers, radians_of
+from anypose.formats.files import LARGEST
 
 MAX_AMC_BYTES = 1 << 26  # hours; its words take thirty times as much
 
@@ -37,7 +38,7 @@ def read_amc(path: str | Path, asf: Asf) -> np.ndarray:
     if (
         not counted
         or not (words[:, starts[1:]] == np.array(order, dtype=object)).all()
-        or not np.isfinite(values).all()
+        or not (np.abs(values) <= LARGEST).all()
     ):
         raise _first_error(path, lines, dofs)
     columns = {bone: start - i - 1 for i, (bone, start) in enumerate(zip(order, starts[1:], strict=True))}

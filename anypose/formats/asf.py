@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from anypose.formats.bvh import decode
-from anypose.formats.files import read_bytes
+from anypose.formats.files import LARGEST, read_bytes
 
 MAX_ASF_BYTES = 1 << 20
 MAX_BONES = 500
@@ -205,6 +205,6 @@ def finite_numbers(path: str | Path, line: int, words: Sequence[str], count: int
         numbers = [float(word) for word in words[:count]]
     except ValueError:
         numbers = []
-    if len(numbers) != count or not np.isfinite(numbers).all():
+    if len(numbers) != count or not all(abs(number) <= LARGEST for number in numbers):
         raise ValueError(f"{path}, line {line}: {count} finite numbers are wanted, found '{' '.join(words)[:80]}'.")
     return numbers

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anypose.formats.files import require_file
+from anypose.formats.files import LARGEST, require_file
 
 MAX_BYTES = 1 << 28  # a day at 120 frames per second; as numbers and text it takes ten times as much
 MAX_FRAMES = 2_000_000
@@ -169,8 +169,8 @@ class _Tokens:
             value = float(word)
         except ValueError:
             raise self.error(f"expected {what}, found '{word[:40]}'.") from None
-        if not np.isfinite(value):
-            raise self.error(f"{what} is {word}.")
+        if not abs(value) <= LARGEST:
+            raise self.error(f"{what} is {word[:40]}.")
         return value
 
 
@@ -255,8 +255,9 @@ def _parse_motion(text: str, columns: int, first_line: int, path: Path, rate: fl
             f"{path}: Frames: {count} and {columns} channels are announced, "
             f"found {values.shape[0]} frames of {values.shape[1]} numbers; the file is cut off or damaged."
         )
-    if not np.isfinite(values).all():
-        raise ValueError(f"{path}: frame {np.argwhere(~np.isfinite(values))[0][0]} holds NaN or infinity.")
+    if not (there := np.abs(values) <= LARGEST).all():
+        frame = np.argwhere(~there)[0][0]
+        raise ValueError(f"{path}: frame {frame} holds NaN or infinity, or a number beyond {LARGEST:g}.")
     return values, fps
 
 

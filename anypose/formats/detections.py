@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from anypose.bounds import largest_of, limit
+from anypose.formats.files import LARGEST
 from anypose.motion import Motion
 from anypose.skeleton import SKELETONS, Skeleton, get_skeleton
 
 MAX_FRAMES = 2_000_000
 MAX_PEOPLE = 1_000  # in one frame
 MAX_POINTS = 1_000  # of one person
-LARGEST = 1e12  # of a coordinate [px], of a time, of a frame's number
 LARGEST_SIDE = 100_000  # of a picture [px]
 LARGEST_RATE = 100_000  # [frames/s]
 RATE = 30.0  # frames/s where neither the file nor the user says
@@ -95,7 +95,7 @@ def points_of(value: Any, where: str, width: int = 3) -> np.ndarray:
         flat: np.ndarray = np.array(value, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         flat = np.empty(0)
-    if flat.ndim not in (1, 2) or not flat.size or (flat.ndim == 1 and flat.size % width) or np.isinf(flat).any():
+    if flat.ndim not in (1, 2) or not flat.size or (flat.ndim == 1 and flat.size % width) or _too_large(flat):
         raise ValueError(f"{where} must be numbers, {width} a point, found {str(value)[:60]}.")
     points: np.ndarray = flat.reshape(-1, width) if flat.ndim == 1 else flat
     if points.shape[1] != width or len(points) > MAX_POINTS:
@@ -103,6 +103,10 @@ def points_of(value: Any, where: str, width: int = 3) -> np.ndarray:
             f"{where} must be at most {MAX_POINTS} points of {width} numbers, found {len(points)} of {points.shape[1]}."
         )
     return points
+
+
+def _too_large(numbers: np.ndarray) -> bool:
+    return bool((np.abs(numbers) > LARGEST).any())
 
 
 def frame_number(name: str, otherwise: float) -> float:
@@ -189,10 +193,9 @@ def to_motion(
     keypoints = np.full((len(numbers), len(ids), layout.num_joints, 3), np.nan, np.float32)
     for (_, people), row, places in zip(found.frames, range(len(numbers)), columns, strict=True):
         for (_, points), place in zip(people, places, strict=True):
-            with np.errstate(over="ignore"):
-                keypoints[row, place] = points[: layout.num_joints]
-    if (np.abs(keypoints) > LARGEST).any():
-        raise ValueError(f"{where}: coordinates must be within {LARGEST:g} px.")
+            if _too_large(points):
+                raise ValueError(f"{where}: coordinates must be within {LARGEST:g} px.")
+            keypoints[row, place] = points[: layout.num_joints]
     hide_unlabelled(keypoints)
     if found.size is not None and size is not None and tuple(size) != tuple(found.size):
         raise ValueError(f"{where} is of pictures of {found.size[0]}x{found.size[1]}, size= says {size[0]}x{size[1]}.")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from anypose.bounds import largest_under, raising
 
+LARGEST = 1e12  # of a coordinate, an angle or a time in any unit: products of larger ones overflow
+
 
 def require_folder(root: str | Path, holds: str) -> Path:
     """`root` as a Path, or an error that says what `dataset.root` must hold."""

@@ -12,11 +12,10 @@ import numpy as np
 
 from anypose.bounds import largest_of, limit
 from anypose.formats.detections import MAX_POINTS, Detections, skeleton_by_names
-from anypose.formats.files import read_bytes
+from anypose.formats.files import LARGEST, read_bytes
 from anypose.skeleton import BLAZEPOSE_33
 
 MAX_BYTES = 1 << 28  # as numbers and text it takes ten times as much
-LARGEST = 1e12
 
 
 def read_table(path: Path, found: Detections, size: tuple[int, int] | None) -> str:
@@ -51,6 +50,8 @@ def _read(path: Path, text: str, found: Detections, size: tuple[int, int] | None
 
 def _numbers(path: Path, names: Sequence[str], body: str, columns: Sequence[str]) -> np.ndarray:
     """(N, len(columns)) numbers of a table, NaN where a cell is empty."""
+    if missing := [column for column in columns if column not in names]:
+        raise ValueError(f"{path} has no column '{missing[0]}'.")
     places = [names.index(column) for column in columns]
     cells = array("d")
     for line, row in enumerate(csv.reader(io.StringIO(body)), start=2):
@@ -78,9 +79,6 @@ def _ours(path: Path, names: list[str], body: str, found: Detections) -> str:
     if found.declared is None:
         raise ValueError(f"{path}: the columns *_x_px name no skeleton that is known here ({len(joints)} points).")
     columns = [f"{joint}_{part}" for joint in joints for part in ("x_px", "y_px", "score")]
-    missing = [column for column in columns if column not in names]
-    if missing:
-        raise ValueError(f"{path} has no column '{missing[0]}'.")
     table = _numbers(path, names, body, ["time_s", "id", *columns])
     found.timed = True
     _group(path, table[:, 0], table[:, 1], table[:, 2:].reshape(len(table), -1, 3), found)

@@ -23,6 +23,7 @@ import numpy as np
 
 from anypose.bounds import largest_of, limit
 from anypose.camera import Camera
+from anypose.formats.files import LARGEST
 from anypose.formats.rows import format_rows
 from anypose.formats.sink import GrowingFile, Sink
 from anypose.motion import Motion
@@ -110,7 +111,10 @@ def read_motion_json(data: Mapping[str, Any], where: Path) -> Motion:
                 for field in there & person.keys() & shapes.keys():
                     # A point that is null is null in every number.
                     rows = [row if row is not None else [None] * 3 for row in person[field]]
-                    fields[field][t, place[int(person["id"])]] = np.array(rows, dtype=np.float64)
+                    values = np.array(rows, dtype=np.float64)
+                    if (np.abs(values) > LARGEST).any():
+                        raise ValueError(f"{field} of frame {t} are beyond {LARGEST:g}")
+                    fields[field][t, place[int(person["id"])]] = values
         times = np.array([frame["time"] for frame in frames], dtype=np.float64)
         return Motion(Path(where).stem, times, np.array(ids, dtype=np.int64), facts=dict(data["facts"]), **fields)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:

@@ -15,7 +15,7 @@ import numpy as np
 from anypose.bounds import largest_of, limit
 from anypose.formats.bvh_writer import to_y_up
 from anypose.formats.even import frame_step
-from anypose.formats.files import read_bytes
+from anypose.formats.files import LARGEST, read_bytes
 from anypose.formats.marker_names import marker_of
 from anypose.formats.person_files import PersonFiles
 from anypose.formats.rows import format_rows
@@ -119,8 +119,8 @@ def read_trc(path: str | Path) -> Trc:
         raise ValueError(f"{path}, line 4: 1 to {MAX_MARKERS} different markers must be named, found {len(markers)}.")
     rows = _rows(lines, 2 + 3 * len(markers), path)
     times, points = rows[:, 1], rows[:, 2:].reshape(len(rows), -1, 3)
-    if not np.isfinite(times).all() or np.isinf(points).any() or (np.diff(times) <= 0).any():
-        raise ValueError(f"{path}: times must be finite and increase, coordinates may not be infinite.")
+    if not np.isfinite(times).all() or (np.abs(points) > LARGEST).any() or (np.diff(times) <= 0).any():
+        raise ValueError(f"{path}: times must be finite and increase, coordinates must be within {LARGEST:g}.")
     return Trc(markers, times, points, header.get("Units", "m").strip().lower())
 
 

@@ -63,12 +63,15 @@ class PoseSequence:
             check_shape(self.scale, ("T",), f"scale of {self.name}", T=frames)
         if not frames:
             raise ValueError(f"{self.name} has no frames.")
-        if not self.fps > 0:
-            raise ValueError(f"fps of {self.name} must be positive, got {self.fps}.")
+        if not 0 < self.fps < np.inf:
+            raise ValueError(f"fps of {self.name} must be a positive number, got {self.fps}.")
         for what, array in (("joints", self.joints), ("keypoints", self.keypoints), ("scores", self.scores)):
             if array is not None and not np.isfinite(array).all():
                 frame = int(np.argwhere(~np.isfinite(array))[0][0])
                 raise ValueError(f"{what} of {self.name} hold NaN or infinity, first in frame {frame} of {frames}.")
+        if self.scale is not None and not ((self.scale > 0) & (self.scale < np.inf)).all():
+            frame = int(np.argmin((self.scale > 0) & (self.scale < np.inf)))
+            raise ValueError(f"scale of {self.name} must be positive, found {self.scale[frame]} in frame {frame}.")
         if self.scores is not None and (self.scores.min() < 0 or self.scores.max() > 1):
             frame, joint = np.argwhere((self.scores < 0) | (self.scores > 1))[0]
             raise ValueError(

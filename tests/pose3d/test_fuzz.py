@@ -16,10 +16,16 @@ from anypose.formats.asf import read_asf
 from anypose.formats.bvh import forward_kinematics, read_bvh
 from anypose.formats.cdf import read_cdf
 from anypose.formats.h5 import open_h5, read_array
+from anypose.formats.keypoints import read_keypoints
 from anypose.formats.mat import read_mat
 from anypose.formats.npz import read_npz
 from anypose.formats.plain_pickle import load_plain
+from anypose.formats.tf_checkpoint import read_tf_checkpoint
+from anypose.formats.trc import TrcSink
 from pose3d.motion.h36m_cameras import read_metadata
+from tests.anypose.formats.dancers import dancers
+from tests.anypose.formats.foreign_keypoints import SIZE, as_mediapipe_wide, people
+from tests.anypose.formats.test_tf_checkpoint import write_v1
 from tests.pose3d.motion.motion_files import ASF, motion_32, write_amc, write_cdf, write_daz_bvh, write_metadata
 
 MOTION = {"S1": {"Walking": np.zeros((3, 2, 3), np.float32)}, "meta": {"sides": [[1, 2], [3, 4]], "n": np.int64(3)}}
@@ -66,6 +72,15 @@ def read_pickle(path: Path) -> None:
         load_plain(stream, str(path))
 
 
+def write_trc(path: Path) -> None:
+    with TrcSink(path) as sink:
+        sink.write(dancers(frames=3))
+
+
+def read_points(path: Path) -> None:
+    read_keypoints(path, size=SIZE)
+
+
 # Format: (writes a sound file, reads it).
 FORMATS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
     "cdf": (
@@ -87,6 +102,9 @@ FORMATS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = 
     "asf": (lambda path: path.write_text(ASF, encoding="utf-8"), read_skeleton),
     "amc": (write_motion, read_motion),
     "xml": (write_metadata, read_metadata),
+    "ckpt": (write_v1, lambda path: dict(read_tf_checkpoint(path))),
+    "csv": (lambda path: as_mediapipe_wide(path.parent, people(33)).rename(path), read_points),
+    "trc": (write_trc, read_points),
 }
 
 

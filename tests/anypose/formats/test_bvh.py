@@ -148,6 +148,8 @@ def test_an_unknown_joint_is_refused_with_the_joints_there_are(path):
         (" 7 8 9\n", " 7 8\n", r"frames from line 24: .*number of columns changed from 12 to 11"),
         ("-40 50", "-40 x50", r"frames from line 24: could not convert string 'x50' to float64 at row 1, column 8"),
         ("-40 50", "-40 nan", r"frame 1 holds NaN or infinity"),
+        ("-40 50", "-40 1e308", r"frame 1 holds NaN or infinity, or a number beyond 1e\+12"),
+        ("OFFSET 0 -40 1", "OFFSET 0 -40 1e308", r"line 8: OFFSET of knee is 1e308"),
     ],
 )
 def test_a_damaged_file_is_named_with_the_place(tmp_path, old, new, message):

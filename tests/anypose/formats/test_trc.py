@@ -67,6 +67,7 @@ HEADER = (
         (HEADER + "1\t0.0\t1\t2\tx\t4\t5\t6\n", r"a\.trc, line 6: .*'x'"),
         (HEADER + "1\n", r"a\.trc, line 6: 8 cells are expected, found 1"),
         (HEADER + "1\t0.1\t1\t2\t3\t4\t5\t6\n2\t0.1\t1\t2\t3\t4\t5\t6\n", r"times must be finite and increase"),
+        (HEADER + "1\t0.0\t1\t2\t1e308\t4\t5\t6\n", r"coordinates must be within 1e\+12"),
         (HEADER.replace("LKnee", "Hip") + "1\t0\n", r"line 4: 1 to 1000 different markers must be named, found 2"),
     ],
 )

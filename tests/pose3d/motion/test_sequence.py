@@ -36,7 +36,12 @@ def test_joints_in_the_camera_frame_are_float32_and_the_cameras():
         ({"scores": np.zeros((9, 16))}, r"scores of S9/Sitting 1/cam must have shape \(T, K\) with T=9, K=17"),
         ({"scores": np.full((9, 17), 1.5)}, r"scores of S9/Sitting 1/cam must be in 0\.\.1, found 1\.5 in frame 0"),
         ({"joints": np.zeros((0, 17, 3)), "keypoints": np.zeros((0, 17, 2)), "scores": None}, "has no frames"),
-        ({"fps": 0.0}, r"fps of S9/Sitting 1/cam must be positive, got 0\.0"),
+        ({"fps": 0.0}, r"fps of S9/Sitting 1/cam must be a positive number, got 0\.0"),
+        ({"fps": np.inf}, r"fps of S9/Sitting 1/cam must be a positive number, got inf"),
+        (
+            {"scale": np.array([1, np.nan] + [1] * 7, np.float32)},
+            r"scale of S9/Sitting 1/cam must be positive, found nan in frame 1",
+        ),
     ],
 )
 def test_a_sequence_that_cannot_be_is_refused(changes, message):
