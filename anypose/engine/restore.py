@@ -157,15 +157,17 @@ def keep_own(config: DictConfig, choices: dict[str, str], source: str) -> None:
     """Where files are written, and how large one may be that is read, is said by this machine's own files or command
     line, never by a checkpoint."""
     for section in BUILT:
-        own, node = own_section(section, choices.get(section)), config.get(section)
-        for parent in (node, *(node.values() if isinstance(node, DictConfig) else ())):
+        node = config.get(section)
+        inner = node.items() if isinstance(node, DictConfig) else ()
+        for name, parent in ((section, node), *((f"{section}.{key}", value) for key, value in inner)):
             if not isinstance(parent, DictConfig):
                 continue
+            own = own_section(section, choices.get(section if parent is node else f"{section}@{name}"))
             for key in (*WRITTEN, *LIMITS):
-                mine = _usual(section, key) if key in LIMITS else own.get(key) if parent is node else None
+                mine = _usual(section, key) if key in LIMITS else own.get(key)
                 kept = key in LIMITS and isinstance(parent.get(key), (int, float)) and parent[key] <= mine
                 if parent.get(key) and parent[key] != mine and not kept:
-                    log.info("%s.%s=%s of %s is not taken over: %s.", section, key, parent[key], source, mine)
+                    log.info("%s.%s=%s of %s is not taken over: %s.", name, key, parent[key], source, mine)
                     parent[key] = mine
 
 

@@ -110,6 +110,10 @@ def test_a_checkpoint_does_not_say_where_files_are_written_or_how_large_they_may
     recorded, own = {"cache": None, "root": "r"}, {"max_megapixels": 120, "max_megabytes": 5}
     assert config.dataset == {"cache": "~/.cache/anypose", "recorded": recorded, **own, "flat": own}
     assert "task.results=somewhere/victim/.profile of x.pt is not taken over: None." in caplog.text
+    assert "dataset.recorded.cache=/etc of x.pt is not taken over: None." in caplog.text
+    inside = choices | {"dataset@dataset.recorded": "cmu"}  # a dataset in it has a file of this project's own, too
+    again = overlay(saved, OmegaConf.create(COMPOSED), [], GROUPS, "x.pt", inside)
+    assert again.dataset.recorded.cache == "~/.cache/anypose"
     composed = OmegaConf.create(COMPOSED | {"task": {"results": "mine.json"}})
     assert overlay(saved, composed, ["task.results=mine.json"], GROUPS, "x.pt", choices).task.results == "mine.json"
 
