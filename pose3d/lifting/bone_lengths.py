@@ -35,6 +35,9 @@ APART[np.arange(len(_ENDS)), _ENDS[:, 0]], APART[np.arange(len(_ENDS)), _ENDS[:,
 MEASURED = {"blazepose_33": (0.394, 0.396, 0.280, 0.249, 0.507, 0.564, 0.189, 0.328)}
 TRUST = 0.9  # in those proportions; the rest is the person's own as lifted
 SIGHT, STIFF, DEPTH = 3.0, 10.0, 0.3  # weights of lines of sight and lengths, of depths as lifted; across they weigh 1
+# A line of sight of unsmoothed keypoints that passes a joint so far away [m] counts half, and the joint as lifted the
+# other half: a network that sees much of a person knows an outlier when it sees one.
+BESIDE = 0.04
 ROUNDS = 60
 FEWEST = 6  # of the limbs' joints, in a frame that is looked at
 BLOCK = 256  # frames at once
@@ -93,12 +96,14 @@ def of_one_length(joints: np.ndarray, slopes: np.ndarray, skeleton: Skeleton, ke
     rays, seen = lines_of_sight(slopes, keypoints)
     lengths = proportioned(mean_of(measured(limbs)), keypoints)
     root = placed(limbs, rays, seen)[:, None]
-    moved = held(limbs + root, rays, seen, np.broadcast_to(lengths, (len(limbs), len(LENGTHS))))
+    moved = held(limbs + root, rays, seen, np.broadcast_to(lengths, (len(limbs), len(LENGTHS))), BESIDE)
     result = carried(joints, moved - root, skeleton)
     return result - result[:, [skeleton.root]] if skeleton.root is not None else result
 
 
-def held(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def held(
+    joints: np.ndarray, rays: np.ndarray, seen: np.ndarray, lengths: np.ndarray, beside: float = np.inf
+) -> np.ndarray:
     """Joints near where they were, on their lines of sight and as far apart as is said: a least-squares compromise.
 
     Each round takes the nearest places that fulfil one wish alone, and then the joints that lie nearest to all those
@@ -109,6 +114,7 @@ def held(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray, lengths: np.nda
         joints: (N, 12, 3) in camera axes [m]; NaN stays NaN.
         rays: (N, 12, 3) unit vectors; seen: (N, 12) whether there is one.
         lengths: (N, 8) of `LENGTHS` [m]; NaN for those that nobody knows.
+        beside: so far beside its joint a line of sight counts half [m]; those of smoothed keypoints count all.
     """
     known = np.asarray(np.isfinite(joints).all(-1))
     middle = np.where(known[..., None], joints, 0).sum(-2) / known.sum(-1, keepdims=True).clip(1)
@@ -125,21 +131,25 @@ def held(joints: np.ndarray, rays: np.ndarray, seen: np.ndarray, lengths: np.nda
     moved = np.empty_like(given)
     for start in range(0, len(joints), BLOCK):
         block = slice(start, start + BLOCK)
-        moved[..., block] = _held(given[..., block], sight[..., block], wanted[..., block], there[..., block])
+        moved[..., block] = _held(*(part[..., block] for part in (given, sight, wanted, there)), beside)
     return np.where(known[..., None], np.moveaxis(moved, -1, 0), np.nan)
 
 
-def _held(joints: np.ndarray, rays: np.ndarray, lengths: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _held(joints: np.ndarray, rays: np.ndarray, lengths: np.ndarray, known: np.ndarray, beside: float) -> np.ndarray:
     """As `held`, of (12, 3, N) joints and rays, 0 where there is none, (E, N) distances, (12, N) 1 for known joints."""
     K, N, free = len(joints), joints.shape[-1], (1 - known)[:, None]
     solve = np.linalg.inv((1 + SIGHT) * np.eye(K) + STIFF * APART.T @ APART)
     combine = np.concatenate([solve, STIFF * solve @ APART.T], 1)
-    loose = SIGHT * (np.einsum("kin,kin->kn", rays, rays) < 0.5)[:, None] + free
+    there = np.einsum("kin,kin->kn", rays, rays)[:, None] > 0.5
+    loose = SIGHT * ~there + free
     bound = loose.any()
     missing = ~(np.isfinite(lengths) & np.all(known[_ENDS], axis=1))  # or one of whose ends is
     depth = (1 - DEPTH) * np.einsum("kin,kin->kn", joints, rays)
-    still = solve @ ((1 - free) * (joints - depth[:, None] * rays)).reshape(K, -1)
-    sight = np.sqrt(SIGHT + 1 - DEPTH) * rays
+    off = joints - np.einsum("kin,kin->kn", joints, rays)[:, None] * rays
+    heard = SIGHT * there / (1 + np.einsum("kin,kin->kn", off, off)[:, None] / beside**2)
+    still = (1 - free) * (joints - depth[:, None] * rays) + (SIGHT * there - heard) * joints
+    still = solve @ still.reshape(K, -1)
+    sight = np.sqrt(heard + 1 - DEPTH) * rays
     # Sixty rounds of small steps: each writes where the one before read, and what is multiplied lies together.
     wishes, moved = np.empty((K + len(APART), 3, N)), joints.copy()
     near, apart = wishes[:K], wishes[K:]

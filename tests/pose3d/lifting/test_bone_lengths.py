@@ -46,7 +46,8 @@ def along(vectors: np.ndarray, rays: np.ndarray) -> np.ndarray:
     return (vectors * rays).sum(-1, keepdims=True) * rays
 
 
-def test_what_is_found_is_the_least_of_the_cost_that_a_general_optimiser_finds(monkeypatch):
+@pytest.mark.parametrize("beside", [np.inf, 0.04])
+def test_what_is_found_is_the_least_of_the_cost_that_a_general_optimiser_finds(monkeypatch, beside):
     monkeypatch.setattr(bone_lengths, "ROUNDS", 4000)
     rng = np.random.default_rng(1)
     truth = people(1)
@@ -54,7 +55,10 @@ def test_what_is_found_is_the_least_of_the_cost_that_a_general_optimiser_finds(m
     rays, seen = rays_of(truth + rng.normal(size=truth.shape) * 0.01), np.ones((1, 12), bool)
     seen[0, 5] = False
     lengths = measured(truth)
-    found = held(lifted, rays, seen, lengths)
+    found = held(lifted, rays, seen, lengths, beside)
+    past = np.linalg.norm(lifted - along(lifted, rays), axis=-1, keepdims=True)  # how far rays pass joints as lifted
+    heard = seen[..., None] * SIGHT / (1 + (past / beside) ** 2)
+    doubted = seen[..., None] * SIGHT - heard
 
     def residuals(flat: np.ndarray) -> np.ndarray:
         joints = flat.reshape(1, 12, 3)
@@ -62,7 +66,7 @@ def test_what_is_found_is_the_least_of_the_cost_that_a_general_optimiser_finds(m
         deep = np.where(seen[..., None], along(moved, rays), 0)
         off = np.where(seen[..., None], joints - along(joints, rays), 0)
         apart = np.linalg.norm(APART @ joints, axis=-1) - lengths[:, KIND]
-        parts = moved - deep, DEPTH**0.5 * deep, SIGHT**0.5 * off, STIFF**0.5 * apart
+        parts = moved - deep, DEPTH**0.5 * deep, heard**0.5 * off, doubted**0.5 * moved, STIFF**0.5 * apart
         return np.concatenate([part.ravel() for part in parts])
 
     least = least_squares(residuals, lifted.ravel(), xtol=1e-12, ftol=1e-12, gtol=1e-12)
@@ -165,3 +169,14 @@ def test_one_hip_speaks_for_both_where_the_other_is_not_there():
     hip, left = H36M_17.index("hip"), H36M_17.index("left_hip")
     np.testing.assert_allclose(moved[:, hip] - joints[:, hip], np.broadcast_to([0, 0, 0.2], (4, 3)), atol=1e-12)
     np.testing.assert_array_equal(moved[:, left], joints[:, left])
+
+
+def test_a_wild_keypoint_does_not_take_along_a_joint_that_was_lifted_where_it_is():
+    truth = people(40)
+    slopes = truth[..., :2] / truth[..., 2:]
+    slopes[7, 5] += [0.1, -0.08]  # a wrist, by half a metre
+    limbs = bone_lengths.LIMB_POINTS
+    moved = bone_lengths.of_one_length(truth - truth[:, :1], slopes, limbs, limbs)
+    away = np.linalg.norm((moved - moved[:, :1]) - (truth - truth[:, :1]), axis=-1)
+    assert away[7, 5] < 0.03
+    assert np.delete(away, 7, axis=0).max() < 0.002
