@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from anypose.settings import Misuse
+from tests.composing import composed
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -21,8 +21,7 @@ LETTERS = {"B": 3, "H": 64, "W": 64, "P": 2}
 
 @pytest.fixture(scope="module", params=MODELS)
 def model(request: pytest.FixtureRequest) -> nn.Module:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("train", [f"model={request.param}"])
+    cfg = composed("train", f"model={request.param}")
     torch.manual_seed(0)
     return instantiate(cfg.model)
 
@@ -110,8 +109,7 @@ def test_in_evaluation_the_same_input_gives_the_same_output(model):
     ],
 )  # fmt: skip
 def test_a_number_that_no_network_or_task_can_have_is_refused_by_its_key(word: str) -> None:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("train", word.split())
+    cfg = composed("train", *word.split())
     key = word.split()[-1].partition("=")[0].rpartition(".")[2]
     with pytest.raises(InstantiationException) as caught:
         instantiate(cfg.task, model=instantiate(cfg.model))

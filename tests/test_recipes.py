@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
@@ -23,12 +22,14 @@ from anypose.engine.run import Run
 from anypose.engine.task import Batch, Loading
 from anypose.engine.trainer import Trainer
 from anypose.kernels.swap import Kernels
+from tests.composing import composed
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
 QUICK = ("baseline3d", "gmh_mdn", "videopose3d")
 SMALL = {  # a few samples of whatever dataset the recipe picks
     "dataset.train_subjects": 1, "dataset.validation_subjects": 1, "dataset.frames": 60,
+    "dataset.num_cameras": 1, "dataset.takes": 1, "dataset.invented.num_cameras": 1, "dataset.invented.takes": 1,
     "dataset.invented.train_subjects": 1, "dataset.invented.validation_subjects": 1, "dataset.invented.frames": 60,
     "dataset.train_images": 8, "dataset.validation_images": 4, "dataset.bodies": 4, "trainer.workers": 0,
     "model.height": 64, "model.width": 64, "task.size": 48,
@@ -37,11 +38,9 @@ SHALLOW = {"motionagformer": ["model.num_blocks=2", "model.num_frames=6", "task.
 
 
 def small(model: str, *overrides: str) -> DictConfig:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose(
-            "train",
-            [f"model={model}", *SHALLOW.get(model, []), "device=cpu", "precision=fp32", "debug=smoke", *overrides],
-        )
+    chosen = {word.partition("=")[0] for word in overrides}
+    usual = [word for word in ("device=cpu", "precision=fp32") if word.partition("=")[0] not in chosen]
+    cfg = composed("train", f"model={model}", *SHALLOW.get(model, []), *usual, "debug=smoke", *overrides)
     for key, value in SMALL.items():
         if isinstance(OmegaConf.select(cfg, key), int):
             OmegaConf.update(cfg, key, value)
