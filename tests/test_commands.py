@@ -20,13 +20,13 @@ from pathlib import Path
 import hydra
 import numpy as np
 import pytest
-import yaml
 from hydra.core.global_hydra import GlobalHydra
 
 from anypose import __main__ as dispatcher
 from anypose.engine.place import CONF
 from benchmarks.__main__ import choices, parse
 from benchmarks.results import KEPT
+from tests.own_files import python_of, write_own
 from tests.pose3d.motion.motion_files import write_daz_bvh, write_release
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,31 +120,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_release(here / "data/h36m")
     write_own(here)
     return here
-
-
-def write_own(here: Path) -> None:
-    """A person's own files, written by what docs/data.md shows."""
-    rng = np.random.default_rng(0)
-    resting = np.array([[0, 0], [-1, 0], [-1, 4], [-1, 8], [1, 0], [1, 4], [1, 8], [0, -5]]) * 0.1
-    xyz = np.concatenate([resting, np.zeros((8, 1))], -1) + rng.normal(0, 0.02, (200, 8, 3)) + [0, 0, 4.0]
-    names: dict = {"uv": xyz[..., :2] / xyz[..., 2:] * 1100 + [960, 540], "xyz": xyz}
-    names |= {"who": np.repeat(["ann", "bob"], 100), "what": np.repeat(["walk", "run", "walk", "run"], 50)}
-    (body,) = python_of("docs/data.md")
-    for file in ("mine.npz", "mine.yaml"):
-        assert f'"{file}"' in body
-        body = body.replace(f'"{file}"', repr(str(here / file)))
-    exec(compile(body, "docs/data.md", "exec"), names)
-    joints = yaml.safe_load((here / "mine.yaml").read_text(encoding="utf-8"))["joints"]
-    columns = [f"{joint}_{axis}_px" for joint in joints for axis in "xy"]
-    columns += [f"{joint}_{axis}_m" for joint in joints for axis in "xyz"]
-    numbers = np.concatenate([names["uv"].reshape(200, -1), xyz.reshape(200, -1)], 1)
-    rows = [",".join([who, *map(str, row)]) for who, row in zip(names["who"], numbers, strict=True)]
-    (here / "mine.csv").write_text("\n".join([",".join(["subject", *columns]), *rows]), encoding="utf-8")
-
-
-def python_of(page: str) -> list[str]:
-    """Its blocks of Python."""
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in ("CONTRIBUTING.md", "docs/python.md")])

@@ -32,7 +32,7 @@ SMALL = {  # a few samples of whatever dataset the recipe picks
     "dataset.num_cameras": 1, "dataset.takes": 1, "dataset.invented.num_cameras": 1, "dataset.invented.takes": 1,
     "dataset.invented.train_subjects": 1, "dataset.invented.validation_subjects": 1, "dataset.invented.frames": 60,
     "dataset.train_images": 8, "dataset.validation_images": 4, "dataset.bodies": 4, "trainer.workers": 0,
-    "model.height": 64, "model.width": 64, "task.size": 48,
+    "model.height": 64, "model.width": 64, "model.linear_size": 128, "task.size": 48,
 }  # fmt: skip
 SHALLOW = {"motionagformer": ["model.num_blocks=2", "model.num_frames=6", "task.subset=1.0", "task.train_step=6"]}
 

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests.own_files import write_own
+
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = [
     "debug=smoke", "device=cpu", "trainer.batch_size=32", "model.linear_size=32", "dataset.train_subjects=1",
@@ -28,6 +30,13 @@ from pose3d import load_lifter
 keypoints = np.random.default_rng(0).uniform(100, 900, (2, 7, 17, 2))
 joints = load_lifter("released")(keypoints, skeleton="coco_17", image_size=(1920, 1080))
 print(joints.shape, np.isfinite(joints).all())
+"""
+LIFT_OWN = """
+import numpy as np
+from pose3d import load_lifter
+lifter = load_lifter("npz")
+joints = lifter(np.load("mine.npz")["keypoints"], skeleton="mine", image_size=(1920, 1080))
+print(joints.shape, lifter.output_skeleton.joints[0])
 """
 INSIDE = {"anypose", "pose2d", "pose3d"}
 NOT_BUILT_FROM = (".*", "runs", "data", "build", "dist", "*.egg-info", "__pycache__")
@@ -130,6 +139,21 @@ def test_it_trains_evaluates_exports_and_lifts_in_an_empty_folder(anypose, here)
     assert "anypose cache --empty" in anypose("anypose", "cache", "--help")
     assert "There is no command trian. Did you mean train?" in anypose("anypose", "trian", code=2)
     assert "trainer.epohcs does not exist" in anypose("anypose", "train", "trainer.epohcs=3", code=2)
+
+
+@pytest.mark.slow
+def test_own_files_train_score_and_lift_with_their_own_skeleton(anypose, here):
+    write_own(here)
+    own = ["dataset=custom", "dataset.skeleton=mine.yaml", "dataset.validation_subjects=bob", "dataset.rate=50"]
+    table = ["dataset.file=mine.csv", "dataset.width=1920", "dataset.height=1080"]
+    for run, file in {"npz": ["dataset.file=mine.npz"], "csv": table}.items():
+        words = [*own, *file, "device=cpu", "debug=smoke", "trainer.batch_size=32", "model.linear_size=32"]
+        anypose("anypose", "train", "model=baseline3d", *words, f"hydra.run.dir={run}")
+    table_scores = anypose("anypose", "evaluate", "run=csv", "device=cpu")
+    assert "joints: 8 (mine), relative to the pelvis" in table_scores
+    assert "subjects: bob" in table_scores
+    (here / "lift.py").write_text(LIFT_OWN, encoding="utf-8")
+    assert "(200, 8, 3) pelvis" in anypose("python", "lift.py")
 
 
 @pytest.mark.slow
