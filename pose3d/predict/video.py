@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,8 @@ class CvVideo:
 
     def frames(self) -> Iterator[Frame]:
         """Every frame in turn."""
+        if Path(self.path).is_file():
+            check_key_frames(self.path)
         clock, guard = _Clock(self.rate), SameSize(self.path)
         index = 0
         try:
@@ -230,15 +232,34 @@ class SameSize:
 
     def __call__(self, image: np.ndarray, index: int) -> tuple[int, int]:
         size = (image.shape[1], image.shape[0])
-        if self.size is None:
-            self.size = size
+        self.check(size, f"{index} of ")
+        return size
+
+    def check(self, size: tuple[int, int], before: str) -> None:
+        """Raise ValueError where a frame has another size than those `before` it."""
+        self.size = self.size or size
         if size != self.size:
             raise ValueError(
-                f"source={self.path}: all frames must have one size, and after {index} of "
-                f"{self.size[0]}x{self.size[1]} comes one of {size[0]}x{size[1]}. Cut it there, or scale it to one "
-                "size."
+                f"source={self.path}: all frames must have one size, and after {before}{self.size[0]}x{self.size[1]} "
+                f"comes one of {size[0]}x{size[1]}. Cut it there, or scale it to one size."
             )
-        return size
+
+
+def check_key_frames(path: str) -> None:
+    """Raise ValueError where the frames of a file change size, which happens at key frames alone.
+
+    OpenCV goes on as if they did not, with pictures that never were. PyAV tells, where it is installed.
+    """
+    try:
+        import av
+    except ImportError:
+        return
+    guard = SameSize(path)
+    with suppress(av.error.FFmpegError), av.open(f"file:{path}") as container:
+        video = container.streams.video[0]
+        video.codec_context.skip_frame = "NONKEY"
+        for frame in container.decode(video):
+            guard.check((frame.width, frame.height), "some of ")
 
 
 def _said(error: Exception) -> str:

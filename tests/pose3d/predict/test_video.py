@@ -137,6 +137,16 @@ def test_a_size_that_changes_is_told(tmp_path):
         same(quarters(32, 32), 7)
 
 
+@pytest.mark.parametrize("decoder", ["av", "opencv"])
+def test_frames_of_a_file_that_change_size_are_told(tmp_path, decoder):
+    first = write_clip(tmp_path / "a.ts", [quarters()] * 5)
+    second = write_clip(tmp_path / "b.ts", [quarters(80, 64)] * 5)
+    both = tmp_path / "both.ts"
+    both.write_bytes(first.read_bytes() + second.read_bytes())
+    with pytest.raises(ValueError, match=r"all frames must have one size.*of 64x48 comes one of 80x64"):
+        list(open_video(str(both), decoder).frames())
+
+
 def test_a_webcam_that_is_not_there_is_told():
     with pytest.raises(ValueError, match=r"source=97: there is no webcam number 97"):
         open_pictures("97", "auto", None)
