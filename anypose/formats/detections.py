@@ -20,6 +20,7 @@ MAX_PEOPLE = 1_000  # in one frame
 MAX_POINTS = 1_000  # of one person
 LARGEST_SIDE = 100_000  # of a picture [px]
 LARGEST_RATE = 100_000  # [frames/s]
+SLOWEST = 5.0  # a motion's frames are never so far apart in the median [s]
 RATE = 30.0  # frames/s where neither the file nor the user says
 # Layouts of whole bodies whose first points are one of ours.
 BEGIN_WITH = {136: "halpe_26", 133: "coco_17"}
@@ -181,6 +182,10 @@ def to_motion(
             facts["assumed"] = [f"{RATE:g} frames/s"]
         facts["frames_per_second"] = float(rate or RATE)
         numbers = numbers / facts["frames_per_second"]
+    elif len(numbers) > 1 and (step := float(np.median(np.diff(numbers)))) > SLOWEST:
+        raise ValueError(
+            f"{where}: times must be seconds, and its frames are {step:g} apart. Are they milliseconds, or numbers?"
+        )
     most = largest_of(sum(points.nbytes for points in everyone))
     if len(numbers) * len(ids) * layout.num_joints * 3 * 4 > most:
         raise ValueError(f"{where}: {len(ids)} people in {len(numbers)} frames are more than {limit(most)} hold.")

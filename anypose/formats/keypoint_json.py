@@ -27,6 +27,7 @@ from anypose.formats.files import read_bytes
 from anypose.skeleton import BLAZEPOSE_33, BODY_25
 
 MAX_BYTES = 1 << 29
+FASTEST, LARGEST = 100_000, 100_000  # frames a second, and pixels of a side, that are believed
 LANDMARKS = ("pose_landmarks", "poseLandmarks", "landmarks", "landmark")
 
 
@@ -67,6 +68,7 @@ def read_document(data: Any, found: Detections, number: float | None, size: tupl
         if "annotations" in data and "images" in data:
             return _coco_annotations(data, found)
         if isinstance(data.get("frames"), list):
+            _video(data, found)
             return _frames(data["frames"], found, size)
         if any(key in data for key in LANDMARKS):
             _mediapipe_frame(data, found, number or 0, size, where)
@@ -124,6 +126,15 @@ def _frames(frames: list[Any], found: Detections, size: tuple[int, int] | None) 
         else:
             listed = frame
         people = _list(listed, where, "people") if listed is not None else []
+        if (
+            people
+            and isinstance(people[0], Mapping)
+            and {"x", "y"} <= people[0].keys()
+            and "keypoints" not in people[0]
+        ):
+            _mediapipe_frame({"landmarks": people}, found, number, size, where)
+            form = "MediaPipe"
+            continue
         # mmpose's inferencer nests the people of a picture once more.
         if len(people) == 1 and isinstance(people[0], list):
             people = people[0]
@@ -133,6 +144,15 @@ def _frames(frames: list[Any], found: Detections, size: tuple[int, int] | None) 
         if people:
             form = "ultralytics" if isinstance(people[0].get("keypoints"), Mapping) else "mmpose"
     return form
+
+
+def _video(data: Mapping[str, Any], found: Detections) -> None:
+    """What a document says of its video beside the frames: their rate, and the picture's size."""
+    rate = next((data[key] for key in ("fps", "frame_rate", "frameRate") if isinstance(data.get(key), int | float)), 0)
+    found.rate = float(rate) if 0 < rate <= FASTEST else found.rate
+    sides = [data.get("width"), data.get("height")]
+    if all(isinstance(side, int) and 0 < side <= LARGEST for side in sides):
+        found.size = (sides[0], sides[1])
 
 
 def _openpose_person(person: Any, found: Detections, where: str) -> tuple[int | None, np.ndarray]:
@@ -155,6 +175,8 @@ def _mediapipe_frame(frame: Mapping[str, Any], found: Detections, number: float,
     key = next(key for key in LANDMARKS if key in frame)
     landmarks = frame[key]
     if isinstance(landmarks, Mapping):
+        if not {"landmark", "landmarks"} & landmarks.keys():
+            raise ValueError(f"{where}, {key} must be a list of landmarks, found {_describe(landmarks)}.")
         landmarks = landmarks.get("landmark", landmarks.get("landmarks"))
     if landmarks is None or landmarks == []:
         return found.add(number, [])

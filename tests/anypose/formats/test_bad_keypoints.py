@@ -71,6 +71,16 @@ BAD = [
         r"a\.json: its pictures must have 1 to 100000 px a side, found \(1000000, 3\)",
     ),
     ("a.json", "[" + "[]," * 22_000_000 + "1]", r"a\.json takes about 2\.\d+ GB once it is read; at most 2 GB"),
+    (
+        "a.json",
+        '[{"pose_landmarks": {"NOSE": {"x": 0.5, "y": 0.5}}}]',
+        r"frame 0, pose_landmarks must be a list of landmarks",
+    ),
+    (
+        "a.csv",
+        "timestamp,landmark,x,y\n0,0,0.5,0.5\n40,0,0.5,0.5\n80,0,0.5,0.5\n",
+        r"a\.csv: times must be seconds, and its frames are 40 apart",
+    ),
     ("a.txt", "hello", r"a\.txt should be keypoints: \.json, \.csv, \.npz, \.trc or a folder of JSON files"),
 ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -183,3 +185,15 @@ def test_sports2ds_markers_are_halpes_without_eyes_and_ears(tmp_path) -> None:
     np.testing.assert_array_equal(motion.world[0, 0, motion.skeleton.index("right_foot")], [9, -11, 10])
     assert np.isnan(motion.world[:, :, motion.skeleton.index("left_ear")]).all()
     assert read_keypoints(tmp_path / "a_m_person00.trc", skeleton="h36m_17").skeleton.name == "h36m_17"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_frames_of_bare_landmarks_are_mediapipes_and_a_document_says_rate_and_size(tmp_path, told) -> None:
+    shares = np.random.default_rng(0).uniform(0.2, 0.8, (3, 33, 2)).round(4)
+    frames = [[{"x": x, "y": y, "z": 0, "visibility": 0.9} for x, y in frame] for frame in shares.tolist()]
+    whole = {"fps": 50, "width": 640, "height": 480, "frames": [{"landmarks": frame} for frame in frames]}
+    (tmp_path / "a.json").write_text(json.dumps(whole if told else frames), encoding="utf-8")
+    motion = read_keypoints(tmp_path / "a.json", size=None if told else [640, 480], rate=None if told else 50)
+    assert (motion.size, motion.keypoint_skeleton.name) == ((640, 480), "blazepose_33")
+    assert motion.times == pytest.approx([0, 0.02, 0.04])
+    assert motion.keypoints[:, 0, :, :2] == pytest.approx(shares * [640, 480], abs=1e-3)
