@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from anypose.drawing.poses import INK, QUIET, draw_bones, new_figure, save_figure, side_colours
+from anypose.engine.durable import check_file
 from anypose.skeleton import SKELETONS, Skeleton
 
 COLUMNS = 5
@@ -107,7 +108,8 @@ def main() -> None:
     """Write the picture, in 64 colours: a quarter of the size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("pictures/skeletons.png"))
-    path = save_figure(draw_skeletons(), parser.parse_args().out)
+    path = check_file(parser.parse_args().out, "--out")
+    save_figure(draw_skeletons(), path)
     from PIL import Image  # comes with matplotlib, which has drawn by now
 
     with Image.open(path) as picture:

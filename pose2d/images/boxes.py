@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from anypose.engine.durable import check_file
 from pose2d.images.json_files import read_json
 
 
@@ -64,12 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jitter", type=float, default=0.05, help="of the copies, relative to the box")
     parser.add_argument("--seed", type=int, default=0, help="of the jitter")
     options = parser.parse_args(arguments)
+    output = check_file(options.output, "--output")
     truth = read_json(options.annotations, "annotations")
     found = annotated_boxes(truth, options.copies, options.jitter, options.seed)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found), encoding="utf-8")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(found), encoding="utf-8")
     images = len({entry["image_id"] for entry in found})
-    print(f"{options.output}: {len(found)} boxes in {images} images.")
+    print(f"{output}: {len(found)} boxes in {images} images.")
 
 
 if __name__ == "__main__":

@@ -100,7 +100,9 @@ class Ground:
             ]
             self._anchors = {number: after for number, (_, after) in zip(motion.ids.tolist(), found, strict=True)}
             held = (world + np.stack([shift for shift, _ in found], axis=1)[:, :, None]).astype(np.float32)
-        self.measure(world[keep], held[keep], contacts[keep], feet)
+        first, last, _ = keep.indices(len(motion))
+        steps = slice(max(first - 1, 0), last)  # from the frame before the new ones on
+        self.measure(world[steps], held[steps], contacts[steps], feet)
         moved = held - world
         joints = (motion.joints + moved @ camera.rotation.T).astype(np.float32)
         others = motion.hypotheses

@@ -51,3 +51,10 @@ def test_the_command_writes_one_picture_of_few_colours(tmp_path, monkeypatch, ca
     assert capsys.readouterr().out.strip() == str(tmp_path / "a" / "skeletons.png")
     with Image.open(tmp_path / "a" / "skeletons.png") as picture:
         assert picture.mode == "P"
+
+
+def test_where_it_goes_is_judged_before_it_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["skeleton_pictures", "--out", str(tmp_path)])
+    monkeypatch.setattr(skeleton_pictures, "draw_skeletons", lambda: pytest.fail("drawn"))
+    with pytest.raises(ValueError, match=r"--out .*is a folder, and must name a file"):
+        skeleton_pictures.main()

@@ -52,3 +52,8 @@ def test_nobody_to_find_and_impossible_numbers_are_refused():
         annotated_boxes({"annotations": TRUTH["annotations"][1:2]}, 1, 0.0, 0)
     with pytest.raises(ValueError, match=r"--copies must be 1 or more and --jitter 0 or more, got 0 and 0.1"):
         annotated_boxes(TRUTH, 0, 0.1, 0)
+
+
+def test_where_they_go_is_judged_before_the_annotations_are_read(tmp_path):
+    with pytest.raises(ValueError, match=r"--output=?.? ?.* is a folder, and must name a file"):
+        main([str(tmp_path / "gone.json"), "--output", str(tmp_path)])

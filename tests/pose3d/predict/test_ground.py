@@ -109,6 +109,15 @@ def test_skate_is_counted_before_and_after():
     assert found.contacts.shape == (180, 1, 2)
 
 
+def test_skate_is_counted_from_chunk_to_chunk():
+    whole, world = motion(walk(TIMES, (-2.0, 5.0), (0.8, 0.0)), noise=0.004), Ground(hold=False)
+    world(whole, INTRINSICS, slice(31, 91))
+    pieces = Ground(hold=False)
+    for t in range(31, 91):
+        pieces(whole, INTRINSICS, slice(t, t + 1))
+    assert pieces.skate.report() == world.skate.report()
+
+
 def test_the_floor_is_settled_once():
     ground = Ground(hold=False)
     first = ground(motion(walk(TIMES, (-2.0, 5.0), (0.7, 0.0)), 0.2), INTRINSICS, slice(None)).camera

@@ -182,6 +182,8 @@ def test_the_released_lifter_opens_and_other_names_are_told():
     assert open_lifter("baseline3d").input_skeleton == H36M_16
     with pytest.raises(FileNotFoundError, match=r"mine.pt does not exist.*baseline3d"):
         open_lifter("mine.pt")
+    with pytest.raises(ValueError, match=r"lifter=net.om is an exported network. Name the checkpoint"):
+        open_lifter("net.om")
 
 
 def test_keypoints_of_another_layout_are_converted():
