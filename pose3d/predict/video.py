@@ -116,7 +116,7 @@ class CvVideo:
         except ImportError as error:
             raise ImportError(MISSING.format(error)) from error
         webcam = path.isdecimal()
-        self.cv2, self.path, self.live = cv2, path, live or webcam
+        self.cv2, self.path, self.live, self.megapixels = cv2, path, live or webcam, megapixels
         self.name = f"webcam{path}" if webcam else source_name(path)
         self.size: tuple[int, int] | None = None
         self.warnings: list[str] = []
@@ -141,7 +141,7 @@ class CvVideo:
     def frames(self) -> Iterator[Frame]:
         """Every frame in turn."""
         if Path(self.path).is_file():
-            check_key_frames(self.path)
+            check_key_frames(self.path, self.megapixels)
         clock, guard = _Clock(self.rate), SameSize(self.path)
         index = 0
         try:
@@ -245,7 +245,7 @@ class SameSize:
             )
 
 
-def check_key_frames(path: str) -> None:
+def check_key_frames(path: str, megapixels: float) -> None:
     """Raise ValueError where the frames of a file change size, which happens at key frames alone.
 
     OpenCV goes on as if they did not, with pictures that never were. PyAV tells, where it is installed.
@@ -254,9 +254,10 @@ def check_key_frames(path: str) -> None:
         import av
     except ImportError:
         return
-    guard = SameSize(path)
-    with suppress(av.error.FFmpegError), av.open(f"file:{path}") as container:
+    guard, most = SameSize(path), {"max_pixels": str(int(1e6 * megapixels))}
+    with suppress(av.error.FFmpegError, UnicodeDecodeError), av.open(f"file:{path}", options=most) as container:
         video = container.streams.video[0]
+        video.codec_context.options = most
         video.codec_context.skip_frame = "NONKEY"
         for frame in container.decode(video):
             guard.check((frame.width, frame.height), "some of ")
