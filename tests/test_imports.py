@@ -38,7 +38,8 @@ ROOMS = {
 ROOMS_ABOVE = {"anypose/doctor.py", "anypose/__main__.py"}  # files beside the rooms that look into all of them
 # Commands read configuration and know the engine, wherever they stand; a task or a model never does.
 COMMANDS = re.compile(
-    r"pose3d/(motion/check|lifting/(convert|elsewhere|offline)|predict/\w+|drawing/\w+)\.py|pose2d/network/(pixels|loading)\.py"
+    r"pose3d/(motion/check|lifting/(convert|elsewhere|offline)|predict/\w+|drawing/\w+)\.py"
+    r"|pose2d/(images/boxes|network/(pixels|loading))\.py"
 )
 BORDER = re.compile(r"anypose/(engine|export)/\w+\.py|benchmarks/.*|\w+\.py")
 
