@@ -112,7 +112,7 @@ def _image(image: Any, where: str, reading: Reading) -> dict[str, Any]:
 
 
 def _annotation(entry: dict[str, Any], num_keypoints: int, path: Path) -> dict[str, Any]:
-    number = whole(entry["id"], f"{path}: id of an annotation")
+    number = whole(entry["id"], f"{path}: id of an annotation", 0)
     where = f"{path}: annotation {number}"
     given = entry.get("keypoints", [0] * (3 * num_keypoints))
     if isinstance(given, list) and len(given) != 3 * num_keypoints:
@@ -129,6 +129,8 @@ def _annotation(entry: dict[str, Any], num_keypoints: int, path: Path) -> dict[s
         box = numbers(entry["bbox"], 4, "bbox").tolist()
     except ValueError as error:
         raise ValueError(f"{where} needs a box of four numbers and no NaN, got bbox {shown(entry['bbox'])}.") from error
+    if min(box[2:]) < 0:
+        raise ValueError(f"{where} needs a box of x, y, width, height, got bbox {shown(entry['bbox'])}.")
     area = float(numbers(entry.get("area", math.prod(box[2:])), 1, f"{where}: area")[0])
     return {
         "id": number,
@@ -197,6 +199,7 @@ def annotated_people(
             "%s: the boxes of %d of %d people have no area inside their image and are left out (annotations %s%s).",
             *(name, len(lost), len(chosen), ", ".join(map(str, lost[:5])), ", ..." if len(lost) > 5 else ""),
         )
+    _check_places(keypoints[usable], boxes[usable], sizes[image[usable]], name)
     rows = np.flatnonzero(usable & is_person(visibility))
     if len(rows) == 0:
         raise ValueError(
@@ -223,3 +226,39 @@ def annotated_people(
         box_source="ground truth",
         truth={"coco": truth},
     )
+
+
+def _check_places(keypoints: np.ndarray, boxes: np.ndarray, sizes: np.ndarray, name: str) -> None:
+    """Refuse keypoints that are not where the boxes are, and say where boxes are not where the images are.
+
+    Args:
+        keypoints: (P, K, 3) of everyone.
+        boxes: (P, 4) x, y, width, height.
+        sizes: (P, 2) height and width of their images [px].
+        name: where they are from.
+    """
+    low, extent = boxes[:, None, :2], boxes[:, None, 2:]
+    labelled = keypoints[..., 2] > 0
+    if not len(boxes):
+        return
+    near = (np.abs(keypoints[..., :2] - low - extent / 2) <= extent).all(-1) & labelled
+    shares = near.sum(1) / np.maximum(labelled.sum(1), 1)
+    if np.median(shares) < 0.5:
+        worst = int(np.argmin(shares))
+        place = keypoints[worst, labelled[worst], :2][0].round(2).tolist()
+        raise ValueError(
+            f"{name}: the labelled keypoints of {np.mean(shares < 0.5):.0%} of the people are not where their boxes "
+            f"are, e.g. {place} with bbox {boxes[worst].tolist()}. Both are in pixels of the image; a bbox is x, y, "
+            "width, height."
+        )
+    middle = sizes[:, None, ::-1] / 2
+    away = (np.abs(keypoints[..., :2] - middle) > 3 * middle).any(-1) & labelled
+    if away.any():
+        log.warning("%s: %d labelled keypoints lie farther outside than their image is large.", name, away.sum())
+    beyond = (low[:, 0] + extent[:, 0] > 1.1 * sizes[:, ::-1]).any(-1)
+    if beyond.mean() > 0.1:
+        log.warning(
+            "%s: the boxes of %d of %d people reach far beyond their images. A bbox is x, y, width, height, not two "
+            "corners.",
+            *(name, beyond.sum(), len(beyond)),
+        )

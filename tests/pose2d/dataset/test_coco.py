@@ -83,7 +83,7 @@ def test_boxes_reach_the_images_last_pixel_and_no_further(folder, read_coco):
         (lambda a: a[3].pop("bbox"), "annotation number 3 lacks bbox; it has id, image_id"),
         (lambda a: a[3].pop("id"), "annotation number 3 lacks id"),
         (lambda a: a.__setitem__(3, "x"), "annotation number 3 must be an object with id, image_id, bbox, got 'x'"),
-        (lambda a: a[3].update(id="four"), "id of an annotation must be a whole number, got 'four'"),
+        (lambda a: a[3].update(id="four"), "id of an annotation must be a whole number of at least 0, got 'four'"),
         (lambda a: a[3].update(id=2), "annotations must have an id of their own each, but there is 2 2 times"),
         (lambda a: a[3].update(keypoints=None), "annotation 4: keypoints must be 51 finite numbers, got None"),
         (lambda a: a[3].update(keypoints=["1"] * 51), "annotation 4: keypoints must be 51 finite numbers"),
@@ -99,6 +99,11 @@ def test_boxes_reach_the_images_last_pixel_and_no_further(folder, read_coco):
         (lambda a: a[3].update(bbox={"x": 1}), "got bbox {'x': 1}"),
         (lambda a: a[3].update(area="large"), "annotation 4: area must be 1 finite numbers, got 'large'"),
         (lambda a: a[3].update(image_id=[100]), r"annotation 4: image_id must be a whole number, got \[100\]"),
+        (lambda a: a[3].update(id=-1), "id of an annotation must be a whole number of at least 0, got -1"),
+        (
+            lambda a: a[3].update(bbox=[1, 1, -3, 5]),
+            r"annotation 4 needs a box of x, y, width, height, got bbox \[1, 1",
+        ),
         (lambda a: a[3].update(image_id=100.5), "image_id must be a whole number, got 100.5"),
         (lambda a: a[3].update(iscrowd="no"), "annotation 4: iscrowd must be a whole number, got 'no'"),
         (lambda a: a[3].update(iscrowd=1, segmentation="x"), "annotation 4: segmentation must be polygons or runs"),
@@ -156,6 +161,27 @@ def test_ids_that_start_at_0_and_numbers_written_as_floats_are_scored_alike(fold
         if a["num_keypoints"]
     ]
     assert pycocotools_statistics(truth, results, "keypoints", people.sigmas)[0] == pytest.approx(1.0)
+
+
+def test_keypoints_and_boxes_that_are_not_of_one_image_are_refused_or_said(folder, read_coco, caplog):
+    def as_shares(annotations):
+        for annotation in annotations:
+            annotation["keypoints"] = [v / 100 if i % 3 < 2 else v for i, v in enumerate(annotation["keypoints"])]
+
+    def as_corners(annotations):
+        for annotation in annotations:
+            x, y, width, height = annotation["bbox"]
+            annotation["bbox"] = [x, y, x + width, y + height]
+        annotations[0]["keypoints"][:3] = [1e6, 5.0, 2]
+
+    change(folder, "val2017", annotations=as_corners)
+    with caplog.at_level(logging.WARNING):
+        read_coco(folder).people("validation")
+    assert "people reach far beyond their images. A bbox is x, y, width, height, not two corners" in caplog.text
+    assert ": 1 labelled keypoints lie farther outside than their image is large" in caplog.text
+    change(folder, annotations=as_shares)
+    with pytest.raises(ValueError, match=r"keypoints of 100% of the people are not where their boxes are, e\.g\. \["):
+        read_coco(folder).people("train")
 
 
 def test_miscounted_keypoints_are_counted_anew_and_said(folder, read_coco, caplog):
