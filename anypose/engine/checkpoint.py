@@ -164,11 +164,21 @@ def check_fit(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> N
         if key in weights and wanted[key].shape != weights[key].shape
     ]
     found = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
+    kinds = [
+        f"{key}: model {wanted[key].dtype}, checkpoint {weights[key].dtype}"
+        for key in wanted
+        if key in weights and _kind(wanted[key]) != _kind(weights[key])
+    ]
+    found.append(("of another kind of numbers", kinds))
     parts = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in found if keys]
     if parts:
         raise ValueError(
             f"{source} does not fit {type(model).__name__}: {'; '.join(parts)}. It was saved by another model."
         )
+
+
+def _kind(tensor: Tensor) -> tuple[bool, bool]:
+    return tensor.is_floating_point(), tensor.is_complex()
 
 
 def to_cpu(tree: Any) -> Any:

@@ -33,7 +33,7 @@ def read_amc(path: str | Path, asf: Asf) -> np.ndarray:
     try:
         values = np.delete(words, starts, axis=1).astype(np.float64)
         counted = (words[:, 0].astype(np.int64) == np.arange(1, len(words) + 1)).all()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise _first_error(path, lines, dofs) from None
     if (
         not counted

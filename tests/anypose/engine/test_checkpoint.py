@@ -182,6 +182,17 @@ def test_weights_without_a_configuration_and_damaged_weights_are_refused(tmp_pat
             checkpoint.load(path)
 
 
+@pytest.mark.parametrize("kind", [torch.int8, torch.complex64])
+def test_numbers_of_another_kind_are_not_cut_to_fit(kind):
+    model = nn.Linear(2, 3)
+    weights = {name: value.detach().to(kind) for name, value in model.state_dict().items()}
+    with pytest.raises(
+        ValueError, match=rf"a\.pt does not fit Linear: 2 of another kind of numbers \(weight: .*{kind}"
+    ):
+        load_weights(model, weights, "a.pt")
+    load_weights(model, {name: value.half() for name, value in model.state_dict().items()}, "a.pt")
+
+
 def test_containers_in_containers_without_end_are_refused(tmp_path):
     again, itself = [0], []
     itself.append(itself)

@@ -145,6 +145,7 @@ def test_a_damaged_skeleton_is_named_with_the_line(tmp_path, old, new, message):
     ("line", "new", "message"),
     [
         ("2", "3", r"line \d+: the number 2 of a frame is wanted, found '3'"),
+        ("2", "9" * 20, r"line \d+: the number 2 of a frame is wanted, found '9+'"),
         ("lfemur", "rfemur 1 2 3", r"line \d+: \w+ is wanted in frame \d, found '\w+'"),
         ("lfemur", "lfemur 1 2", r"line \d+: 3 finite numbers are wanted, found '1 2'"),
         ("lfemur", "lfemur 1 2 3 4", r"line \d+: 3 numbers of lfemur are wanted, found 4"),
