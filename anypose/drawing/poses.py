@@ -138,7 +138,7 @@ def draw_keypoints(axes: Axes, keypoints: np.ndarray, skeleton: Skeleton) -> Non
     """Draw (K, 2) keypoints as the image has them (y down), in a square with air around the person."""
     low, high = keypoints.min(0), keypoints.max(0)
     middle, half = (low + high) / 2, 0.62 * float((high - low).max()) + 1e-6
-    _bare(axes, PAPER)
+    bare(axes, PAPER)
     axes.set_xlim(middle[0] - half, middle[0] + half)
     axes.set_ylim(middle[1] + half, middle[1] - half)
     draw_bones(axes, keypoints, skeleton)
@@ -165,7 +165,7 @@ def draw_joints(
     from matplotlib.collections import LineCollection
 
     view = View()
-    _bare(axes, "white")
+    bare(axes, "white")
     (x, y), reach = frame.middle, frame.reach
     axes.set_xlim(x - reach, x + reach)
     axes.set_ylim(y - reach, y + reach)
@@ -253,7 +253,8 @@ def draw_key(figure: Figure, y: float, truth: bool = True, hypotheses: bool = Fa
     )
 
 
-def _bare(axes: Axes, colour: str) -> None:
+def bare(axes: Axes, colour: str) -> None:
+    """Paper of a colour without frame or ticks, both directions to one scale."""
     axes.set_aspect("equal")
     axes.set_xticks([])
     axes.set_yticks([])

@@ -16,7 +16,7 @@ import torch
 
 from anypose.camera import project_points
 from anypose.drawing.charts import draw_bars, draw_coverage
-from anypose.drawing.poses import GHOST, INK, PAPER, QUIET, View, draw_bones, new_figure, save_figure
+from anypose.drawing.poses import GHOST, INK, PAPER, QUIET, View, bare, draw_bones, new_figure, save_figure
 from anypose.metrics import mpjpe
 from anypose.shapes import check_shape
 from anypose.skeleton import Skeleton
@@ -164,12 +164,7 @@ def _lines(axes: Axes, points: np.ndarray, skeleton: Skeleton, colour: str, opac
 def _paper(axes: Axes, points: np.ndarray, colour: str, upside_down: bool = False) -> None:
     low, high = points.reshape(-1, 2).min(0), points.reshape(-1, 2).max(0)
     middle, half = (low + high) / 2, 0.58 * float((high - low).max()) + 1e-6
-    axes.set_aspect("equal")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_facecolor(colour)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    bare(axes, colour)
     half = max(half, 0.62 * float((high - low)[0]) / NARROW)
     axes.set_xlim(middle[0] - NARROW * half, middle[0] + NARROW * half)
     axes.set_ylim(*((middle[1] + half, middle[1] - half) if upside_down else (middle[1] - half, middle[1] + half)))
