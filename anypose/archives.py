@@ -10,7 +10,9 @@ from __future__ import annotations
 import itertools
 import pickletools
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -18,6 +20,7 @@ from typing import IO
 MOST_OPERATIONS = 2_000_000  # of its pickles together; a network with its optimiser has some 100,000
 ZIP = b"PK\x03\x04"
 LEGACY_PICKLES = 5  # before the numbers of a file that is no zip archive
+_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, struct.error, LookupError)
 _CALLED = re.compile(
     r"collections (OrderedDict|Counter)|_codecs encode|torch (Size|device|\w+Storage|[a-z]\w*)|torch\.storage \w+"
     r"|torch\._utils _rebuild_\w+|torch\._tensor _rebuild_\w+|torch\.nn\.parameter Parameter"
@@ -28,7 +31,7 @@ _CALLED = re.compile(
 def check_archive(path: Path, names: Iterable[str] = ()) -> None:
     """Refuse pickles that name what makes memory out of a number, or that have more operations than weights need.
 
-    What is damaged is passed over: torch says it better.
+    A pickle that is cut off is passed over: torch says it better.
 
     Args:
         path: a file that torch will read with weights_only=True.
@@ -42,11 +45,14 @@ def check_archive(path: Path, names: Iterable[str] = ()) -> None:
         if file.read(len(ZIP)) != ZIP:  # as torch tells them apart
             file.seek(0)
             return _check(file, LEGACY_PICKLES, allowed)
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith(".pkl"):
-                with archive.open(name) as file:
-                    _check(file, 1, allowed)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith(".pkl"):
+                    with archive.open(name) as file:
+                        _check(file, 1, allowed)
+    except _DAMAGED as error:
+        raise ValueError(f"its archive cannot be read ({error})") from None
 
 
 def _check(file: IO[bytes], pickles: int, allowed: set[str]) -> None:

@@ -111,7 +111,8 @@ class CMU:
     def _find_files(self) -> dict[str, list[Path]]:
         """{subject: its takes}, both in order."""
         files: dict[str, list[Path]] = {}
-        found = [path for folder in self.roots for path in folder.rglob(f"*.{self.form}")]
+        everything = [path for folder in self.roots for path in folder.rglob("*")]
+        found = [path for path in everything if path.suffix.lower() == f".{self.form}"]
         known: dict[str, Path] = {}
         for path in sorted(found, key=lambda path: path.stem):
             if not cmu.TAKE.fullmatch(path.stem):
@@ -176,7 +177,7 @@ class CMU:
             [file for path, _, _ in takes for file in ((path, _skeleton(path)) if self.form == "amc" else (path,))],
             lambda: [view for take in takes for view in self._views(*take)],
         )
-        why = f"cut away whole: a joint faster than dataset.max_speed={self.max_speed:g} m/s in every half second"
+        why = f"cut away whole: no half second without a joint faster than dataset.max_speed={self.max_speed:g} m/s"
         found = remarks(sequences, [path.stem for path, _, _ in takes], why)
         self.notes = tuple(dict.fromkeys((*self.notes, *found)))
         return sequences

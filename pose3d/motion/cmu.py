@@ -6,6 +6,7 @@ Human3.6M's neck and head is said at `THORAX_TO_NECK`. So errors are comparable 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -127,6 +128,12 @@ def joints_of_bvh(bvh: Bvh, unit: str | None = None, where: str = "this BVH") ->
         where: the file, for errors.
     """
     names = _names(DAZ, bvh.joints, where)
+    turning = np.array([channel.endswith("rotation") for channels in bvh.channels for channel in channels])
+    if 0 < (farthest := float(np.abs(bvh.values[REST_FRAMES:, turning]).max(initial=0.0))) <= 2 * math.pi:
+        raise ValueError(
+            f"{where}: nothing in it turns farther than {farthest:.2g} of what should be degrees, and nobody stands so "
+            "stiff. Radians? Write it in degrees."
+        )
     positions, turns = forward_kinematics(bvh, names)
     metres = metres_per_unit(_limbs(DAZ, names, positions), H36M_17, unit, where, METRES)
     return _joints(DAZ, names, metres * positions[REST_FRAMES:], turns[REST_FRAMES:])
@@ -143,10 +150,9 @@ def joints_of_amc(asf: Asf, values: np.ndarray, unit: str | None = None, where: 
     """
     names = _names(ACCLAIM, asf.bones, where)
     positions, turns = bone_ends(asf, values, names)
-    if unit is None:
-        metres_per_unit(
-            _limbs(ACCLAIM, names, positions), H36M_17, None, where, {"its skeleton's length": 1.0}, fine=True
-        )
+    # Lengths are in metres already; a unit that was stated is only doubted.
+    limbs = _limbs(ACCLAIM, names, positions)
+    metres_per_unit(limbs / METRES[unit or "m"], H36M_17, unit, where, {"its skeleton's length": 1.0}, fine=True)
     return _joints(ACCLAIM, names, positions, turns)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
 
 from anypose.skeleton import Skeleton
 
+log = logging.getLogger(__name__)
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 UNITS = {unit: METRES[unit] for unit in ("m", "cm", "mm")}  # that published joints come in
 # Thigh and shin together, children of six to the tallest: narrower than an inch is in centimetres, so at most one of
@@ -39,6 +41,7 @@ def metres_per_unit(
         ValueError: with what was measured and the key that settles it, where no unit fits or several do.
     """
     if stated is not None:
+        _doubt(joints * METRES[stated], skeleton, stated, where)
         return METRES[stated]
     if not np.isfinite(joints).all():
         frame = int(np.argwhere(~np.isfinite(joints))[0][0])
@@ -53,6 +56,14 @@ def metres_per_unit(
             f"Say which it is with dataset.unit={'|'.join(METRES)}."
         )
     return next(iter(fits.values()))
+
+
+def _doubt(joints: np.ndarray, skeleton: Skeleton, stated: str, where: str) -> None:
+    """Say where the unit that the user states makes nobody of a person's size; what is stated stands."""
+    if len(joints) and np.isfinite(joints).all():
+        what, size, (low, high) = _size(joints, skeleton, fine=False)
+        if not low / 2 <= size <= 2 * high:
+            log.warning("%s: with dataset.unit=%s %s measures %.3g m, which is no person's.", where, stated, what, size)
 
 
 def check_person(joints: np.ndarray, skeleton: Skeleton, where: str, hint: str) -> None:

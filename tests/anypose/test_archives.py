@@ -55,6 +55,16 @@ def test_what_torch_saves_of_plain_containers_passes(tmp_path, legacy):
     assert read_weights(tmp_path / "b.pt").keys() == {"w"}
 
 
+def test_a_wrong_check_sum_is_damage(tmp_path):
+    torch.save({"model_pos": {"a": torch.ones(2)}}, tmp_path / "a.bin")
+    data = (tmp_path / "a.bin").read_bytes()
+    (tmp_path / "a.bin").write_bytes(data.replace(b"model_pos", b"model_qos"))
+    with pytest.raises(
+        ValueError, match=r"a\.bin .* damaged, or holds what is not read: its archive cannot be read \(Bad"
+    ):
+        read_bin(tmp_path / "a.bin")
+
+
 def test_a_pickle_of_many_operations_is_refused(tmp_path, monkeypatch):
     write(tmp_path / "a.pt", b"\x80\x02" + b"]" * 200 + b".", legacy=False)
     check_archive(tmp_path / "a.pt")

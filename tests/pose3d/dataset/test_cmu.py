@@ -204,6 +204,15 @@ def test_a_size_no_person_has_is_refused_with_the_key_that_settles_it(tmp_path):
     assert read(tmp_path / "b", train=[], unit="cm").sequences("validation")
 
 
+def test_angles_in_radians_are_doubted_and_capitals_are_a_suffix_too(tmp_path):
+    write_daz_bvh(tmp_path / "02_01.bvh", 130, degrees=np.radians(20))
+    (tmp_path / "02_01.bvh").rename(tmp_path / "02_01.BVH")
+    with pytest.raises(
+        ValueError, match=r"02_01\.BVH: nothing in it turns farther than 0\.35 of what should be degrees"
+    ):
+        read(tmp_path, train=[]).sequences("validation")
+
+
 def test_takes_that_a_filter_cuts_away_whole_and_rates_beside_each_other_are_told(root, tmp_path, caplog):
     for take in ("02_01", "02_02", "02_03"):
         write_daz_bvh(tmp_path / f"{take}.bvh", 130)
@@ -220,7 +229,7 @@ def test_takes_that_a_filter_cuts_away_whole_and_rates_beside_each_other_are_tol
     with caplog.at_level("WARNING", logger="pose3d.motion.remarks"):
         assert {s.take for s in dataset.sequences("validation")} == {"02_01", "02_02"}
     assert dataset.notes == (
-        "without 02_03, cut away whole: a joint faster than dataset.max_speed=14 m/s in every half second",
+        "without 02_03, cut away whole: no half second without a joint faster than dataset.max_speed=14 m/s",
         "takes of different rates beside each other [frames/s]: 1 at 30, 1 at 50",
     )
     assert len(caplog.messages) == 2

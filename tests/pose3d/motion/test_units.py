@@ -29,8 +29,12 @@ def test_no_two_units_are_so_near_that_both_could_be_a_leg():
     assert min(b / a for a, b in itertools.pairwise(factors)) > LEG[1] / LEG[0]
 
 
-def test_what_is_stated_settles_it():
-    assert metres_per_unit(person(50), H36M_17, "cm", "x", METRES) == 0.01
+def test_what_is_stated_settles_it(caplog):
+    with caplog.at_level("WARNING"):
+        assert metres_per_unit(person(50), H36M_17, "cm", "x", METRES) == 0.01
+        assert not caplog.messages
+        assert metres_per_unit(person(50), H36M_17, "mm", "x", METRES) == 0.001
+    assert "x: with dataset.unit=mm the widest pose measures" in caplog.text
     with pytest.raises(ValueError, match=r"^x: a leg measures 2 of the file's units.*in none of m, cm, mm, inch\. Say"):
         metres_per_unit(person(2.0), H36M_17, None, "x", METRES)
 
