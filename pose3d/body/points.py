@@ -7,6 +7,12 @@ Where each choice comes from:
 * The same name in another layout is Human3.6M's, moved as `pose3d.synthesis.points` says: that table stays the only one
   for what layouts disagree about (COCO's, BlazePose's and MPII's hips, BlazePose's shoulders, MPII's head).
 * Nose, eyes, ears, heels and toes are Anny's own regressors from the skin (its `keypoints/coco.pth`).
+* Human3.6M's 32 have joints that lie on others (the base of the spine on the hip, collars on the thorax, thumbs on the
+  wrists; `anypose.skeletons`), and hands and thumbs that end 10 cm from the wrist, as the offsets of its skeleton say:
+  there the rig's fingers and thumb, which begin 11 and 5 cm from it, are followed so far.
+* MPI-INF-3DHP's spine is half-way from hip to thorax, as everybody takes it who trains with Human3.6M's; its other
+  three vertebrae lie evenly between there and the thorax, where its tree has them; its hands are the knuckles. Nothing
+  public measures these, so they are places of the right order, not of the right centimetre.
 * The crown is the skin's highest vertex. Inner and outer corners of the eyes, the mouth, the base knuckles of index and
   little finger and the thumb's second knuckle, which BlazePose has, are moved from these by what a hand or a face
   measures.
@@ -51,6 +57,16 @@ def _skin(name: str, left: float = 0.0, up: float = 0.0, forward: float = 0.0, c
     return Point(surface=((name, 1.0),), offset=(left, up, forward), carrier=carrier)
 
 
+def _along(start: str, end: str, share: float) -> Point:
+    """A share of the way from where one bone begins to where another does."""
+    return Point(joints=((start, 1 - share), (end, share)))
+
+
+def _up_the_spine(share: float) -> Point:
+    """A share of the way from the hip to the base of the neck."""
+    return Point(joints=(("LeftUpLeg", (1 - share) / 2), ("RightUpLeg", (1 - share) / 2), ("Neck", share)))
+
+
 # The left side and the middle; the right is the mirror image.
 PLACES: dict[str, Point] = {
     "hip": Point(joints=(("LeftUpLeg", 0.5), ("RightUpLeg", 0.5))),
@@ -60,7 +76,11 @@ PLACES: dict[str, Point] = {
     "left_toe": _joint("LeftToeBase"),
     "abdomen": _joint("LowerBack"),
     "chest": _joint("Spine1"),
-    "spine": Point(joints=(("LeftUpLeg", 0.25), ("RightUpLeg", 0.25), ("Neck", 0.5))),
+    "spine_base": Point(joints=(("LeftUpLeg", 0.5), ("RightUpLeg", 0.5))),
+    "spine": _up_the_spine(0.5),
+    "spine2": _up_the_spine(0.625),
+    "spine3": _up_the_spine(0.75),
+    "spine4": _up_the_spine(0.875),
     "trunk": Point(joints=(("LeftArm", 0.25), ("RightArm", 0.25), ("LeftUpLeg", 0.25), ("RightUpLeg", 0.25))),
     "thorax": _joint("Neck"),
     "shoulders": Point(joints=(("LeftArm", 0.5), ("RightArm", 0.5))),
@@ -92,8 +112,18 @@ FOLLOWS = {
     "coco_17": "coco", "halpe_26": "coco", "body_25": "coco", "common_16": "coco", "blazepose_33": "blazepose",
     "mpii_16": "mpii", "sh_16": "mpii", "sh_h36m_16": "mpii",
 }  # fmt: skip
-# The hip joints themselves: CMU's skeletons end there.
-AT_JOINTS = ("cmu_21",)
+# What one layout alone has somewhere else. CMU's skeletons end at the hip joints themselves.
+OWN: dict[str, dict[str, Point]] = {
+    "cmu_21": {"left_hip": _joint("LeftUpLeg")},
+    "h36m_32": {
+        "left_collar": _joint("Neck"),
+        "left_thumb": _joint("LeftHand"),
+        "left_thumb_end": _along("LeftHand", "LThumb", 2.1),
+        "left_hand": _along("LeftHand", "LeftHandFinger1", 0.88),
+        "left_hand_end": _along("LeftHand", "LeftHandFinger1", 0.88),
+    },
+    "mpi_inf_3dhp_28": {"left_hand": _joint("LeftHandFinger1")},
+}
 ON_THE_SKIN = {"neck", "head"}  # their offsets in the other table start from a stick figure's face
 
 
@@ -107,7 +137,8 @@ def points_of(skeleton: Skeleton, hips: float | None = None) -> list[Point]:
     Raises:
         ValueError: naming the keypoints that the body has no place for.
     """
-    lacking = [name for name in skeleton.joints if _as_left(name) not in PLACES]
+    own = OWN.get(skeleton.name, {})
+    lacking = [name for name in skeleton.joints if _as_left(name) not in PLACES | own]
     if lacking:
         raise ValueError(
             f"The body has no place for {', '.join(lacking)} of {skeleton.name}; it has {', '.join(PLACES)}."
@@ -124,10 +155,8 @@ def points_of(skeleton: Skeleton, hips: float | None = None) -> list[Point]:
 
 
 def _place(name: str, layout: str) -> Point:
-    point = PLACES[_as_left(name)]
+    point = (PLACES | OWN.get(layout, {}))[_as_left(name)]
     kind = name.removeprefix("left_").removeprefix("right_")
-    if kind == "hip" and name != "hip" and layout in AT_JOINTS:
-        point = _joint("LeftUpLeg")
     moved = PROTOCOLS.get(FOLLOWS.get(layout, ""), {}).get(kind)
     if moved and name != "hip" and kind not in ON_THE_SKIN:
         left, up, forward = (a + b for a, b in zip(point.offset, moved, strict=True))
