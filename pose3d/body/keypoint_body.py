@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -91,21 +92,14 @@ class KeypointBody:
         """Sum up vertices and joints by keypoint and bone."""
         anny = self.anny
         parts: dict[tuple[int, int], list] = {}
+        on_bones = lru_cache(None)(self._on_bones)  # layouts name the ears several times
         for number, point in enumerate(points):
             for bone, share in point.joints:
                 row = anny.index(bone)
                 self._add(parts, number, self.carriers[row], share, anny.heads[row], anny.head_shapes[:, row])
             for name, share in point.surface:
-                weights = share * skin_weights(anny, name)
-                vertices = np.flatnonzero(weights)
-                skin = weights[vertices, None] * anny.skin_weights[vertices]
-                carriers = np.array(self.carriers)[anny.skin_bones[vertices]]
-                for bone in np.unique(carriers[skin != 0]):
-                    each = np.where(carriers == bone, skin, 0).sum(-1)
-                    total = each.sum()
-                    rest = each @ anny.vertices[vertices] / total
-                    shapes = np.tensordot(anny.vertex_shapes[:, vertices], each, (1, 0)) / total
-                    self._add(parts, number, bone, total, rest, shapes)
+                for bone, whole, rest, shapes in on_bones(name):
+                    self._add(parts, number, bone, share * whole, rest, shapes)
             if any(point.offset):
                 left, up, forward = point.offset
                 entry = self._add(
@@ -123,6 +117,20 @@ class KeypointBody:
         self._rest = np.stack([parts[key][1] for key in keys])
         self._rest_shapes = np.stack([parts[key][2] for key in keys], axis=1)
         self._offsets = np.stack([parts[key][3] for key in keys])
+
+    def _on_bones(self, name: str) -> list[tuple[int, float, np.ndarray, np.ndarray]]:
+        """Of a place of the skin: free bone, its share, mean vertex (3,) on it and that of the shapes (A, 3)."""
+        anny = self.anny
+        weights = skin_weights(anny, name)
+        vertices = np.flatnonzero(weights)
+        skin = weights[vertices, None] * anny.skin_weights[vertices]
+        carriers = np.array(self.carriers)[anny.skin_bones[vertices]]
+        bones = np.unique(carriers[skin != 0])
+        each = np.where(carriers == bones[:, None, None], skin, 0).sum(-1)  # (bones, vertices)
+        whole = each.sum(-1)
+        mean = each / whole[:, None]
+        rest, shapes = mean @ anny.vertices[vertices], mean @ anny.vertex_shapes[:, vertices]
+        return list(zip(bones.tolist(), whole.tolist(), rest, np.swapaxes(shapes, 0, 1), strict=True))
 
     @staticmethod
     def _add(parts: dict, point: int, bone: int, share: float, rest: np.ndarray, shapes: np.ndarray) -> list:

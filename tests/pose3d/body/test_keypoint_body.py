@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from anypose.skeleton import BLAZEPOSE_33, COCO_17, H36M_17, H36M_32
-from pose3d.body.anny import RIG, WORDS, Anny, merge
+from anypose.skeleton import BLAZEPOSE_33, COCO_17, H36M_17, H36M_32, MPI_INF_3DHP_28, SKELETONS, Skeleton
+from anypose.skeletons import TREES
+from pose3d.body.anny import RIG, WORDS, Anny, merge, quick_reading
 from pose3d.body.keypoint_body import FREE, KeypointBody
 from pose3d.body.points import Point, points_of
 
@@ -83,9 +87,61 @@ def test_shapes_that_the_words_cannot_tell_apart_are_one() -> None:
     np.testing.assert_allclose(heads, mixed[:, :1])
 
 
+@pytest.mark.parametrize("name", sorted(TREES))
+def test_every_layout_of_a_network_or_a_dataset_has_a_place_for_all_its_joints(made_up: Anny, name: str) -> None:
+    skeleton = SKELETONS[name]
+    points = points_of(skeleton)
+    body = KeypointBody(points, made_up)
+    shape = body.shape([0.5, 0.67, 0.5, 0.5, 0.38, 0.5])
+    at = body.pose(shape, np.tile(np.eye(3), (1, len(FREE), 1, 1)), shape.heads[:1])[0]
+    assert np.isfinite(at).all()
+    np.testing.assert_allclose(at[list(skeleton.left)] * [-1, 1, 1], at[list(skeleton.right)], atol=2e-3)
+
+
+def test_joints_that_lie_on_others_or_beyond_them_do(made_up: Anny) -> None:
+    body = KeypointBody(points_of(H36M_32), made_up)
+    shape = body.shape([0.5, 0.67, 0.5, 0.5, 0.38, 0.5])
+    turns, root = random_pose(np.random.default_rng(3), 4)
+    at = {name: body.pose(shape, turns, root)[:, j] for j, name in enumerate(H36M_32.joints)}
+    for one, other in (("spine_base", "hip"), ("left_collar", "thorax"), ("right_thumb", "right_wrist")):
+        np.testing.assert_allclose(at[one], at[other], atol=1e-12)
+    for tip in ("left_thumb_end", "right_hand", "left_hand_end"):
+        length = np.linalg.norm(at[tip] - at[tip.split("_")[0] + "_wrist"], axis=-1)
+        np.testing.assert_allclose(length, length[0])
+        assert 0.05 < length[0] < 0.15
+    spine = KeypointBody(points_of(MPI_INF_3DHP_28), made_up).pose(
+        KeypointBody(points_of(MPI_INF_3DHP_28), made_up).shape(shape.words), turns, root
+    )
+    names = ("hip", "spine", "spine2", "spine3", "spine4", "thorax")
+    up = [spine[:, MPI_INF_3DHP_28.index(name)] for name in names]
+    for name, point, share in zip(names[1:-1], up[1:-1], (0.5, 0.625, 0.75, 0.875), strict=True):
+        np.testing.assert_allclose(point, (1 - share) * up[0] + share * up[-1], atol=1e-12, err_msg=name)
+
+
 def test_what_a_body_has_no_place_for_is_named() -> None:
-    with pytest.raises(ValueError, match=r"spine_base, .*right_hand_end of h36m_32"):
-        points_of(H36M_32)
+    tailed = Skeleton("tailed", ("hip", "left_tail", "right_tail"), (-1, 0, 0), (1,), (2,))
+    with pytest.raises(ValueError, match=r"no place for left_tail, right_tail of tailed; it has hip, left_hip"):
+        points_of(tailed)
+
+
+def test_the_package_is_read_to_the_same_bits(tmp_path: Path) -> None:
+    full_model = pytest.importorskip("anny.models.full_model", reason="NO ANNY: pip install 'anypose[body]'")
+    file = tmp_path / "shape.target.gz"
+    with gzip.open(file, "wt") as archive:
+        archive.write("0 .1 -0.25 1e-3\n4 0.3333333333333333 0 -.007\n2 1 2 3\n")
+    settings = {"vertices_count": 6, "world_transformation": Doubled(), "dtype": torch.float64}
+    theirs = full_model.load_blend_shape(file, **settings)
+    with quick_reading():
+        ours = full_model.load_blend_shape(file, **settings)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    assert full_model.load_blend_shape(file, **settings) is not ours
+
+
+class Doubled:
+    """Stands for the package's change of axes."""
+
+    def apply(self, points: torch.Tensor) -> torch.Tensor:
+        return 2 * points
 
 
 def test_words_are_checked(made_up: Anny) -> None:
