@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from anypose.formats.glb import Mesh, bone_mesh
 from anypose.skeleton import ANNY_38, Skeleton
 from pose3d.body.anny import Anny, load_anny
-from pose3d.body.keypoint_body import KeypointBody, Shape
+from pose3d.body.few_bones import few_bones
+from pose3d.body.keypoint_body import FREE, KeypointBody, Shape
+from pose3d.body.points import Point
 
 # House names of the rig's 31 bones, where each begins; "end" points make the last bones visible.
 RIG_JOINTS = {
@@ -30,7 +33,6 @@ TIPS = {
     "head_top": "Head", "left_toe_end": "LeftToeBase", "right_toe_end": "RightToeBase", "left_thumb_end": "LThumb",
     "right_thumb_end": "RThumb", "left_fingers_end": "LeftHandFinger1", "right_fingers_end": "RightHandFinger1",
 }  # fmt: skip
-MOST_BONES = 4  # that carry a vertex in a file
 
 
 @dataclass(eq=False)
@@ -46,6 +48,11 @@ class BodyRig:
         self.tips = {joint: self._tip(anny.index(bone)) for joint, bone in TIPS.items()}
         # The bone that ends in each joint is the parent's.
         self.bones = [self.heads[parent] if parent >= 0 else 0 for parent in ANNY_38.parents]
+
+    @cached_property
+    def skin(self) -> tuple[np.ndarray, np.ndarray]:
+        """(V, 4) bones that carry a vertex in a file, and how much."""
+        return few_bones(KeypointBody([Point(joints=((FREE[0], 1.0),))], self.anny))
 
     def _tip(self, bone: int) -> int:
         share = np.where(self.anny.skin_bones == bone, self.anny.skin_weights, 0.0).sum(-1)
@@ -81,9 +88,8 @@ class BodyRig:
         vertices = anny.rest(words) - anny.rest_heads(words)[0]
         # A bone is told by a joint in which it ends.
         ends = {bone: joint for joint, bone in reversed(list(enumerate(self.bones))) if joint}
-        order = np.argsort(-anny.skin_weights, axis=1)[:, :MOST_BONES]
-        weights = np.take_along_axis(anny.skin_weights, order, 1)
-        bones = np.vectorize(ends.__getitem__, otypes=[int])(np.take_along_axis(anny.skin_bones, order, 1))
+        carriers, weights = self.skin
+        bones = np.vectorize(ends.__getitem__, otypes=[int])(carriers)
         corners = vertices[anny.faces]
         across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         normals = np.zeros_like(vertices)
@@ -91,7 +97,7 @@ class BodyRig:
             np.add.at(normals, anny.faces[:, corner], across)
         length = np.linalg.norm(normals, axis=-1, keepdims=True)
         normals = np.where(length > 1e-12, normals / np.maximum(length, 1e-12), [0.0, 0.0, 1.0])
-        return Mesh(vertices, normals, {"middle": anny.faces}, bones, weights / weights.sum(-1, keepdims=True))
+        return Mesh(vertices, normals, {"middle": anny.faces}, bones, weights)
 
 
 @dataclass(eq=False)

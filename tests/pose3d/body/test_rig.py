@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from anypose.skeleton import ANNY_38, H36M_17
 from pose3d.body.anny import Anny
+from pose3d.body.few_bones import few_bones
 from pose3d.body.keypoint_body import FREE, KeypointBody
 from pose3d.body.points import Point
 from pose3d.body.rig import BodyRig, Meshes
@@ -38,6 +41,44 @@ def test_bones_and_skin_of_the_files_are_the_body_s(made_up: Anny) -> None:
     error = np.linalg.norm(skinned - body.pose(shape, turns, root), axis=-1)
     assert np.median(error) < 1e-6  # and a few vertices hang on more bones than a file holds
     assert np.percentile(error, 90) < 0.02
+
+
+def test_four_bones_carry_what_hangs_on_more(made_up: Anny) -> None:
+    """Bones that turn alike are one; of what is left four are weighted so that they put the vertex nearer."""
+    rng = np.random.default_rng(1)
+    crowded = replace(made_up, skin_bones=made_up.skin_bones.copy(), skin_weights=made_up.skin_weights.copy())
+    names = ["Spine", "LowerBack", "Hips", "LHipJoint", "LeftUpLeg", "RightUpLeg", "Spine1"]
+    alike, five = 10, np.arange(100, 130)
+    slots = crowded.skin_weights.shape[1]
+    crowded.skin_bones[alike] = [crowded.index(name) for name in names[:slots]]
+    crowded.skin_bones[five] = [crowded.index(name) for name in ("Hips", "LowerBack", "Spine1", "LeftUpLeg", "LeftLeg")]
+    crowded.skin_weights[alike], crowded.skin_weights[five] = 1 / slots, rng.dirichlet(np.full(slots, 4.0), len(five))
+    body = KeypointBody([Point(joints=(("Hips", 1.0),))], crowded)
+    bones, weights = few_bones(body)
+    assert weights.shape == (len(made_up.vertices), 4)
+    np.testing.assert_allclose(weights.sum(1), 1)
+    assert (weights >= 0).all()
+    free = np.array(body.carriers)
+    shares = [np.bincount(free[row], weight, len(FREE)) for row, weight in (
+        (bones[alike], weights[alike]), (crowded.skin_bones[alike], crowded.skin_weights[alike]))]  # fmt: skip
+    np.testing.assert_allclose(*shares)  # three of its five turn with another
+    order = np.argsort(-crowded.skin_weights[five], axis=1)[:, :4]
+    heaviest = np.take_along_axis(crowded.skin_weights[five], order, 1)
+    shape, rest = body.shape(WORDS), crowded.rest(WORDS)[five]
+    turns = Rotation.from_rotvec(rng.normal(0, 0.5, (40 * len(FREE), 3))).as_matrix().reshape(40, len(FREE), 3, 3)
+    world, heads = body.place(shape, turns, np.zeros((40, 3)))
+    alone = np.einsum("pfij,nfj->npfi", world, rest[:, None] - shape.heads) + heads
+
+    def off(bones: np.ndarray, weights: np.ndarray) -> float:
+        rows = np.arange(len(five))[:, None]
+        placed, wanted = (
+            np.einsum("ns,nspi->npi", share, np.swapaxes(alone, 1, 2)[rows, free[which]])
+            for which, share in ((bones, weights), (crowded.skin_bones[five], crowded.skin_weights[five]))
+        )
+        return float(np.sqrt(((placed - wanted) ** 2).sum(-1).mean()))
+
+    kept = np.take_along_axis(crowded.skin_bones[five], order, 1), heaviest / heaviest.sum(1, keepdims=True)
+    assert off(bones[five], weights[five]) < 0.8 * off(*kept)
 
 
 def test_rest_faces_forward_with_the_left_on_the_left(made_up: Anny) -> None:
