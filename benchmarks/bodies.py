@@ -96,11 +96,11 @@ def plainly(
     fitter: Fitter, seen: Seen, fit: Fit, spent: float, truth: np.ndarray, stands: np.ndarray
 ) -> dict[str, float]:
     """The plain way's errors, its speed, and how many times its time ours is a frame."""
-    start = time.process_time()
-    found = frame_by_frame(fitter, seen, fit, PLAIN_FRAMES)
-    each = (time.process_time() - start) / PLAIN_FRAMES
+    start, frames = time.process_time(), min(PLAIN_FRAMES, len(seen))
+    found = frame_by_frame(fitter, seen, fit, frames)
+    each = (time.process_time() - start) / frames
     ratio = each / (spent / len(seen))
-    return scores(found, truth[:PLAIN_FRAMES], stands[:PLAIN_FRAMES]) | {"frames_per_second": 1 / each, "ratio": ratio}
+    return scores(found, truth[:frames], stands[:frames]) | {"frames_per_second": 1 / each, "ratio": ratio}
 
 
 def one(person: Person, rng: np.random.Generator, name: str, folder: Path, fitter: Fitter) -> list[dict]:
@@ -117,15 +117,17 @@ def one(person: Person, rng: np.random.Generator, name: str, folder: Path, fitte
     exact = np.concatenate([places, np.ones((*places.shape[:2], 1))], -1)
     found = np.concatenate([disturbed, sure[..., None]], -1)
     for way in WAYS:
-        before, keypoints, contacts = truth, exact, stands
+        before, keypoints, contacts, up = truth, exact, stands, None
         if way != "exact":
             settings = {"smooth": "off", "hold_feet": False} if way == "lifted" else {}
             motion = seen_by_predict(name, times, found, camera, folder, **settings)
             assert motion.keypoints is not None
             assert motion.contacts is not None
             before = joints_of(motion)[:, 0].astype(np.float64)
+            assert motion.camera is not None
             keypoints, contacts = motion.keypoints[:, 0].astype(np.float64), motion.contacts[:, 0]
-        seen = Seen(times, before, H36M_17, keypoints, BLAZEPOSE_33, lens, contacts)
+            up = motion.camera.rotation[:, 2]
+        seen = Seen(times, before, H36M_17, keypoints, BLAZEPOSE_33, lens, contacts, up)
         fit, spent = fitted(fitter, seen)
         after = fit.points(fitter.poser.human)
         known = np.isfinite(before).all((1, 2))

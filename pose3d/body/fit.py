@@ -19,6 +19,8 @@ from pose3d.body.objective import Objective, Weights
 from pose3d.body.seen import Noise, Seen, check
 from pose3d.body.whose_shape import find_shape, first_words
 
+FEET_FROM = 1  # iteration after which the body's own feet tell where they stand
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -91,6 +93,7 @@ class Fitter:
         turns, root = self.objective.begin(known, first)
         if words is None:
             words, noise = find_shape(self.objective, known, first, turns, root)
+            noise = self.objective.loosened(noise, known)
             turns, root = self.objective.begin(known, words)
         shape, noise = self.body.shape(words), noise or self.objective.noise(known)
         turns, root, known, noise = self.solve(known, shape, turns, root, noise, progress)
@@ -105,8 +108,9 @@ class Fitter:
         noise: Noise,
         progress: Callable[[int, float], None] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, Seen, Noise]:
-        """Pose and place of every frame, what was seen with the hypotheses that were taken, and its noise."""
-        damping, seen = 1e-3, self.objective.choose(seen, shape, turns, root)
+        """Pose and place of every frame, what was seen as it was chosen, and its noise; `noise` is the least."""
+        damping, told, seen = 1e-3, noise, self.objective.choose(seen, shape, turns, root)
+        noise = self.objective.noise_now(seen, shape, turns, root, told)
         now = self.objective.equations(seen, shape, turns, root, noise=noise)
         for iteration in range(self.objective.weights.iterations):
             moved = self.objective.move(shape, turns, root, band_solve(now, damping))
@@ -121,7 +125,9 @@ class Fitter:
             if progress is not None:
                 progress(iteration, self.objective.residual(seen, shape, turns, root))
             chosen, before = self.objective.choose(seen, shape, turns, root), noise
-            noise = self.objective.measured_noise(chosen, shape, turns, root)
+            noise = self.objective.noise_now(chosen, shape, turns, root, told)
+            if iteration >= FEET_FROM:
+                chosen = self.objective.standing(chosen, shape, turns, root)
             settled = max(abs(noise.joint / before.joint - 1), abs(noise.pixel / before.pixel - 1)) < 0.1
             if gain < self.objective.weights.enough and settled and chosen is seen:
                 break
@@ -159,11 +165,13 @@ def band_solve(equations: terms.Equations, damping: float) -> np.ndarray:
         band[: D - column, :, column] = equations.same[:, column:, column].T
         band[D - column : 2 * D - column, : len(equations.one), column] = equations.one[:, :, column].T
         band[2 * D - column : 3 * D - column, : len(equations.two), column] = equations.two[:, :, column].T
-    band[0] *= 1 + damping
-    band[0] += 1e-3
-    flat = band.reshape(3 * D, T * D)
-    try:
-        step = solveh_banded(flat, equations.slope.reshape(-1).astype(np.float32), lower=True, check_finite=False)
-    except LinAlgError:  # float32 was too coarse for it
-        step = solveh_banded(flat.astype(np.float64), equations.slope.reshape(-1), lower=True, check_finite=False)
-    return -step.reshape(T, D).astype(np.float64)
+    diagonal, flat = band[0].copy(), band.reshape(3 * D, T * D)
+    slope = equations.slope.reshape(-1).astype(np.float32)
+    while True:
+        band[0] = diagonal * (1 + damping) + 1e-3
+        try:
+            return -solveh_banded(flat, slope, lower=True, check_finite=False).reshape(T, D).astype(np.float64)
+        except LinAlgError:  # float32 was too coarse for it
+            damping = 10 * max(damping, 1e-4)
+            if damping > 1e3:
+                raise

@@ -13,7 +13,8 @@ from pose3d.body import terms
 from pose3d.body.first_pose import Poser
 from pose3d.body.keypoint_body import KeypointBody, Shape
 from pose3d.body.points import Point, points_of
-from pose3d.body.seen import Noise, Seen, bridged, human, mean_of, size_in_picture
+from pose3d.body.seen import Noise, Seen, bridged, haste, human, mean_of, size_in_picture
+from pose3d.body.standing import find_standing
 
 WORDS_LOWEST = np.array([0.0, -0.3, 0.0, 0.0, 0.0, 0.0])
 LONGEST_STEP = 0.7  # of one bone in one iteration [rad], or of the root [m]
@@ -22,9 +23,12 @@ STEADY = ("Head", "LeftForeArm", "RightForeArm", "LeftArm", "RightArm", "LeftUpL
           "RightLeg", "LeftFoot", "RightFoot", "LeftHand", "RightHand", "Spine1")  # fmt: skip
 # How many times as quick as the trunk's these points' movements are.
 QUICKER = {"knee": 2.0, "foot": 4.0, "elbow": 2.5, "wrist": 4.0, "Foot": 4.0, "Hand": 4.0, "ForeArm": 3.0, "Leg": 3.0}
+# A body that is free in every frame follows a lifter's errors, so what remains of them is a small part: of what joints
+# and body disagree about, what is more than EXACT [m] counts so many times, where keypoints tell the pose as well.
+EXACT, FOLLOWED = 0.002, 2.5
 # What is measured of the noise is believed within these: of joints [m], of limbs' directions (sine), and of keypoints
 # [px] and as a share of size.
-JOINT_NOISE, DIRECTION_NOISE, PIXEL_NOISE, SHARE_NOISE = (0.001, 0.15), (0.03, 0.3), 0.15, 0.05
+JOINT_NOISE, DIRECTION_NOISE, PIXEL_NOISE, SHARE_NOISE = (0.0006, 0.15), (0.03, 0.3), 0.1, 0.05
 FEET = tuple(f"{side}_{part}" for side in ("left", "right") for part in ("foot", "big_toe"))
 
 
@@ -48,7 +52,7 @@ class Weights:
     direction: float = 0.15
     depth: float = 0.05
     acceleration: float = 3.0
-    still: float = 0.08
+    still: float = 0.06
     iterations: int = 14
     enough: float = 2e-3
 
@@ -144,10 +148,12 @@ class Objective:
         if whole and len(turns) > 2:
             step = float(np.median(np.diff(seen.times)))
             moving = [row for part in (self.rows[0], self.rows[5]) for row in range(part.start, part.stop)]
-            pull = step**-2 / (weights.acceleration * self.quick)
+            usual = weights.acceleration * self.quick
+            pull = step**-2 / (usual * haste(seen.times, human(seen), usual[: H36M_17.num_joints]))
             terms.smoothness(equations, points[:, moving], some(moving), pull)
             if seen.contacts is not None:
-                stands = (seen.contacts[1:] & seen.contacts[:-1]).repeat(2, axis=1) / (weights.still * step)
+                each = seen.contacts.repeat(len(FEET) // seen.contacts.shape[1], axis=1)
+                stands = (each[1:] & each[:-1]) / (weights.still * step)
                 terms.stillness(equations, points[:, foot_rows], some(foot_rows), stands)
         return equations
 
@@ -179,6 +185,18 @@ class Objective:
         pixel = 1.6 * float(np.nanmedian(away)) if len(away) else self.weights.pixel * size
         return Noise(joint, float(np.clip(pixel, PIXEL_NOISE, max(SHARE_NOISE * size, PIXEL_NOISE))), direction)
 
+    def noise_now(self, seen: Seen, shape: Shape, turns: np.ndarray, root: np.ndarray, least: Noise) -> Noise:
+        """The measured noise; joints' is not below `least`, as a body that follows a lifter would believe it."""
+        now = self.measured_noise(seen, shape, turns, root)
+        return replace(now, joint=max(now.joint, least.joint)) if seen.keypoints is not None else now
+
+    def loosened(self, noise: Noise, seen: Seen) -> Noise:
+        """The noise of a clip's joints, from what frames leave that are fitted one by one."""
+        if seen.keypoints is None or len(seen) < 3:
+            return noise
+        joint = noise.joint + FOLLOWED * max(noise.joint - EXACT, 0.0)
+        return replace(noise, joint=min(joint, max(noise.joint, self.weights.joint)))
+
     def seen_at(self, points: np.ndarray, seen: Seen) -> np.ndarray:
         """(T, K, 2) where points in camera axes are seen [px]."""
         lens = np.asarray(seen.intrinsics)
@@ -190,6 +208,13 @@ class Objective:
         places = seen.keypoints[..., :2]
         scores = np.sqrt(np.clip(np.nan_to_num(seen.keypoints[..., 2]), 0, 1))
         return places, np.where(np.isfinite(places).all(-1), scores, 0.0) / deviation
+
+    def standing(self, seen: Seen, shape: Shape, turns: np.ndarray, root: np.ndarray) -> Seen:
+        """What is seen, with the feet standing where those of the body do."""
+        points = self.body.pose(shape, turns, root)
+        hips = points[:, self.rows[0]][:, H36M_17.index("hip")]
+        stands = find_standing(points[:, self.rows[4]], hips, seen.times, seen.up)
+        return seen if np.array_equal(stands, seen.contacts) else replace(seen, contacts=stands)  # type: ignore[arg-type]
 
     def choose(self, seen: Seen, shape: Shape, turns: np.ndarray, root: np.ndarray) -> Seen:
         """What is seen, in every frame with the hypothesis that the body agrees with best."""

@@ -31,7 +31,9 @@ class Seen:
         keypoints: (T, K, 3) x, y [px] and score, or None.
         keypoint_skeleton: what they are.
         intrinsics: (3,) focal length and principal point [px], needed with keypoints.
-        contacts: (T, 2) whether the left and the right foot stands, or None.
+        contacts: (T, 2) whether the left and the right foot seem to stand, where the fit begins; it then asks its own
+            feet (`pose3d.body.standing`). None begins without.
+        up: (3,) unit, what is up in the axes of the joints; None takes it from how the person stands.
         limbs: names of pairs of points (start, end), of `points.PLACES`, whose directions are known.
         directions: (T, L, 3) of these limbs, unit vectors.
         hypotheses: (T, M, J, 3) other joints; the fit takes in each frame those that it agrees with best.
@@ -45,6 +47,7 @@ class Seen:
     keypoint_skeleton: Skeleton | None = None
     intrinsics: np.ndarray | None = None
     contacts: np.ndarray | None = None
+    up: np.ndarray | None = None
     limbs: tuple[tuple[str, str], ...] = ()
     directions: np.ndarray | None = None
     hypotheses: np.ndarray | None = None
@@ -129,6 +132,26 @@ def jumps(seen: Seen) -> list[int]:
         return []
     speed = np.linalg.norm(np.diff(middle[known], axis=0), axis=-1) / np.diff(seen.times[known])
     return known[1:][(speed > 12) & (np.linalg.norm(np.diff(middle[known], axis=0), axis=-1) > 0.3)].tolist()
+
+
+def haste(times: np.ndarray, joints: np.ndarray, usual: np.ndarray) -> float:
+    """How many times as quickly as `usual` (J,) accelerations [m/s^2] joints (T, J, 3) move; at least 1.
+
+    Second differences over 0.1 s hold the noise of as many points as those of neighbours, and much more movement.
+    """
+    step = float(np.median(np.diff(times)))
+    lag = max(2, round(0.1 / step))
+    if len(times) < 4 * lag:
+        return 1.0
+
+    def power(lag: int) -> np.ndarray:
+        second = joints[2 * lag :] - 2 * joints[lag:-lag] + joints[: -2 * lag]
+        known = np.isfinite(second).all(-1)
+        count = np.maximum(3 * known.sum(0), 1)
+        return np.where(known[..., None], second**2, 0.0).sum((0, 2)) / count
+
+    moved = np.maximum(power(lag) - power(1), 0.0) / ((lag**4 - 1) * step**4)
+    return float(np.sqrt(max(np.mean(moved / usual**2), 1.0)))
 
 
 def mean_of(points: np.ndarray) -> np.ndarray:

@@ -67,6 +67,9 @@ def find_shape(
         pose, shape = _eliminate(kept, (words - mean) / deviation**2, deviation**-2, damping)
         turns, root = objective.move(objective.body.shape(words), turns, root, pose)
         words = np.clip(words + shape * min(1, 0.2 / max(np.abs(shape).max(), 1e-9)), WORDS_LOWEST, 1)
+        if seen.stature is not None:  # age and proportions change it, too
+            words = with_stature(words, seen.stature)
+            mean[height] = words[height]
     _, words, turns, root = best
     return words, objective.measured_noise(few, objective.body.shape(words), turns, root)
 

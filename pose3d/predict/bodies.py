@@ -93,7 +93,9 @@ class Bodies:
         seen = Seen(
             motion.times[rows], motion.joints[rows, p].astype(np.float64), motion.skeleton,
             motion.keypoints[rows, p].astype(np.float64), motion.keypoint_skeleton, np.asarray(intrinsics, np.float64),
-            None if motion.contacts is None else motion.contacts[rows, p], hypotheses=hypotheses, stature=self.height,
+            None if motion.contacts is None else motion.contacts[rows, p],
+            None if motion.camera is None else motion.camera.rotation[:, 2],
+            hypotheses=hypotheses, stature=self.height,
         )  # fmt: skip
         known = before is not None and person in self._settled
         fit = fitter(seen, before.shape.words, before.noise) if known and before is not None else fitter(seen)

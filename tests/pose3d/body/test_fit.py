@@ -76,7 +76,7 @@ def test_noise_is_taken_off(fitter: Fitter, seen: Seen) -> None:
     before, after = off(joints, seen.joints), off(fit.points(fitter.poser.human), seen.joints)
     assert after[0] < before[0] / 2
     assert after[1] < before[1] / 2
-    assert (fit.deviation < 0.1).all()
+    assert (fit.deviation < 0.15).all()
 
 
 def test_slopes_of_all_terms_are_those_of_the_cost(fitter: Fitter, seen: Seen) -> None:
