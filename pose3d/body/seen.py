@@ -9,6 +9,9 @@ import numpy as np
 from anypose.skeleton import H36M_17, Skeleton, convert_known
 
 FEWEST = 5  # points seen in a frame, below which it says nothing of the pose
+SMALLEST, LARGEST = 0.15, 4.0  # somebody's longest side along an axis [m]: a part of a baby, an adult badly lifted
+SHORTEST, TALLEST = 0.3, 3.0  # people [m]
+BENT, MANY = 0.04, 10  # how far a bent knee lies off the line from hip to ankle [m], and how many must to tell a side
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,11 @@ class Seen:
 
 
 def check(seen: Seen) -> tuple[Seen, tuple[str, ...]]:
-    """What is seen, in order, and remarks on it."""
+    """What is seen, in order, and remarks on it.
+
+    Raises:
+        ValueError: where too little is seen for any pose, or what is given does not belong together.
+    """
     T = len(seen)
     if seen.joints is None and seen.keypoints is None:
         raise ValueError("A body needs something to be fitted to: joints, keypoints, or both.")
@@ -68,16 +75,34 @@ def check(seen: Seen) -> tuple[Seen, tuple[str, ...]]:
         )
     if seen.keypoints is not None and seen.intrinsics is None:
         raise ValueError("Keypoints are compared with a body through a lens: give intrinsics (focal, centre) [px].")
+    _belong_together(seen)
     points = np.isfinite(seen.joints).all(-1).sum(-1)
     usable = points >= FEWEST
     if not usable.any():
         raise ValueError(
             f"No body can be fitted: of {T} frames none has {FEWEST} joints; the best has {int(points.max(initial=0))}."
         )
+    joints = np.where(np.isfinite(seen.joints).all(-1, keepdims=True) & usable[:, None, None], seen.joints, np.nan)
+    seen = replace(seen, joints=joints)
+    size = float(
+        np.median(np.ptp(np.where(np.isnan(joints), mean_of(joints)[:, None], joints)[usable], axis=1).max(-1))
+    )
+    if not SMALLEST < size < LARGEST:
+        raise ValueError(
+            f"The joints of this person span {size:.4g} m, and people {SMALLEST} to {LARGEST}: give metres, not "
+            "millimetres or pixels."
+        )
     remarks = []
+    if seen.keypoints is not None:
+        there = np.isfinite(seen.keypoints).all(-1, keepdims=True)
+        keypoints = np.where(there, seen.keypoints, [np.nan, np.nan, 0.0])
+        seen = replace(seen, keypoints=keypoints)
+        if not (keypoints[..., 2] > 0).any():
+            seen = replace(seen, keypoints=None)
+            remarks.append("No keypoint was seen: the body follows the joints alone.")
     if usable.sum() < T:
         remarks.append(f"In {int(T - usable.sum())} of {T} frames too little was seen; there the body is a guess.")
-    never = [name for j, name in enumerate(seen.skeleton.joints) if not np.isfinite(seen.joints[:, j]).any()]  # type: ignore[union-attr]
+    never = [name for j, name in enumerate(seen.skeleton.joints) if not np.isfinite(joints[:, j]).any()]  # type: ignore[union-attr]
     if never:
         remarks.append(f"{', '.join(never)} was never seen: these parts of the body are at rest, not measured.")
     sudden = jumps(seen)
@@ -86,8 +111,40 @@ def check(seen: Seen) -> tuple[Seen, tuple[str, ...]]:
             f"The person jumps at {', '.join(f'{seen.times[t]:.2f} s' for t in sudden[:3])}: "
             "two people may be exchanged."
         )
-    joints = np.where(usable[:, None, None], seen.joints, np.nan)
-    return replace(seen, joints=joints), tuple(remarks)
+    if knees_bend_backwards(human(seen)):
+        remarks.append("Knees bend backwards: left and right may be exchanged, or the picture is mirrored.")
+    return seen, tuple(remarks)
+
+
+def _belong_together(seen: Seen) -> None:
+    """Raise where arrays have other lengths than the times, or times do not rise."""
+    times = np.asarray(seen.times)
+    if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        raise ValueError(
+            f"Times must be finite and rise [s]; found {np.array2string(times, threshold=8, precision=4)}."
+        )
+    J = None if seen.skeleton is None else seen.skeleton.num_joints
+    K = None if seen.keypoint_skeleton is None else seen.keypoint_skeleton.num_joints
+    for name, wanted in (("joints", (J, 3)), ("keypoints", (K, 3))):
+        array = getattr(seen, name)
+        if array is not None and np.shape(array) != (len(times), *wanted):
+            raise ValueError(f"{name} must be ({len(times)}, {wanted[0]}, 3), found {np.shape(array)}.")
+    if seen.intrinsics is not None and not (np.isfinite(seen.intrinsics).all() and seen.intrinsics[0] > 0):
+        raise ValueError(f"intrinsics must be a focal length above 0 and a finite centre, found {seen.intrinsics}.")
+    if seen.stature is not None and not SHORTEST <= seen.stature <= TALLEST:
+        raise ValueError(f"The person's height must be {SHORTEST} to {TALLEST} m, found {seen.stature}.")
+
+
+def knees_bend_backwards(joints: np.ndarray) -> bool:
+    """Whether the bent knees of (T, 17, 3) joints mostly lie behind the line from hip to ankle."""
+    at = dict(zip(H36M_17.joints, np.moveaxis(joints, 1, 0), strict=True))
+    ahead = np.cross(at["left_hip"] - at["right_hip"], at["thorax"] - at["hip"])
+    ahead = ahead / np.maximum(np.linalg.norm(ahead, axis=-1, keepdims=True), 1e-9)
+    off = np.stack([at[f"{s}_knee"] - (at[f"{s}_hip"] + at[f"{s}_foot"]) / 2 for s in ("left", "right")], axis=1)
+    forward = (off * ahead[:, None]).sum(-1)
+    bent = forward[np.linalg.norm(off, axis=-1) > BENT]
+    bent = bent[np.abs(np.nan_to_num(bent)) > BENT / 2]
+    return len(bent) >= MANY and float((bent < 0).mean()) > 0.8
 
 
 def human(seen: Seen) -> np.ndarray:

@@ -20,8 +20,6 @@ SHAPE_FRAMES, SHAPE_ITERATIONS, MEASURED = 24, 15, (5, 9, 12)
 def first_words(objective: Objective, seen: Seen) -> np.ndarray:
     """Words of somebody average whose bones are as long, all in all, as those that are seen."""
     words = WORDS_MEAN.copy()
-    if seen.stature is not None:
-        return with_stature(words, seen.stature)
     _, rest = objective.poser.rest(words)
     joints, ratios = human(seen), []
     for child, parent in H36M_17.bones:
@@ -31,6 +29,7 @@ def first_words(objective: Objective, seen: Seen) -> np.ndarray:
         if np.isfinite(length).any():
             ratios.append(np.nanmedian(length) / np.linalg.norm(rest[child] - rest[parent]))
     stature = objective.body.shape(words).stature * float(np.median(ratios)) if ratios else 1.7
+    stature = stature if seen.stature is None else seen.stature
     if stature < 1.35:
         words[1] = 0.4  # a child has other proportions
     return with_stature(words, stature)

@@ -111,8 +111,12 @@ def test_the_hypothesis_that_fits_is_taken(fitter: Fitter, seen: Seen) -> None:
     assert off(fit.points(fitter.poser.human), seen.joints)[0] < 3.0
 
 
+TROUBLES = ("half", "upside down", "child", "three frames", "exchanged", "gap", "one frame", "mirrored", "sides",
+            "no keypoints", "holes", "infinite")  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("trouble", ["half", "upside down", "child", "three frames", "exchanged", "gap"])
+@pytest.mark.parametrize("trouble", TROUBLES)
 def test_trouble_gives_a_body_and_says_so(fitter: Fitter, seen: Seen, person: Person, trouble: str) -> None:
     legs = [j for j, name in enumerate(H36M_17.joints) if name.endswith(("knee", "foot"))]
     joints, given = seen.joints.copy(), seen
@@ -132,6 +136,19 @@ def test_trouble_gives_a_body_and_says_so(fitter: Fitter, seen: Seen, person: Pe
     elif trouble == "exchanged":
         joints[12:] += [1.5, 0.0, 0.0]
         given = replace(seen, joints=joints, keypoints=None)
+    elif trouble == "one frame":
+        given = Seen(seen.times[:1], joints[:1], H36M_17, seen.keypoints[:1], BLAZEPOSE_33, seen.intrinsics)
+    elif trouble == "mirrored":
+        given = replace(seen, joints=joints[:, :1] + (joints - joints[:, :1]) * [-1, 1, 1], keypoints=None)
+    elif trouble == "sides":
+        flipped = seen.keypoints[:, list(BLAZEPOSE_33.flip_index)]
+        given = replace(seen, joints=joints[:, list(H36M_17.flip_index)], keypoints=flipped)
+    elif trouble == "no keypoints":
+        given = replace(seen, keypoints=seen.keypoints * [1, 1, 0])
+    elif trouble in ("holes", "infinite"):
+        away, rng = {"holes": np.nan, "infinite": np.inf}[trouble], np.random.default_rng(0)
+        holes = [np.where(rng.random(array.shape) < 0.1, away, array) for array in (joints, seen.keypoints)]
+        given = replace(seen, joints=holes[0], keypoints=holes[1])
     else:
         joints[8:12] = np.nan
         given = replace(seen, joints=joints)
@@ -149,6 +166,12 @@ def test_trouble_gives_a_body_and_says_so(fitter: Fitter, seen: Seen, person: Pe
         assert fit.shape.stature == pytest.approx(1.15, abs=0.03)
     elif trouble == "exchanged":
         assert "jumps at 0.40 s: two people may be exchanged" in told
+    elif trouble in ("mirrored", "sides"):
+        assert "Knees bend backwards: left and right may be exchanged" in told
+    elif trouble == "no keypoints":
+        assert "No keypoint was seen: the body follows the joints alone." in told
+    elif trouble in ("holes", "infinite"):
+        assert off(found, seen.joints)[0] < 5.0
     elif trouble == "gap":
         assert "In 4 of 24 frames too little was seen" in told
         assert off(found, seen.joints)[0] < 5.0
@@ -162,3 +185,29 @@ def test_what_cannot_be_fitted_is_said(fitter: Fitter, seen: Seen) -> None:
         fitter(replace(seen, intrinsics=None))
     with pytest.raises(ValueError, match="lift the keypoints first"):
         fitter(replace(seen, joints=None))
+    with pytest.raises(ValueError, match=r"span 1\d{3} m, and people 0.15 to 4.0: give metres, not millimetres"):
+        fitter(replace(seen, joints=1000 * seen.joints))
+    with pytest.raises(ValueError, match=r"Times must be finite and rise \[s\]; found \[0. 0. 0."):
+        fitter(replace(seen, times=0 * seen.times))
+    with pytest.raises(ValueError, match=r"keypoints must be \(24, 33, 3\), found \(5, 33, 3\)"):
+        fitter(replace(seen, keypoints=seen.keypoints[:5]))
+    with pytest.raises(ValueError, match="focal length above 0"):
+        fitter(replace(seen, intrinsics=np.zeros(3)))
+    with pytest.raises(ValueError, match=r"height must be 0.3 to 3.0 m, found 178"):
+        fitter(replace(seen, stature=178.0))
+
+
+def test_a_height_that_is_given_is_kept(fitter: Fitter, seen: Seen) -> None:
+    fit = fitter(replace(seen, keypoints=None, stature=1.72))
+    assert fit.shape.stature == pytest.approx(1.72, abs=1e-3)
+
+
+def test_feet_that_nobody_said_to_stand_do_not_skate(fitter: Fitter, seen: Seen, person: Person) -> None:
+    """The walker's feet stand still; a lifter's tremble."""
+    rng, feet = np.random.default_rng(1), [H36M_17.index("left_foot"), H36M_17.index("right_foot")]
+    joints = seen.joints + rng.normal(0, 0.02, seen.joints.shape)
+    found = fitter(replace(seen, joints=joints)).points(fitter.poser.human)
+    steps = np.linalg.norm(np.diff(seen.joints[:, feet], axis=0), axis=-1)
+    stands = steps < np.percentile(steps, 30)
+    moved = [np.linalg.norm(np.diff(one[:, feet], axis=0), axis=-1)[stands].mean() for one in (joints, found)]
+    assert moved[1] < 0.5 * moved[0]

@@ -124,6 +124,7 @@ def test_what_a_body_has_no_place_for_is_named() -> None:
         points_of(tailed)
 
 
+@pytest.mark.slow
 def test_the_package_is_read_to_the_same_bits(tmp_path: Path) -> None:
     full_model = pytest.importorskip("anny.models.full_model", reason="NO ANNY: pip install 'anypose[body]'")
     file = tmp_path / "shape.target.gz"
