@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from anypose.bounds import GROWTH_FREE, MOST_GROWTH
 from anypose.formats.cdf import MAX_BYTES, read_cdf
 from anypose.formats.files import read_bytes, require_folder
 from anypose.settings import judged
@@ -23,6 +24,7 @@ from pose3d.motion.sequence import PoseSequence, Split
 FOLDERS = ("MyPoseFeatures/D3_Positions", "Poses_D3_Positions")
 ARCHIVE = "Poses_D3_Positions_{subject}.tgz"
 MAX_MEMBERS = 10_000
+MAX_DESCRIPTION = 1 << 16
 
 
 @judged("dataset")
@@ -113,18 +115,37 @@ def _joints(data: bytes, where: str) -> np.ndarray:
     return h36m.joints_17(pose[0], where)
 
 
+class _Member(tarfile.TarInfo):
+    """Refuses descriptions of members that are no descriptions: tarfile reads them whole."""
+
+    _DESCRIBING = (
+        tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+    )  # fmt: skip
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> tarfile.TarInfo:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in cls._DESCRIBING and member.size > MAX_DESCRIPTION:
+            raise tarfile.ReadError(f"the description of a member has {member.size} bytes")
+        return member
+
+
 def _members(archive: Path, wanted: Collection[str] | None = None) -> Iterator[tuple[str, bytes]]:
     """(file name, contents) of the archive's CDF files that are `wanted`; names alone where that is None.
 
     Nothing is unpacked to disk, so what paths the archive holds does not matter.
     """
+    left = max(GROWTH_FREE, MOST_GROWTH * archive.stat().st_size)
     try:
-        with tarfile.open(archive, "r|gz") as tar:
+        with tarfile.open(archive, "r|gz", tarinfo=_Member) as tar:
             for number, member in enumerate(tar):
                 if member.size > MAX_BYTES or number > MAX_MEMBERS:
                     raise ValueError(
                         f"{archive}: member {member.name[:80]} has {member.size} bytes, or there are too many."
                     )
+                left -= member.size
+                if left < 0:
+                    raise ValueError(f"{archive} unpacks to more than {MOST_GROWTH} times its size. It is damaged.")
                 name = Path(member.name).name
                 if not member.isfile() or not name.endswith(".cdf"):
                     continue

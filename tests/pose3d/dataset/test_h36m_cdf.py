@@ -215,5 +215,18 @@ def test_an_archive_with_an_absurd_member_is_refused(tmp_path):
         read(tmp_path)
 
 
+def test_an_archive_whose_descriptions_are_no_descriptions_is_refused(tmp_path):
+    """tarfile reads a description whole: 4 MB that hold one of 1 GB took two."""
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 17
+    with tarfile.open(tmp_path / "Poses_D3_Positions_S1.tgz", "w:gz") as tar:
+        tar.fileobj.write(header.tobuf() + bytes(1 << 17))
+        tar.addfile(tarfile.TarInfo("end"), io.BytesIO())
+    with pytest.raises(
+        ValueError, match=r"S1\.tgz is not a whole \.tgz archive: the description of a member has 131072"
+    ):
+        read(tmp_path)
+
+
 def test_lengths_differ_from_take_to_take_so_that_mixed_files_would_show():
     assert len({take_frames("S1", t) for a in ACTIONS for t in h36m.takes_of("S1", a)}) > 2
