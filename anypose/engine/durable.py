@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from typing import IO, Any
 from anypose.settings import Misuse
 
 LOCK = ".lock"
+HELD = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK)  # what systems say of a lock that another has
 LONGEST_NAME = 255  # bytes of one part of a path
 
 
@@ -129,8 +131,13 @@ def locked(folder: Path, source: str) -> Iterator[None]:
         file = path.open("a+", encoding="utf-8")
         try:
             _hold(file)
-        except OSError:
+        except OSError as error:
             file.close()
+            if error.errno not in HELD:
+                raise OSError(
+                    f"{source}={folder} cannot be held against other processes: its file system locks no files "
+                    f"({error.strerror}). Train on another: hydra.run.dir=FOLDER."
+                ) from error
             holder = path.read_text(encoding="utf-8") if path.is_file() else ""
             raise ValueError(
                 f"{source}={folder} is being written by another process{f' ({holder})' if holder else ''}. Wait for "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from anypose.engine import checkpoint
+from anypose.engine import checkpoint, durable
 from anypose.engine.durable import check_file, check_folder, locked, remove_empty, write_text
 from anypose.engine.progress import Progress
 from anypose.engine.run import Run, write_json
@@ -267,3 +268,12 @@ def test_where_things_are_written_is_judged_before_the_work_and_nothing_is_left(
 def test_a_folder_is_no_file_to_write(tmp_path):
     with pytest.raises(Misuse, match="is a folder, and must name a file"):
         check_file(tmp_path, "predictions")
+
+
+def test_a_file_system_that_locks_nothing_is_not_another_process(tmp_path, monkeypatch):
+    def refuse(_file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(durable, "_hold", refuse)
+    with pytest.raises(OSError, match=r"its file system locks no files \(No locks available\)"), locked(tmp_path, "x"):
+        pass
