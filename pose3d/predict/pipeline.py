@@ -42,6 +42,7 @@ from pose3d.predict.windows import Seen, Window, windows
 log = logging.getLogger(__name__)
 
 CONTEXT = 1.0  # seconds looked at on either side of a chunk
+LIVE_CONTEXT = 0.5  # and before a frame that may not wait: what lies there is worked on again with every frame
 LOOKS = 5.0  # periods of smoothing after which what lies there does not matter
 BRIEF = 0.2  # who is seen for less is no person [s]
 
@@ -124,6 +125,7 @@ class Pipeline:
             bones = Bones(settings.bones)
             future, settle = (0, 0.0) if people.live else (max(self.lift.future, 1), SETTLED)
             context = max(CONTEXT, settings.gaps, LOOKS * max(settings.smooth_legs, settings.smooth_arms))
+            context = LIVE_CONTEXT if people.live else context
             for window in windows(found, people.chunk, context, future, settle, self.lift.past):
                 with self.stopwatch("3D"):
                     motion = drop_unsure(main(self.motion(window, people)), settings.keypoints.min_score)
