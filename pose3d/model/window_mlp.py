@@ -9,14 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from anypose.settings import Misuse
 from anypose.shapes import IO
 from anypose.skeleton import H36M_17, get_skeleton
 from pose3d.lifter import Lifter
-from pose3d.lifting.centred import CentredInput
+from pose3d.lifting.detected_windows import DetectedWindows
 from pose3d.lifting.residual_mlp import ClippedLinear, ResidualMLP, Standardise, bake_weights
-
-LONGEST = 100_000  # frames that a window reaches over: half an hour
 
 
 class WindowMLP(Lifter):
@@ -57,24 +54,17 @@ class WindowMLP(Lifter):
         max_weight_norm: float | None,
     ) -> None:
         super().__init__()
-        if frames < 1 or frames % 2 == 0 or spacing < 1:
-            raise Misuse(f"model.frames={frames} must be odd and model.spacing={spacing} at least 1.")
-        if frames * spacing > LONGEST:
-            raise Misuse(f"model.frames={frames} of model.spacing={spacing} reach over more than {LONGEST} frames.")
         self.input_skeleton = get_skeleton(input_skeleton)
+        self.windows = DetectedWindows(self.input_skeleton, frames, spacing, causal)
         self.causal = causal
-        self.absent = frames // 2 if causal else 0
-        self.read = tuple(range(0, (frames - self.absent) * spacing, spacing))
-        self.frames_read = self.read
-        self.receptive_field = self.read[-1] + 1
+        self.frames_read, self.receptive_field = self.windows.read, self.windows.receptive_field
         num_keypoints, num_joints = self.input_skeleton.num_joints, self.output_skeleton.num_joints
         self.io = IO(
             inputs={"keypoints": ("B", "T", num_keypoints, 3)},
             outputs={"joints": ("B", f"T - {self.receptive_field - 1}", num_joints, 3)},
         )
-        self.centred = CentredInput(self.input_skeleton, scores=True, keep_hip=True)
         self.trunk = ResidualMLP(
-            self.centred.num_features * frames + 1,
+            self.windows.centred.num_features * frames + 1,
             linear_size=linear_size,
             num_blocks=num_blocks,
             dropout=dropout,
@@ -94,16 +84,12 @@ class WindowMLP(Lifter):
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """(B, T, K, 3) rays and scores -> (B, T - R + 1, 17, 3) joints relative to the hip [m], camera axes."""
-        self._check(keypoints)
-        B, T, _, _ = keypoints.shape
-        count = T - self.receptive_field + 1
-        windows = torch.stack([keypoints[:, first : first + count] for first in self.read], dim=2)
-        joints = self.lift(F.pad(windows.flatten(0, 1), (0, 0, 0, 0, 0, self.absent)))
-        return joints.view(B, count, -1, 3)
+        windows = self.windows.cut(keypoints)
+        return self.lift(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
 
     def lift(self, windows: Tensor) -> Tensor:
         """(N, frames, K, 3) -> (N, 17, 3)."""
-        features, size, turn = self.centred(windows)
+        features, size, turn = self.windows(windows)
         features = self.trunk(torch.cat([features.flatten(1), size], dim=1))
         joints = self.joint_statistics.undo(self.head(features).view(len(windows), -1, 3)) @ turn
         return F.pad(joints, (0, 0, 1, 0))
@@ -111,16 +97,3 @@ class WindowMLP(Lifter):
     def baked(self) -> WindowMLP:
         """A copy with the weight clip written into the weights: the same outputs, ready to export."""
         return bake_weights(self)
-
-    def _check(self, keypoints: Tensor) -> None:
-        K = self.input_skeleton.num_joints
-        if keypoints.dim() != 4 or keypoints.shape[2:] != (K, 3):
-            raise ValueError(
-                f"window_mlp reads (B, T, {K}, 3): {K} {self.input_skeleton.name} keypoints as rays with a score, got "
-                f"keypoints of shape {tuple(keypoints.shape)}. anypose.skeleton.convert_known gives them from others."
-            )
-        if keypoints.shape[1] < self.receptive_field:
-            raise ValueError(
-                f"window_mlp needs at least {self.receptive_field} frames, got {keypoints.shape[1]}. Repeat the edge "
-                "frames with pose3d.motion.packed.pad, or put frames around them whose scores are 0."
-            )
