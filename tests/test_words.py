@@ -33,7 +33,10 @@ ODD = (
     "[null]", "[[1]]", "-0.0", "1e-300",
 )  # fmt: skip
 SEED = int(os.environ.get("ANYPOSE_FUZZ_SEED", 0))
-MODELS = ("baseline3d", "videopose3d", "gmh_mdn", "simplebaseline", "total_capture", "window_mlp", "motionagformer")
+MODELS = (
+    "baseline3d", "videopose3d", "gmh_mdn", "simplebaseline", "total_capture", "window_mlp", "window_tcn",
+    "motionagformer",
+)  # fmt: skip
 SMALL = {"model.linear_size": 8, "model.channels": 4, "model.depth": 18, "model.width": 0.02, "model.num_stages": 1}
 
 
