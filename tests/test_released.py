@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MODELS = {"released_video": "window_mlp", "baseline3d_pixels": "baseline3d"}  # where a file is not called by it
+MODELS = {"released_video": "window_tcn", "baseline3d_pixels": "baseline3d"}  # where a file is not called by it
 FILES = sorted(ROOT.glob("*/released/*.safetensors"))
 
 

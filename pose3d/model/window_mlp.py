@@ -85,7 +85,8 @@ class WindowMLP(Lifter):
     def forward(self, keypoints: Tensor) -> Tensor:
         """(B, T, K, 3) rays and scores -> (B, T - R + 1, 17, 3) joints relative to the hip [m], camera axes."""
         windows = self.windows.cut(keypoints)
-        return self.lift(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        joints = self.lift(windows.flatten(0, 1))
+        return joints.view(windows.shape[0], windows.shape[1], -1, 3)
 
     def lift(self, windows: Tensor) -> Tensor:
         """(N, frames, K, 3) -> (N, 17, 3)."""

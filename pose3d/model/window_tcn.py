@@ -74,17 +74,17 @@ class WindowTCN(Lifter):
     def forward(self, keypoints: Tensor) -> Tensor:
         """(B, T, K, 3) rays and scores -> (B, T - R + 1, 17, 3) joints relative to the hip [m], camera axes."""
         windows = self.windows.cut(keypoints)
-        return self.lift(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        joints = self.lift(windows.flatten(0, 1))
+        return joints.view(windows.shape[0], windows.shape[1], -1, 3)
 
     def lift(self, windows: Tensor) -> Tensor:
         """(N, frames, K, 3) -> (N, 17, 3)."""
         features, size, turn = self.windows(windows)
-        features = torch.cat([features.flatten(2), size[:, None].expand(-1, windows.shape[1], -1)], dim=2)
+        features = torch.cat([features.flatten(2), torch.stack([size] * windows.shape[1], dim=1)], dim=2)
         features = self.expand(joined(features))
         for block in self.blocks:
-            middle = features.unflatten(1, (-1, TAPS))[:, :, TAPS // 2]
-            features = middle + block(joined(features))
-        joints = self.joint_statistics.undo(self.head(features[:, 0]).unflatten(1, (-1, 3))) @ turn
+            features = features[:, TAPS // 2 :: TAPS] + block(joined(features))
+        joints = self.joint_statistics.undo(self.head(features[:, 0]).view(len(windows), -1, 3)) @ turn
         return F.pad(joints, (0, 0, 1, 0))
 
 
@@ -99,12 +99,12 @@ class Layer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(N, T, C_in) -> (N, T, C)."""
         products = self.linear(features)
-        return F.relu(self.norm(products.flatten(0, 1))).unflatten(0, products.shape[:2])
+        return F.relu(self.norm(products.flatten(0, 1))).view(products.shape)
 
 
 def joined(features: Tensor) -> Tensor:
     """(N, T, C) -> (N, T / 3, 3 C): a convolution of three taps and a stride of three is a product with these."""
-    return features.unflatten(1, (-1, TAPS)).flatten(2)
+    return features.reshape(-1, features.shape[1] // TAPS, TAPS * features.shape[2])
 
 
 def powers(frames: int) -> int:

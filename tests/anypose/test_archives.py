@@ -71,3 +71,9 @@ def test_a_pickle_of_many_operations_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "MOST_OPERATIONS", 100)
     with pytest.raises(ValueError, match="its pickle has more than 100 operations"):
         check_archive(tmp_path / "a.pt")
+
+
+def test_damage_that_looks_like_an_escape_is_no_warning(tmp_path):
+    write(tmp_path / "a.pt", b"\x80\x02ca\\q\nb\n.", legacy=False)
+    with pytest.raises(ValueError, match="it names a"):
+        check_archive(tmp_path / "a.pt")
