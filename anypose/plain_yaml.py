@@ -6,6 +6,7 @@ import reprlib
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
 
 MOST_CHARACTERS = 1 << 17  # a configuration has 10,000, a skeleton of a thousand joints 60,000; 200,000 take a second
 # What its constructors raise on values that are no numbers, dates or keys.
@@ -15,7 +16,7 @@ _ODD = (yaml.YAMLError, ValueError, ArithmeticError, TypeError, AttributeError, 
 class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "anchors (&x, *x) are not read", self.peek_event().start_mark)
+            raise ComposerError(None, None, "anchors (&x, *x) are not read", self.peek_event().start_mark)
         return super().compose_node(parent, index)
 
 

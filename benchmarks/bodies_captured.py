@@ -45,9 +45,9 @@ def network(joints: np.ndarray, pixels: float, degrees: float, rng: np.random.Ge
     vectors = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
     vectors = vectors + rng.normal(0, 1, vectors.shape) * np.radians(degrees)
     vectors = 0.7 * vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-    given = [torch.from_numpy(array)[None] for array in (keypoints, vectors, np.ones(20, bool))]
+    points, towards, seen = (torch.from_numpy(array)[None] for array in (keypoints, vectors, np.ones(20, bool)))
     focal, centre = torch.from_numpy(LENS[:1]).expand(1, 2), torch.from_numpy(LENS[None, 1:])
-    lifted = lift_perspective(BODY, *given, torch.from_numpy(LENGTHS), focal, centre)[0].numpy()
+    lifted = lift_perspective(BODY, points, towards, seen, torch.from_numpy(LENGTHS), focal, centre)[0].numpy()
     return [lifted, keypoints, np.full(20, 0.9), vectors]
 
 
@@ -62,13 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rng, rows, spent = np.random.default_rng(0), [], 0.0
         for _ in range(options.people):
             truth = someone(rng)
-            given = network(truth, pixels, degrees, rng)
+            lifted, keypoints, scores, vectors = network(truth, pixels, degrees, rng)
             start = time.process_time()
-            fitted = fit(*given, LENS)
+            fitted = fit(lifted, keypoints, scores, vectors, LENS)
             spent += time.process_time() - start
             if fitted is None:
                 continue
-            found = [torch.from_numpy(points - points[BODY.root])[None] for points in (given[0], fitted, truth)]
+            found = [torch.from_numpy(points - points[BODY.root])[None] for points in (lifted, fitted, truth)]
             rows.append([[float(metric(one, found[2]).mean()) for metric in METRICS.values()] for one in found[:2]])
         before, after = 1e3 * np.mean(rows, axis=0)
         parts = [f"{name} {a:.1f} -> {b:.1f}" for name, a, b in zip(METRICS, before, after, strict=True)]

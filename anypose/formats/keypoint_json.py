@@ -150,9 +150,9 @@ def _video(data: Mapping[str, Any], found: Detections) -> None:
     """What a document says of its video beside the frames: their rate, and the picture's size."""
     rate = next((data[key] for key in ("fps", "frame_rate", "frameRate") if isinstance(data.get(key), int | float)), 0)
     found.rate = float(rate) if 0 < rate <= FASTEST else found.rate
-    sides = [data.get("width"), data.get("height")]
-    if all(isinstance(side, int) and 0 < side <= LARGEST for side in sides):
-        found.size = (sides[0], sides[1])
+    width, height = data.get("width"), data.get("height")
+    if isinstance(width, int) and isinstance(height, int) and 0 < min(width, height) <= max(width, height) <= LARGEST:
+        found.size = (width, height)
 
 
 def _openpose_person(person: Any, found: Detections, where: str) -> tuple[int | None, np.ndarray]:

@@ -255,7 +255,7 @@ def _check_places(keypoints: np.ndarray, boxes: np.ndarray, sizes: np.ndarray, n
     away = (np.abs(keypoints[..., :2] - middle) > 3 * middle).any(-1) & labelled
     if away.any():
         log.warning("%s: %d labelled keypoints lie farther outside than their image is large.", name, away.sum())
-    beyond = (low[:, 0] + extent[:, 0] > 1.1 * sizes[:, ::-1]).any(-1)
+    beyond = np.asarray((low[:, 0] + extent[:, 0] > 1.1 * sizes[:, ::-1]).any(-1))
     if beyond.mean() > 0.1:
         log.warning(
             "%s: the boxes of %d of %d people reach far beyond their images. A bbox is x, y, width, height, not two "

@@ -64,7 +64,7 @@ def _nearest(places: np.ndarray, weights: np.ndarray, slots: np.ndarray) -> tupl
     """Four of the slots (S,) and their weights: of all fours the best; places (P, S, 3), weights (S,)."""
     columns = np.concatenate([np.swapaxes(places, 0, 1).reshape(len(slots), -1), np.full((len(slots), 1), SUM)], 1)
     # The triangle of a QR factorisation has the same least squares in a few rows.
-    small = np.linalg.qr(np.vstack([columns, weights @ columns]).T, mode="r")
+    small = np.asarray(np.linalg.qr(np.vstack([columns, weights @ columns]).T, mode="r"))
     heaviest = np.argsort(-weights)[: MOST + 2]
     found = [(four, *nnls(small[:, four], small[:, -1])) for four in combinations(heaviest, MOST)]
     four, best, _ = min(found, key=lambda one: one[2])

@@ -203,7 +203,7 @@ def haste(times: np.ndarray, joints: np.ndarray, usual: np.ndarray) -> float:
 
     def power(lag: int) -> np.ndarray:
         second = joints[2 * lag :] - 2 * joints[lag:-lag] + joints[: -2 * lag]
-        known = np.isfinite(second).all(-1)
+        known = np.asarray(np.isfinite(second).all(-1))
         count = np.maximum(3 * known.sum(0), 1)
         return np.where(known[..., None], second**2, 0.0).sum((0, 2)) / count
 

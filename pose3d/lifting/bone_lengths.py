@@ -131,7 +131,8 @@ def held(
     moved = np.empty_like(given)
     for start in range(0, len(joints), BLOCK):
         block = slice(start, start + BLOCK)
-        moved[..., block] = _held(*(part[..., block] for part in (given, sight, wanted, there)), beside)
+        parts = given[..., block], sight[..., block], wanted[..., block], there[..., block]
+        moved[..., block] = _held(*parts, beside)
     return np.where(known[..., None], np.moveaxis(moved, -1, 0), np.nan)
 
 

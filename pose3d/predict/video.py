@@ -252,10 +252,11 @@ def check_key_frames(path: str, megapixels: float) -> None:
     """
     try:
         import av
+        from av.error import FFmpegError
     except ImportError:
         return
     guard, most = SameSize(path), {"max_pixels": str(int(1e6 * megapixels))}
-    with suppress(av.error.FFmpegError, UnicodeDecodeError), av.open(f"file:{path}", options=most) as container:
+    with suppress(FFmpegError, UnicodeDecodeError), av.open(f"file:{path}", options=most) as container:
         video = container.streams.video[0]
         video.codec_context.options = most
         video.codec_context.skip_frame = "NONKEY"
