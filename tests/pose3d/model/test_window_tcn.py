@@ -45,35 +45,6 @@ def test_its_products_are_torchs_strided_convolutions(frames):
     torch.testing.assert_close(network.lift(window)[:, 1:], joints)
 
 
-def test_every_frame_is_lifted_from_the_frames_around_it_alone():
-    network, frames = model(), keypoints(40)
-    whole = network(frames)
-    assert whole.shape == (2, 16, 17, 3)
-    for first in (0, 7, 15):
-        window = frames[:, first : first + 25]
-        torch.testing.assert_close(network(window)[:, 0], whole[:, first])
-        torch.testing.assert_close(network.lift(window[:, ::3]), whole[:, first])
-
-
-def test_causal_is_the_same_network_without_what_comes_later():
-    centred, causal = model(), model(causal=True)
-    assert (centred.receptive_field, causal.receptive_field) == (25, 13)
-    frames = keypoints(25)
-    blind = frames.clone()
-    blind[:, 13:, :, 2] = 0
-    torch.testing.assert_close(causal(frames[:, :13]), centred(blind))
-    assert not torch.allclose(centred(frames), centred(blind))
-
-
-def test_a_keypoint_without_a_score_is_not_read_and_the_hip_is_the_root():
-    network, frames = model(), keypoints(25)
-    frames[:, 12, 3, 2] = 0
-    moved = frames.clone()
-    moved[:, 12, 3, :2] = 7.0
-    torch.testing.assert_close(network(frames), network(moved), rtol=0, atol=0)
-    assert (network(frames)[..., 0, :] == 0).all()
-
-
 @pytest.mark.parametrize("frames", [1, 5, 15, 81 * 5])
 def test_frames_are_a_power_of_three(frames):
     with pytest.raises(ValueError, match=rf"model.frames={frames} must be a power of 3: 3, 9, 27"):
