@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anypose.settings import Misuse
+from anypose.shapes import IO
 from anypose.skeleton import Skeleton
 from pose3d.lifting.centred import CentredInput
 
@@ -41,6 +44,19 @@ class DetectedWindows(nn.Module):
         self.read = tuple(range(0, (frames - self.absent) * spacing, spacing))
         self.receptive_field = self.read[-1] + 1
         self.centred = CentredInput(skeleton, scores=True, keep_hip=True)
+
+    def io(self, num_joints: int) -> IO:
+        """The named shapes of a network that reads these windows and gives so many joints."""
+        return IO(
+            inputs={"keypoints": ("B", "T", self.skeleton.num_joints, 3)},
+            outputs={"joints": ("B", f"T - {self.receptive_field - 1}", num_joints, 3)},
+        )
+
+    def slide(self, lift: Callable[[Tensor], Tensor], keypoints: Tensor) -> Tensor:
+        """(B, T, K, 3) rays and scores -> (B, T - R + 1, J, 3), by a network from (N, frames, K, 3) to (N, J, 3)."""
+        windows = self.cut(keypoints)
+        joints = lift(windows.flatten(0, 1))
+        return joints.view(windows.shape[0], windows.shape[1], -1, 3)
 
     def cut(self, keypoints: Tensor) -> Tensor:
         """(B, T, K, 3) rays and scores -> (B, T - R + 1, frames, K, 3)."""

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from anypose.shapes import IO
 from anypose.skeleton import H36M_17, get_skeleton
 from pose3d.lifter import Lifter
 from pose3d.lifting.detected_windows import DetectedWindows
@@ -58,11 +57,8 @@ class WindowMLP(Lifter):
         self.windows = DetectedWindows(self.input_skeleton, frames, spacing, causal)
         self.causal = causal
         self.frames_read, self.receptive_field = self.windows.read, self.windows.receptive_field
-        num_keypoints, num_joints = self.input_skeleton.num_joints, self.output_skeleton.num_joints
-        self.io = IO(
-            inputs={"keypoints": ("B", "T", num_keypoints, 3)},
-            outputs={"joints": ("B", f"T - {self.receptive_field - 1}", num_joints, 3)},
-        )
+        num_joints = self.output_skeleton.num_joints
+        self.io = self.windows.io(num_joints)
         self.trunk = ResidualMLP(
             self.windows.centred.num_features * frames + 1,
             linear_size=linear_size,
@@ -84,9 +80,7 @@ class WindowMLP(Lifter):
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """(B, T, K, 3) rays and scores -> (B, T - R + 1, 17, 3) joints relative to the hip [m], camera axes."""
-        windows = self.windows.cut(keypoints)
-        joints = self.lift(windows.flatten(0, 1))
-        return joints.view(windows.shape[0], windows.shape[1], -1, 3)
+        return self.windows.slide(self.lift, keypoints)
 
     def lift(self, windows: Tensor) -> Tensor:
         """(N, frames, K, 3) -> (N, 17, 3)."""
