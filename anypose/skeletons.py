@@ -82,6 +82,34 @@ TREES = {
         left_big_toe<left_foot left_small_toe<left_big_toe left_heel<left_foot
         right_big_toe<right_foot right_small_toe<right_big_toe right_heel<right_foot
     """,
+    # OpenPose's COCO model, its first, and what AlphaPose, rtmlib and ControlNet write for it. No middle of the hips.
+    "openpose_18": """
+        nose<shoulders shoulders
+        right_shoulder<shoulders right_elbow<right_shoulder right_wrist<right_elbow
+        left_shoulder<shoulders left_elbow<left_shoulder left_wrist<left_elbow
+        right_hip<shoulders right_knee<right_hip right_foot<right_knee
+        left_hip<shoulders left_knee<left_hip left_foot<left_knee
+        right_eye<nose left_eye<nose right_ear<right_eye left_ear<left_eye
+    """,
+    # OpenPose's MPI model: MPII's points in its own order, and a chest that it was taught half-way from MPII's pelvis
+    # to MPII's thorax.
+    "openpose_15": """
+        head_top<upper_neck upper_neck<spine
+        right_shoulder<upper_neck right_elbow<right_shoulder right_wrist<right_elbow
+        left_shoulder<upper_neck left_elbow<left_shoulder left_wrist<left_elbow
+        right_hip<spine right_knee<right_hip right_foot<right_knee left_hip<spine left_knee<left_hip left_foot<left_knee
+        spine
+    """,
+    # OpenPose's BODY_25B, and the first points of its BODY_135: COCO, then MPII's neck and crown, then feet.
+    "body_25b": """
+        nose<upper_neck left_eye<nose right_eye<nose left_ear<left_eye right_ear<right_eye
+        left_shoulder<upper_neck right_shoulder<upper_neck left_elbow<left_shoulder right_elbow<right_shoulder
+        left_wrist<left_elbow right_wrist<right_elbow
+        left_hip<left_shoulder right_hip<right_shoulder left_knee<left_hip right_knee<right_hip
+        left_foot<left_knee right_foot<right_knee upper_neck head_top<upper_neck
+        left_big_toe<left_foot left_small_toe<left_big_toe left_heel<left_foot
+        right_big_toe<right_foot right_small_toe<right_big_toe right_heel<right_foot
+    """,
     # Halpe: COCO, then its head (the crown), neck (the base of it), hip and feet.
     "halpe_26": """
         nose<thorax left_eye<nose right_eye<nose left_ear<left_eye right_ear<right_eye

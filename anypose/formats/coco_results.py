@@ -1,15 +1,27 @@
-"""COCO keypoint results: a list with an entry for each person and frame, as COCO's evaluation reads it.
+"""COCO keypoint results: a list with an entry for each person and frame. COCO's annotations are read, too.
 
 `image_id` is the number of the frame from 0, `keypoints` x, y [px] and score of COCO's 17, zeros where one is not
-known, `score` their mean. `time` [s], `track_id` and `skeleton` are ours; COCO's own tools pass over them.
+known, `score` their mean. `time` [s], `track_id` and `skeleton` are ours; COCO's own tools pass over them. AlphaPose's
+list is of the same form, with names of pictures and its own `idx`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from anypose.formats.detections import (
+    Detections,
+    declared_skeleton,
+    described,
+    frame_number,
+    list_of,
+    number_of,
+    points_of,
+    skeleton_by_names,
+)
 from anypose.formats.rows import format_rows
 from anypose.formats.sink import GrowingFile, Sink
 from anypose.motion import Motion
@@ -54,3 +66,67 @@ class CocoSink(Sink):
         """Let go of the file."""
         if self.files:
             self._file.close()
+
+
+def read_results(entries: list[Any], found: Detections) -> str:
+    """COCO results, and AlphaPose's list, which names pictures instead of numbering them."""
+    frames: dict[Any, list[tuple[int | None, np.ndarray]]] = {}
+    names = {str(entry.get("skeleton", "")) for entry in entries}
+    if len(names) == 1 and "" not in names:
+        found.declared = declared_skeleton(names.pop(), found.where)
+    times: dict[Any, float] = {}
+    for place, entry in enumerate(entries):
+        where, image = f"{found.where}, entry {place}", entry["image_id"]
+        if not isinstance(image, int | str) or isinstance(image, bool):
+            raise ValueError(f"{where}: image_id must be a number or a file's name, found {described(image)}.")
+        person = entry.get("track_id") if isinstance(entry.get("track_id"), int) else _alphapose_id(entry.get("idx"))
+        frames.setdefault(image, []).append((person, points_of(entry["keypoints"], f"{where}, keypoints")))
+        if isinstance(entry.get("time"), int | float):
+            times[image] = number_of(entry["time"], f"{where}, time")
+    numbers = {
+        image: number_of(image, f"{found.where}, image_id") if isinstance(image, int) else frame_number(image, 0)
+        for image in frames
+    }
+    span = max(numbers.values()) - min(numbers.values())
+    if len(set(numbers.values())) < len(frames) or span > 10 * len(frames) + 100:
+        numbers = {image: float(place) for place, image in enumerate(frames)}  # pictures, not the frames of a video
+    found.timed = len(times) == len(frames)
+    for image, people in frames.items():
+        found.add(times[image] if found.timed else numbers[image], people)
+    return (
+        "AlphaPose"
+        if any("idx" in entry or isinstance(entry["image_id"], str) for entry in entries)
+        else "COCO results"
+    )
+
+
+def _alphapose_id(idx: Any) -> int | None:
+    """A person of AlphaPose's: a number from 1, or nested lists of those whose boxes became one; 0 was not tracked."""
+    ids = [idx]
+    while any(isinstance(one, list) for one in ids):
+        ids = [part for one in ids for part in (one if isinstance(one, list) else [one])]
+    whole = [int(one) for one in ids if isinstance(one, int) or (isinstance(one, float) and one.is_integer())]
+    return min((one for one in whole if one > 0), default=None)
+
+
+def read_annotations(data: Mapping[str, Any], found: Detections) -> str:
+    """COCO's annotations: the category names its keypoints."""
+    categories = [
+        entry for entry in list_of(data.get("categories", []), found.where, "categories") if isinstance(entry, Mapping)
+    ]
+    names = [entry["keypoints"] for entry in categories if isinstance(entry.get("keypoints"), list)]
+    found.declared = skeleton_by_names(names[0]) if names else None
+    people: dict[Any, list[tuple[int | None, np.ndarray]]] = {}
+    for place, entry in enumerate(list_of(data["annotations"], found.where, "annotations")):
+        if isinstance(entry, Mapping) and entry.get("keypoints") and isinstance(entry.get("image_id"), int | str):
+            points = points_of(entry["keypoints"], f"{found.where}, annotation {place}, keypoints")
+            points[:, 2] = np.minimum(points[:, 2], 1)  # 1 hidden, 2 visible: both were looked at
+            people.setdefault(entry["image_id"], []).append((None, points))
+    sizes = set()
+    for place, image in enumerate(list_of(data["images"], found.where, "images")):
+        if isinstance(image, Mapping):
+            found.add(place, people.get(image.get("id"), []))
+            sizes.add((image.get("width"), image.get("height")))
+    if len(sizes) == 1 and all(isinstance(side, int) for side in next(iter(sizes))):
+        found.size = next(iter(sizes))
+    return "COCO annotations"

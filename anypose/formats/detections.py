@@ -23,7 +23,7 @@ LARGEST_RATE = 100_000  # [frames/s]
 SLOWEST = 5.0  # a motion's frames are never so far apart in the median [s]
 RATE = 30.0  # frames/s where neither the file nor the user says
 # Layouts of whole bodies whose first points are one of ours.
-BEGIN_WITH = {136: "halpe_26", 133: "coco_17"}
+BEGIN_WITH = {136: "halpe_26", 68: "halpe_26", 135: "body_25b", 134: "openpose_18", 133: "coco_17"}
 # What others call our skeletons.
 ALIASES = {
     "coco": "coco_17",
@@ -34,7 +34,11 @@ ALIASES = {
     "halpe26": "halpe_26",
     "halpe": "halpe_26",
     "body25": "body_25",
-    "body_25": "body_25",
+    "body25b": "body_25b",
+    "coco_18": "openpose_18",
+    "coco18": "openpose_18",
+    "openpose18": "openpose_18",
+    "mpi": "openpose_15",
     "mpii": "mpii_16",
     "blazepose": "blazepose_33",
     "mediapipe": "blazepose_33",
@@ -50,6 +54,7 @@ class Detections:
         frames: for each frame its number, or its time where `timed`, and its persons: an id or None, and (K, 3) x, y,
             score.
         declared: what the file says its points are, or None.
+        usual: what they are in files of its form, unless the user says otherwise.
         size: width and height of the picture as the file says, or None.
         timed: whether frames have times [s] instead of numbers.
         rate: frames/s as the file says, or None.
@@ -58,6 +63,7 @@ class Detections:
     where: str
     frames: list[tuple[float, list[tuple[int | None, np.ndarray]]]] = field(default_factory=list)
     declared: Skeleton | None = None
+    usual: Skeleton | None = None
     size: tuple[int, int] | None = None
     timed: bool = False
     rate: float | None = None
@@ -108,6 +114,24 @@ def points_of(value: Any, where: str, width: int = 3) -> np.ndarray:
 
 def _too_large(numbers: np.ndarray) -> bool:
     return bool((np.abs(numbers) > LARGEST).any())
+
+
+def list_of(value: Any, where: str, name: str) -> list[Any]:
+    """A list of a document, or an error that names it."""
+    if not isinstance(value, list):
+        raise ValueError(f"{where}: '{name}' must be a list, found {described(value)}.")
+    return value
+
+
+def described(value: Any) -> str:
+    """What a value of a document is, for messages."""
+    if isinstance(value, Mapping):
+        return f"an object with {', '.join(str(key)[:30] for key in list(value)[:6]) or 'nothing'}"
+    if isinstance(value, list):
+        return f"a list of {len(value)}" + (
+            f", first {described(value[0])}" if value and not isinstance(value[0], list) else ""
+        )
+    return f"{type(value).__name__} {str(value)[:40]}"
 
 
 def frame_number(name: str, otherwise: float) -> float:
@@ -173,7 +197,7 @@ def to_motion(
     counts = sorted({len(points) for points in everyone})
     if len(counts) > 1:
         raise ValueError(f"{where}: everybody must have as many points, found {' and '.join(map(str, counts[:5]))}.")
-    layout = settle_layout(counts[0], found.declared, skeleton, where)
+    layout = settle_layout(counts[0], found.declared, found.usual if skeleton is None else skeleton, where)
     ids, numbers, columns, tracked = _who_is_where(found)
     facts = dict(facts) | {"tracked": tracked}
     rate = rate or found.rate
@@ -195,6 +219,7 @@ def to_motion(
         raise ValueError(
             f"{where}: its pictures must have 1 to {LARGEST_SIDE} px a side, found {str(found.size)[:60]}."
         )
+    _to_pixels(everyone, size or found.size, where)
     keypoints = np.full((len(numbers), len(ids), layout.num_joints, 3), np.nan, np.float32)
     for (_, people), row, places in zip(found.frames, range(len(numbers)), columns, strict=True):
         for (_, points), place in zip(people, places, strict=True):
@@ -213,6 +238,26 @@ def to_motion(
         size=size or found.size,
         facts=facts,
     )
+
+
+def _to_pixels(everyone: Sequence[np.ndarray], size: tuple[int, int] | None, where: str) -> None:
+    """Shares of the picture become pixels, in place: OpenPose's keypoint_scale=3 and ultralytics' normalize=True.
+
+    Nobody is a pixel tall, so a file without a coordinate above 1 has shares.
+    """
+    points = np.concatenate([points[:, :2] for points in everyone])
+    points = points[np.isfinite(points).all(-1) & (points != 0).any(-1)]
+    if not len(points) or points.max() > 1:
+        return
+    if points.min() < 0:
+        raise ValueError(
+            f"{where}: coordinates must be pixels or shares of the picture, found {points.min():.3g} to "
+            f"{points.max():.3g}. OpenPose writes pixels with --keypoint_scale 0."
+        )
+    if size is None:
+        raise ValueError(f"{where} has shares of the picture, none above 1. Say its size=[width, height].")
+    for person in everyone:
+        person[:, :2] *= size
 
 
 def hide_unlabelled(keypoints: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Keypoints in JSON, whoever wrote them: OpenPose, AlphaPose, COCO, MediaPipe, ultralytics, mmpose, ourselves.
 
-The form tells the writer. What the points are is in the file (mmpose's names, MediaPipe's landmarks, OpenPose's
-BODY_25, our own) or is asked for.
+The form tells the writer. What the points are is in the file (mmpose's names, MediaPipe's landmarks, our own), is one
+of the models of OpenPose's documentation, or is asked for.
 """
 
 from __future__ import annotations
@@ -14,20 +14,24 @@ from typing import Any
 import numpy as np
 
 from anypose.bounds import json_size, largest, limit
+from anypose.formats.coco_results import read_annotations, read_results
 from anypose.formats.detections import (
     Detections,
-    declared_skeleton,
+    described,
     frame_number,
+    list_of,
     named_skeleton,
     number_of,
     points_of,
     skeleton_by_names,
 )
 from anypose.formats.files import read_bytes
-from anypose.skeleton import BLAZEPOSE_33, BODY_25
+from anypose.skeleton import BLAZEPOSE_33, BODY_25, OPENPOSE_15, OPENPOSE_18
 
 MAX_BYTES = 1 << 29
 FASTEST, LARGEST = 100_000, 100_000  # frames a second, and pixels of a side, that are believed
+# OpenPose's documented models by how many points they have. Others write theirs in its form: `skeleton=` says so.
+OPENPOSE = {25: BODY_25, 18: OPENPOSE_18, 15: OPENPOSE_15}
 LANDMARKS = ("pose_landmarks", "poseLandmarks", "landmarks", "landmark")
 
 
@@ -59,14 +63,11 @@ def read_document(data: Any, found: Detections, number: float | None, size: tupl
     if isinstance(data, Mapping):
         if "instance_info" in data:
             return _mmpose_video(data, found)
-        if "people" in data:
-            found.add(
-                number or 0,
-                [_openpose_person(person, found, where) for person in _list(data["people"], where, "people")],
-            )
-            return "OpenPose"
+        if "people" in data or "bodies" in data:
+            _openpose_frame(data, found, number or 0, where)
+            return "OpenPose" if "people" in data else "AlphaPose"
         if "annotations" in data and "images" in data:
-            return _coco_annotations(data, found)
+            return read_annotations(data, found)
         if isinstance(data.get("frames"), list):
             _video(data, found)
             return _frames(data["frames"], found, size)
@@ -77,10 +78,7 @@ def read_document(data: Any, found: Detections, number: float | None, size: tupl
             isinstance(frame, Mapping) and ("people" in frame or "bodies" in frame) for frame in data.values()
         ):
             for place, (name, frame) in enumerate(data.items()):
-                people = _list(frame.get("people", frame.get("bodies")), f"{where}, {name}", "people")
-                found.add(
-                    frame_number(str(name), place), [_openpose_person(p, found, f"{where}, {name}") for p in people]
-                )
+                _openpose_frame(frame, found, frame_number(str(name), place), f"{where}, {name}")
             return "AlphaPose"
     elif isinstance(data, list):
         if not data:
@@ -88,14 +86,14 @@ def read_document(data: Any, found: Detections, number: float | None, size: tupl
                 found.add(number, [])
             return "nothing"
         if all(isinstance(entry, Mapping) and "image_id" in entry and "keypoints" in entry for entry in data):
-            return _coco_results(data, found)
+            return read_results(data, found)
         if all(isinstance(entry, Mapping) and "keypoints" in entry for entry in data):
             found.add(number or 0, [_instance(entry, found, f"{where}, person {p}") for p, entry in enumerate(data)])
             return "ultralytics" if isinstance(data[0]["keypoints"], Mapping) else "mmpose"
         return _frames(data, found, size)
     raise ValueError(
         f"{where} is JSON, but none of OpenPose, AlphaPose, COCO results, MediaPipe, ultralytics, mmpose or anypose; "
-        f"it holds {_describe(data)}."
+        f"it holds {described(data)}."
     )
 
 
@@ -114,10 +112,7 @@ def _frames(frames: list[Any], found: Detections, size: tuple[int, int] | None) 
                 form = "MediaPipe"
                 continue
             if "people" in frame:
-                found.add(
-                    number,
-                    [_openpose_person(person, found, where) for person in _list(frame["people"], where, "people")],
-                )
+                _openpose_frame(frame, found, number, where)
                 form = "OpenPose"
                 continue
             listed = next(
@@ -125,7 +120,7 @@ def _frames(frames: list[Any], found: Detections, size: tuple[int, int] | None) 
             )
         else:
             listed = frame
-        people = _list(listed, where, "people") if listed is not None else []
+        people = list_of(listed, where, "people") if listed is not None else []
         if (
             people
             and isinstance(people[0], Mapping)
@@ -139,7 +134,7 @@ def _frames(frames: list[Any], found: Detections, size: tuple[int, int] | None) 
         if len(people) == 1 and isinstance(people[0], list):
             people = people[0]
         if listed is None and not (frame is None or frame == {}):
-            raise ValueError(f"{where} is of no form that is known here; it holds {_describe(frame)}.")
+            raise ValueError(f"{where} is of no form that is known here; it holds {described(frame)}.")
         found.add(number, [_instance(entry, found, f"{where}, person {p}") for p, entry in enumerate(people)])
         if people:
             form = "ultralytics" if isinstance(people[0].get("keypoints"), Mapping) else "mmpose"
@@ -155,16 +150,22 @@ def _video(data: Mapping[str, Any], found: Detections) -> None:
         found.size = (width, height)
 
 
+def _openpose_frame(frame: Mapping[str, Any], found: Detections, number: float, where: str) -> None:
+    """One frame of OpenPose's form, which AlphaPose and ControlNet write too; ControlNet says the picture's size."""
+    size = (frame.get("canvas_width"), frame.get("canvas_height"))
+    found.size = size if all(isinstance(side, int) for side in size) else found.size
+    people = list_of(frame.get("people", frame.get("bodies")), where, "people")
+    found.add(number, [_openpose_person(person, found, where) for person in people])
+
+
 def _openpose_person(person: Any, found: Detections, where: str) -> tuple[int | None, np.ndarray]:
     if not isinstance(person, Mapping):
-        raise ValueError(f"{where}: a person must be an object with 'pose_keypoints_2d', found {_describe(person)}.")
+        raise ValueError(f"{where}: a person must be an object with 'pose_keypoints_2d', found {described(person)}.")
     key = next((key for key in ("pose_keypoints_2d", "pose_keypoints", "joints") if key in person), None)
     if key is None:
         raise ValueError(f"{where}: a person has no 'pose_keypoints_2d'; there are {', '.join(map(str, person))[:80]}.")
     points = points_of(person[key], f"{where}, {key}")
-    # In OpenPose's own format 25 points are BODY_25; 18 are its COCO model's, and others write others' points.
-    if len(points) == BODY_25.num_joints and key == "pose_keypoints_2d":
-        found.declared = BODY_25
+    found.usual = OPENPOSE.get(len(points))
     ids = np.ravel(person.get("person_id", -1)).tolist()
     known = len(ids) == 1 and isinstance(ids[0], int) and ids[0] >= 0
     return (ids[0] if known else None), points
@@ -176,7 +177,7 @@ def _mediapipe_frame(frame: Mapping[str, Any], found: Detections, number: float,
     landmarks = frame[key]
     if isinstance(landmarks, Mapping):
         if not {"landmark", "landmarks"} & landmarks.keys():
-            raise ValueError(f"{where}, {key} must be a list of landmarks, found {_describe(landmarks)}.")
+            raise ValueError(f"{where}, {key} must be a list of landmarks, found {described(landmarks)}.")
         landmarks = landmarks.get("landmark", landmarks.get("landmarks"))
     if landmarks is None or landmarks == []:
         return found.add(number, [])
@@ -190,9 +191,9 @@ def _mediapipe_frame(frame: Mapping[str, Any], found: Detections, number: float,
     for p, person in enumerate(people):
         place = f"{where}, {key} of person {p}"
         rows = []
-        for point in _list(person, place, "landmarks"):
+        for point in list_of(person, place, "landmarks"):
             if not isinstance(point, Mapping) or not {"x", "y"} <= point.keys():
-                raise ValueError(f"{place}: a landmark must have x and y, found {_describe(point)}.")
+                raise ValueError(f"{place}: a landmark must have x and y, found {described(point)}.")
             rows.append([point["x"], point["y"], point.get("visibility", point.get("presence", 1.0))])
         points = points_of(rows, place)
         persons.append((None, points * [*found.size, 1]))
@@ -207,12 +208,12 @@ def _mediapipe_frame(frame: Mapping[str, Any], found: Detections, number: float,
 def _instance(entry: Any, found: Detections, where: str) -> tuple[int | None, np.ndarray]:
     """A person of ultralytics ({"keypoints": {"x", "y", "visible"}}) or of mmpose (points and scores apart)."""
     if not isinstance(entry, Mapping) or "keypoints" not in entry:
-        raise ValueError(f"{where} must be an object with 'keypoints', found {_describe(entry)}.")
+        raise ValueError(f"{where} must be an object with 'keypoints', found {described(entry)}.")
     keypoints = entry["keypoints"]
     track = next((entry[key] for key in ("track_id", "id") if isinstance(entry.get(key), int)), None)
     if isinstance(keypoints, Mapping):
         if not {"x", "y"} <= keypoints.keys():
-            raise ValueError(f"{where}, keypoints must have x and y, found {_describe(keypoints)}.")
+            raise ValueError(f"{where}, keypoints must have x and y, found {described(keypoints)}.")
         columns = [points_of(keypoints[axis], f"{where}, keypoints.{axis}", 1)[:, 0] for axis in ("x", "y")]
         visible = keypoints.get("visible", keypoints.get("conf"))
         columns.append(
@@ -241,80 +242,9 @@ def _mmpose_video(data: Mapping[str, Any], found: Detections) -> str:
                 found.declared = named_skeleton(meta["dataset_name"])
             except ValueError:
                 found.declared = None  # a dataset that is not known here: the user is asked
-    frames = _list(data["instance_info"], found.where, "instance_info")
+    frames = list_of(data["instance_info"], found.where, "instance_info")
     numbers = [frame.get("frame_id") if isinstance(frame, Mapping) else None for frame in frames]
     if numbers and all(isinstance(number, int) and number >= 1 for number in numbers):  # mmpose counts frames from 1
         frames = [{**frame, "frame_id": frame["frame_id"] - 1} for frame in frames]
     _frames(frames, found, None)
     return "mmpose"
-
-
-def _coco_results(entries: list[Any], found: Detections) -> str:
-    """COCO results, and AlphaPose's list, which names pictures instead of numbering them."""
-    frames: dict[Any, list[tuple[int | None, np.ndarray]]] = {}
-    names = {str(entry.get("skeleton", "")) for entry in entries}
-    if len(names) == 1 and "" not in names:
-        found.declared = declared_skeleton(names.pop(), found.where)
-    times: dict[Any, float] = {}
-    for place, entry in enumerate(entries):
-        where, image = f"{found.where}, entry {place}", entry["image_id"]
-        if not isinstance(image, int | str) or isinstance(image, bool):
-            raise ValueError(f"{where}: image_id must be a number or a file's name, found {_describe(image)}.")
-        person = next((entry[key] for key in ("track_id", "idx") if isinstance(entry.get(key), int)), None)
-        frames.setdefault(image, []).append((person, points_of(entry["keypoints"], f"{where}, keypoints")))
-        if isinstance(entry.get("time"), int | float):
-            times[image] = number_of(entry["time"], f"{where}, time")
-    numbers = {
-        image: number_of(image, f"{found.where}, image_id") if isinstance(image, int) else frame_number(image, 0)
-        for image in frames
-    }
-    span = max(numbers.values()) - min(numbers.values())
-    if len(set(numbers.values())) < len(frames) or span > 10 * len(frames) + 100:
-        numbers = {image: float(place) for place, image in enumerate(frames)}  # pictures, not the frames of a video
-    found.timed = len(times) == len(frames)
-    for image, people in frames.items():
-        found.add(times[image] if found.timed else numbers[image], people)
-    return (
-        "AlphaPose"
-        if any("idx" in entry or isinstance(entry["image_id"], str) for entry in entries)
-        else "COCO results"
-    )
-
-
-def _coco_annotations(data: Mapping[str, Any], found: Detections) -> str:
-    """COCO's annotations: the category names its keypoints."""
-    categories = [
-        entry for entry in _list(data.get("categories", []), found.where, "categories") if isinstance(entry, Mapping)
-    ]
-    names = [entry["keypoints"] for entry in categories if isinstance(entry.get("keypoints"), list)]
-    found.declared = skeleton_by_names(names[0]) if names else None
-    people: dict[Any, list[tuple[int | None, np.ndarray]]] = {}
-    for place, entry in enumerate(_list(data["annotations"], found.where, "annotations")):
-        if isinstance(entry, Mapping) and entry.get("keypoints") and isinstance(entry.get("image_id"), int | str):
-            points = points_of(entry["keypoints"], f"{found.where}, annotation {place}, keypoints")
-            points[:, 2] = np.minimum(points[:, 2], 1)  # 1 hidden, 2 visible: both were looked at
-            people.setdefault(entry["image_id"], []).append((None, points))
-    sizes = set()
-    for place, image in enumerate(_list(data["images"], found.where, "images")):
-        if isinstance(image, Mapping):
-            found.add(place, people.get(image.get("id"), []))
-            sizes.add((image.get("width"), image.get("height")))
-    if len(sizes) == 1 and all(isinstance(side, int) for side in next(iter(sizes))):
-        found.size = next(iter(sizes))
-    return "COCO annotations"
-
-
-def _list(value: Any, where: str, name: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError(f"{where}: '{name}' must be a list, found {_describe(value)}.")
-    return value
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"an object with {', '.join(str(key)[:30] for key in list(value)[:6]) or 'nothing'}"
-    if isinstance(value, list):
-        return f"a list of {len(value)}" + (
-            f", first {_describe(value[0])}" if value and not isinstance(value[0], list) else ""
-        )
-    return f"{type(value).__name__} {str(value)[:40]}"

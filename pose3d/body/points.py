@@ -110,7 +110,8 @@ PLACES: dict[str, Point] = {
 # Layouts by the table of `pose3d.synthesis.points` that their joints follow; every other layout follows Human3.6M's.
 FOLLOWS = {
     "coco_17": "coco", "halpe_26": "coco", "body_25": "coco", "common_16": "coco", "blazepose_33": "blazepose",
-    "mpii_16": "mpii", "sh_16": "mpii", "sh_h36m_16": "mpii",
+    "openpose_18": "coco", "body_25b": "coco",
+    "mpii_16": "mpii", "sh_16": "mpii", "sh_h36m_16": "mpii", "openpose_15": "mpii",
 }  # fmt: skip
 # What one layout alone has somewhere else. CMU's skeletons end at the hip joints themselves.
 OWN: dict[str, dict[str, Point]] = {

@@ -64,6 +64,15 @@ def as_alphapose_open(tmp, points):
     return write(tmp / "alpha.json", {f"{t}.jpg": openpose(frame) for t, frame in enumerate(points)})
 
 
+def as_alphapose_cmu_folder(tmp, points):
+    folder = tmp / "sep-json"
+    folder.mkdir()
+    for t, frame in enumerate(points):
+        bodies = [{"joints": person.ravel().tolist()} for person in frame]
+        write(folder / f"{t}.json", {"version": "AlphaPose v0.3", "bodies": bodies})
+    return folder
+
+
 def as_coco_results(tmp, points):
     entries = [
         {"image_id": t, "category_id": 1, "keypoints": person.ravel().tolist(), "score": 0.9}

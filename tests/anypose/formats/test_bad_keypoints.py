@@ -81,6 +81,11 @@ BAD = [
         "timestamp,landmark,x,y\n0,0,0.5,0.5\n40,0,0.5,0.5\n80,0,0.5,0.5\n",
         r"a\.csv: times must be seconds, and its frames are 40 apart",
     ),
+    (
+        "a.json",
+        f'{{"people": [{{"pose_keypoints_2d": {[-0.5, 0.25, 0.9] * 18}}}]}}',
+        r"a\.json: coordinates must be pixels or shares of the picture, found -0\.5 to 0\.25\. OpenPose writes",
+    ),
     ("a.txt", "hello", r"a\.txt should be keypoints: \.json, \.csv, \.npz, \.trc or a folder of JSON files"),
 ]
 
@@ -94,7 +99,7 @@ def test_what_cannot_be_read_is_named_with_the_place(tmp_path, name, text, messa
 
 def test_people_who_are_never_there_together_take_no_more_than_a_file_may(tmp_path) -> None:
     """A megabyte that would become two gigabytes, most of them NaN."""
-    persons = [{"image_id": i, "idx": i, "keypoints": [1.0] * 51} for i in range(1500)]
+    persons = [{"image_id": i, "idx": i + 1, "keypoints": [9.0] * 51} for i in range(1500)]
     (tmp_path / "a.json").write_text(json.dumps(persons), encoding="utf-8")
     with pytest.raises(ValueError, match=r"a\.json: 1500 people in 1500 frames are more than 0\.268 GB"):
         read_keypoints(tmp_path / "a.json", skeleton="coco_17")
