@@ -242,6 +242,11 @@ def convert_known(points: Points, source: Skeleton, target: Skeleton) -> tuple[P
     return converted, known
 
 
+def derivable(source: Skeleton, target: Skeleton) -> tuple[str, ...]:
+    """The joints of `target` that `source` has or gives, see `convert_known`."""
+    return tuple(joint for joint in target.joints if _recipe(joint, source) is not None)
+
+
 @lru_cache
 def _recipes(source: Skeleton, target: Skeleton) -> tuple[dict[int, float], ...]:
     """For each joint of `target`: {index in `source`: weight}."""

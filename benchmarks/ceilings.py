@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import torch
 
+from anypose.kernels.linear import onednn_is_right
 from benchmarks.harness import Settings, Spread, time_alone
 
 COPY_BYTES = 256 << 20
@@ -63,8 +64,9 @@ def products(settings: Settings) -> dict[str, Spread]:
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
     ways = {"torch.mm": lambda: torch.mm(a, b)}
-    if device.type == "cpu" and torch.backends.mkldnn.is_available():
-        # A private operator; it reaches oneDNN where torch.mm goes to MKL, which is slow on some processors.
+    if device.type == "cpu" and onednn_is_right(dtype):
+        # A private operator; it reaches oneDNN where torch.mm goes to MKL, which is slow on some processors. Without
+        # bf16 instructions it has no bf16 product.
         linear = torch.ops.mkldnn._linear_pointwise
         ways["oneDNN"] = lambda: linear(a, b, None, "none", [], "")
     return {name: time_alone(way, settings) for name, way in ways.items()}

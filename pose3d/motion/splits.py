@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from anypose.settings import Misuse
+from anypose.skeleton import derivable
 from pose3d.lifter import Lifter
 from pose3d.motion.missing_joints import Hide
 from pose3d.motion.packed import JointFrame, Packed, pack
@@ -65,6 +66,8 @@ def check_layout(dataset: MotionDataset, sequences: Sequence[PoseSequence], mode
         return
     for source in {sequence.keypoint_skeleton.name: sequence.keypoint_skeleton for sequence in sequences}.values():
         derived = [joint for joint in model.input_skeleton.joints if joint not in source.joints]
+        if model.keypoints_may_miss:  # what nothing gives stays missing, and is not made up
+            derived = [joint for joint in derived if joint in derivable(source, model.input_skeleton)]
         if derived:
             raise Misuse(
                 f"dataset={dataset.name} has {source.name} keypoints ({dataset.keypoint_source}), and the model reads "

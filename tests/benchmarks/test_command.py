@@ -47,8 +47,9 @@ def test_a_wrong_fast_path_is_named_and_fails_the_command_after_the_others_ran(m
 
 
 @pytest.mark.slow
-def test_ceilings_are_measured_and_printed(capsys):
-    assert command.main(["floors", "--cpu-time", "--quick"]) == 0
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])  # which a CPU need not have products for
+def test_ceilings_are_measured_and_printed(capsys, precision):
+    assert command.main(["floors", "--cpu-time", "--quick", "--precision", precision]) == 0
     out = capsys.readouterr().out
     assert "torch.mm" in out
     assert "GB/s" in out

@@ -10,6 +10,7 @@ from pose3d.motion import h36m
 from pose3d.motion.splits import pack_split
 from pose3d.motion.videopose3d_files import write_videopose3d
 from tests.anypose.export.small_tasks import baseline3d
+from tests.pose3d.model.test_window_tcn import model as window_tcn
 from tests.pose3d.motion.motion_files import all_takes, protocol, write_release
 from tests.pose3d.task.test_semi_supervised import task as semi_supervised
 
@@ -265,6 +266,14 @@ def test_a_model_of_another_layout_is_refused_until_keypoints_may_be_derived(roo
         pack_split(dataset, "train", model, torch.device("cpu"))
     dataset.convert_keypoints = True
     assert pack_split(dataset, "train", model, torch.device("cpu")).keypoints.shape[1:] == (16, 2)
+
+
+def test_a_keypoint_that_nothing_gives_is_missing_and_not_made_up(root):
+    model = window_tcn()
+    packed = pack_split(read(root), "train", model, torch.device("cpu"))
+    found = packed.keypoints[..., 2].amax(0) > 0
+    missing = [joint for joint, found in zip(model.input_skeleton.joints, found, strict=True) if not found]
+    assert missing == ["left_ear", "right_ear"]
 
 
 def test_a_mirrored_hourglass_pose_pairs_left_with_right():
