@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from anypose.shapes import check_shape
 from anypose.skeleton import Skeleton
+from anypose.whole import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +98,8 @@ def new_figure(width: float, height: float) -> Figure:
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write the picture (png, pdf, svg by its suffix), making folders as needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150 if path.suffix == ".png" else "figure")
+    kind = path.suffix.removeprefix(".").lower() or "png"
+    write_whole(path, partial(figure.savefig, format=kind, dpi=150 if kind == "png" else "figure"))
     return path
 
 

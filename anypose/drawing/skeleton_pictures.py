@@ -6,6 +6,7 @@ The figure is a diagram, not a person: heads, hands and feet are enlarged until 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy as np
 
 from anypose.drawing.poses import INK, QUIET, draw_bones, new_figure, save_figure, side_colours
 from anypose.engine.durable import check_file
+from anypose.settings import Misuse
 from anypose.skeleton import SKELETONS, Skeleton
+from anypose.whole import write_whole
 
 COLUMNS = 5
 # Where the diagram has a joint of the middle line, and one of the left half, which is on the reader's right; y up.
@@ -109,12 +112,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("pictures/skeletons.png"))
     path = check_file(parser.parse_args().out, "--out")
+    if path.suffix != ".png":
+        raise Misuse(f"--out must end in .png, got {path}.")
     save_figure(draw_skeletons(), path)
     from PIL import Image  # comes with matplotlib, which has drawn by now
 
     with Image.open(path) as picture:
         small = picture.convert("RGB").quantize(64)
-    small.save(path, optimize=True)
+    write_whole(path, partial(small.save, format="PNG", optimize=True))
     print(path)
 
 

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from anypose.archives import check_archive
-from anypose.engine.durable import write_whole
 from anypose.engine.stored import plain_choices, plain_config
+from anypose.whole import write_whole
 
 FORMAT = 1
 ELSEWHERE = "Weights of other projects go through readers: scored by `evaluate model=NAME init=FILE dataset=NAME`."
@@ -153,7 +153,7 @@ def check_fit(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> N
     """Whether `weights` are of `model`.
 
     Raises:
-        ValueError: naming missing, unexpected and differently shaped keys.
+        ValueError: naming missing, unexpected and differently shaped keys, or those that hold what is no number.
     """
     wanted = model.state_dict()
     missing = [key for key in wanted if key not in weights]
@@ -174,6 +174,13 @@ def check_fit(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> N
     if parts:
         raise ValueError(
             f"{source} does not fit {type(model).__name__}: {'; '.join(parts)}. It was saved by another model."
+        )
+    if broken := [key for key in wanted if not weights[key].isfinite().all()]:
+        first = weights[broken[0]]
+        raise ValueError(
+            f"{source}: {int((~first.isfinite()).sum())} of the {first.numel()} numbers of {broken[0]} are NaN or "
+            f"infinite{f', and so in {len(broken) - 1} more tensors' if broken[1:] else ''}. Its training went wrong, "
+            "or the file is damaged. Take an earlier one."
         )
 
 

@@ -1,16 +1,15 @@
-"""Files that are whole or not there, and a folder that one process at a time writes."""
+"""Where files can be written, judged before the work, and a folder that one process at a time writes."""
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from anypose.settings import Misuse
 
@@ -65,45 +64,6 @@ def _check_place(folder: Path, named: str) -> None:
             pass
     except OSError as error:
         raise OSError(f"{named} cannot be written: {there}: {error.strerror}. Choose another.") from error
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any], what: str = "") -> None:
-    """Write under a temporary name, flush it to the disk, then rename it over `path`.
-
-    Args:
-        path: the file.
-        write: given the open file.
-        what: to be called in messages, "the checkpoint ".
-
-    Raises:
-        OSError: when the disk refuses; `path` then still holds what it held before.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # torch's archive writer reports a full disk as a RuntimeError
-        temporary.unlink(missing_ok=True)
-        kept = (
-            f"{path} still holds {what or 'what was there '}before it" if path.exists() else "there is no earlier one"
-        )
-        free = shutil.disk_usage(path.parent).free / 1e6
-        raise OSError(f"Could not write {what}{path} ({error}; {free:.1f} MB are free there); {kept}.") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """The whole text, or what was there before."""
-    write_whole(path, lambda file: file.write(text.encode()))
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete the unfinished files of a process that was killed while it wrote."""
-    for file in folder.glob(".*.tmp"):
-        file.unlink(missing_ok=True)
 
 
 def remove_empty(folder: Path) -> None:
@@ -167,14 +127,3 @@ def _hold(file: IO[str]) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _sync_folder(folder: Path) -> None:
-    """The rename itself must survive a power cut. Windows cannot open folders and does not need it."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -28,6 +30,32 @@ def interruptions() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class Terminated(BaseException):
+    """SIGTERM came: what was begun is put away on the way out, as with Ctrl-C."""
+
+
+@contextmanager
+def terminated() -> Iterator[None]:
+    """SIGTERM raises `Terminated` where this process is; children that it forks end by it as processes do."""
+    own = os.getpid()
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1  # one that waits for the others would never hear of it
+    if several or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != own:
+            os.kill(os.getpid(), number)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def leave(number: int, message: str) -> NoReturn:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from anypose.engine import checkpoint
 from anypose.engine.averaging import Average
 from anypose.engine.divergence import check_weights
 from anypose.engine.optimizer import load_state
@@ -51,6 +52,7 @@ class Learned:
         """Take everything; learning rate and so on are the configuration's."""
         self.arithmetic.load_model_state(self.model, state.get("trained", state["model"]), source)
         if self.average:
+            checkpoint.check_fit(self.model, state["model"], source)
             self.average.load(state["model"])
         try:
             load_state(self.optimizer, state["optimizer"])
@@ -58,5 +60,5 @@ class Learned:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{source}: the state of its optimizer does not fit optimizer={type(self.optimizer).__name__} "
-                f"({error!r}). Go on with the one it was trained with, or begin a new run: init=FILE."
+                f"({error}). Go on with the one it was trained with, or begin a new run: init=FILE."
             ) from error

@@ -3,8 +3,52 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or type(value) in (int, float)
+
+
+def _is_random(state: Any) -> bool:
+    """Whether it is what `Device.rng_state` gives, of this version of torch; None before the first step."""
+    if state is None:
+        return True
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        return False
+    try:
+        torch.Generator().set_state(state["cpu"])
+    except (RuntimeError, TypeError, LookupError):
+        return False
+    return True
+
+
+# What a run writes beside the weights: in words, and how it is told.
+_WRITTEN: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    **{name: ("a whole number from 0", _is_count) for name in ("step", "epoch", "batch", "batch_size")},
+    **{name: ("a whole number from 0, or none", lambda n: n is None or _is_count(n)) for name in ("scored", "batches")},
+    "best": ("a number, or none", _is_score),
+    "metrics": (
+        "scores by name",
+        lambda scores: isinstance(scores, dict)
+        and all(isinstance(name, str) and _is_score(score) for name, score in scores.items()),
+    ),
+    "rng": ("states of random generators", lambda states: isinstance(states, list) and all(map(_is_random, states))),
+    "kernels": (
+        "ways by kinds of layers, or none",
+        lambda ways: ways is None
+        or (isinstance(ways, dict) and all(isinstance(word, str) for pair in ways.items() for word in pair)),
+    ),
+}
 
 
 @dataclass
@@ -92,9 +136,9 @@ class Progress:
                 f"{source} holds weights but no {', '.join(missing)}: no run can go on from it. Resume from last.pt, "
                 "or begin a new run with these weights: init=FILE."
             )
-        step, epoch, batch = (state[name] for name in ("step", "epoch", "batch"))
-        if not all(type(count) is int and count >= 0 for count in (step, epoch, batch)):
-            raise ValueError(f"{source}: step, epoch and batch must be counts, found {step}, {epoch} and {batch}.")
-        if not isinstance(state["metrics"], dict) or not isinstance(state["rng"], list):
-            raise ValueError(f"{source}: its scores and random states are not what a run writes.")
-        return cls(step, epoch, batch, state["best"], state["metrics"], state.get("scored"))
+        for name, (wanted, fits) in _WRITTEN.items():
+            if not fits(state.get(name)):
+                raise ValueError(f"{source}: its {name} must be {wanted}, found {state.get(name)!r:.80}.")
+        if (batches := state.get("batches")) is not None and state["batch"] >= batches:
+            raise ValueError(f"{source}: its batch {state['batch']} must be below the {batches} of an epoch.")
+        return cls(**{name: state.get(name) for name in ("step", "epoch", "batch", "best", "scored")}, scores=state["metrics"])

@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from anypose.engine.durable import write_text
 from anypose.engine.finding import BEST
 from anypose.engine.run import command, commit, environment, write_json
 from anypose.engine.task import Metrics
+from anypose.whole import write_text, write_whole
 
 
 def format_table(rows: list[dict[str, Any]]) -> str:
@@ -123,8 +124,8 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 def write_predictions(path: Path, metrics: Metrics) -> None:
     """Every prediction with its truth and its keys, as npz."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:  # numpy would append .npz to another suffix
-        np.savez_compressed(file, **metrics.arrays())  # pyright: ignore[reportArgumentType]
+    arrays: dict[str, Any] = metrics.arrays()
+    write_whole(path, partial(np.savez_compressed, **arrays))
 
 
 def _cell(value: Any) -> str:

@@ -8,7 +8,6 @@ import math
 import os
 import platform
 import shlex
-import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -22,10 +21,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine import checkpoint
 from anypose.engine import texts as texts  # registers what conf/ looks files up with
-from anypose.engine.durable import locked, remove_empty, remove_leftovers, write_text
+from anypose.engine.durable import locked, remove_empty
 from anypose.engine.finding import BEST, ENVIRONMENT, LAST, next_start
 from anypose.engine.place import INSTALLED, PACKAGE
 from anypose.engine.resuming import CONFIG, check_change, find_resume, plain
+from anypose.whole import copy_whole, remove_leftovers, write_text
 
 METRICS = "metrics.jsonl"
 WEIGHTS = ("model", "config", "choices", "step", "epoch", "metrics")  # what best.pt holds of a checkpoint
@@ -121,7 +121,9 @@ class Run:
         if not self.writes:
             return
         with (self.folder / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+            broken = [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
+            told = values | ({"non_finite": broken} if broken else {})
+            file.write(json.dumps(_strict(told), allow_nan=False) + "\n")
         if self._board:
             split = values.get("split", "train")
             for name, value in values.items():
@@ -146,7 +148,7 @@ class Run:
         if not os.path.samefile(folder, self.folder):
             for name in (BEST, LAST):
                 if (folder / name).is_file():
-                    shutil.copyfile(folder / name, self.folder / name)
+                    copy_whole(folder / name, self.folder / name)
 
     def open_board(self) -> None:
         """Also write TensorBoard event files (extra `log`)."""

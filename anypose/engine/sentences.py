@@ -16,10 +16,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
+from anypose.engine.interruptions import Terminated, terminated
 from anypose.engine.place import CONF, ROOT
 from anypose.settings import Misuse
 
-FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 PACKAGES = ("anypose", "pose2d", "pose3d")
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TOLD = (HydraException, ValueError, OSError, ImportError, RuntimeError, FloatingPointError)  # in sentences, if ours
@@ -29,7 +30,7 @@ MEMORY = re.compile(r"not enough memory|out of memory|can't allocate memory|Unab
 
 @contextmanager
 def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[str]] = list) -> Iterator[None]:
-    """Around a command: end the process with a sentence and 1 (failed), 2 (misused) or 130 (interrupted).
+    """Around a command: end the process with a sentence and 1 (failed), 2 (misused), 130 (interrupted) or 143 (SIGTERM).
 
     What was not foreseen keeps its traceback, and ends with 1 as well; everything does where HYDRA_FULL_ERROR=1.
 
@@ -39,12 +40,14 @@ def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[st
     """
     whole = os.environ.get(FULL_ERROR) == "1"
     try:
-        yield
+        with terminated():
+            yield
         return
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as ended:
         if whole:
             raise
-        sentence, code = "Interrupted. Nothing was saved since the last line that says so.", INTERRUPTED
+        what, code = ("Ended by SIGTERM", TERMINATED) if isinstance(ended, Terminated) else ("Interrupted", INTERRUPTED)
+        sentence = f"{what}. Nothing was saved since the last line that says so."
     except (*TOLD, *STUMBLED, MemoryError, OmegaConfBaseException) as error:
         lines = [] if started() else hints()
         sentence = None if whole else explanation(error, lines)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from anypose.engine.task import Task
 from anypose.settings import Misuse
+from anypose.whole import write_text
 
 ONNX_FRAMEWORK = 5  # atc's number for it
 PRECISION_MODES = ("force_fp16", "allow_fp32_to_fp16", "must_keep_origin_dtype", "allow_mix_precision", "force_fp32")
@@ -91,11 +92,9 @@ def write_command(atc: Atc, onnx: Path, shapes: Mapping[str, Sequence[int]], tas
             )
         aipp = onnx.with_suffix(".aipp.cfg")
         height, width = next(iter(shapes.values()))[2:]
-        aipp.write_text(normalization.aipp(height, width), encoding="utf-8")
+        write_text(aipp, normalization.aipp(height, width))
     command = atc.command(onnx, shapes, aipp)
-    onnx.with_suffix(".atc.sh").write_text(
-        "#!/bin/sh\n" + " \\\n    ".join(map(shlex.quote, command)) + "\n", encoding="utf-8"
-    )
+    write_text(onnx.with_suffix(".atc.sh"), "#!/bin/sh\n" + " \\\n    ".join(map(shlex.quote, command)) + "\n")
     return command
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from anypose.engine.durable import check_file
+from anypose.whole import write_text
 from pose2d.images.json_files import read_json
 
 
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     truth = read_json(options.annotations, "annotations")
     found = annotated_boxes(truth, options.copies, options.jitter, options.seed)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(found), encoding="utf-8")
+    write_text(output, json.dumps(found))
     images = len({entry["image_id"] for entry in found})
     print(f"{output}: {len(found)} boxes in {images} images.")
 

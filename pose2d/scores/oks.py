@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from anypose.settings import Misuse
+from anypose.whole import write_text
 from pose2d.people import People
 from pose2d.scores.average_precision import STATISTICS, Truth, fast_statistics, pycocotools_statistics, table_row
 from pose2d.scores.collected import Collected
@@ -128,7 +129,7 @@ class KeypointScores(Collected):
             log.warning("Not finite: %s%s.", broken, f"; {self.results} is not written" if self.results else "")
             return dict.fromkeys(STATISTICS, math.nan)
         if self.results is not None:
-            Path(self.results).write_text(json.dumps(self.coco_results()), encoding="utf-8")
+            write_text(Path(self.results), json.dumps(self.coco_results()))
         truth, sigmas = self.people.truth["coco"], self.people.sigmas
         if self.evaluator == "pycocotools":
             statistics = pycocotools_statistics(truth, self.coco_results(), "keypoints", sigmas)

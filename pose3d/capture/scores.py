@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from anypose.metrics import mpjpe, n_mpjpe, p_mpjpe
+from anypose.whole import write_text
 from pose2d.people import People
 from pose2d.scores.average_precision import STATISTICS, Truth, fast_statistics, pycocotools_statistics, table_row
 from pose3d.capture.fields import limb_vectors
@@ -127,7 +128,7 @@ class CaptureScores:
         found = self.found()
         results = self.coco_results(found)
         if self.results is not None:
-            Path(self.results).write_text(json.dumps(results), encoding="utf-8")
+            write_text(Path(self.results), json.dumps(results))
         truth, sigmas = self.people.truth["coco"], self.people.sigmas
         if self.evaluator == "pycocotools" and results:
             statistics = pycocotools_statistics(truth, results, "keypoints", sigmas)

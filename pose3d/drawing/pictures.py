@@ -126,7 +126,7 @@ def draw_training(folder: Path) -> list[Path]:
         raise FileNotFoundError(f"{file} does not exist; `{typed('train')}` writes it into the run's folder.")
     records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     scored = [record for record in records if record["split"] == "validation"]
-    keys = [key for key in (scored[0] if scored else {}) if key not in ("split", "step", "epoch")]
+    keys = [key for key in (scored[0] if scored else {}) if key not in ("split", "step", "epoch", "non_finite")]
     columns = _columns(dict.fromkeys(keys, 0.0)) or {key: key for key in keys[:1]}
     unit = " [mm]" if any(key.endswith("_mm") for key in columns.values()) else ""
     charts = [
@@ -200,7 +200,7 @@ def _drawings(metrics: FrameErrors, state: dict[str, np.ndarray], rows: np.ndarr
 def _series(records: list[dict[str, Any]], split: str, key: str) -> tuple[np.ndarray, np.ndarray]:
     pairs = [(record["step"], record[key]) for record in records if record["split"] == split and key in record]
     steps, values = zip(*pairs, strict=True) if pairs else ((), ())
-    return np.array(steps), np.array(values)
+    return np.array(steps), np.array(values, dtype=float)  # null, which was no number, is NaN
 
 
 def _tell(paths: list[Path]) -> list[Path]:

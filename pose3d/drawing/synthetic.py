@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from anypose.drawing.poses import GHOST, INK, QUIET, View, draw_bones, new_figur
 from anypose.engine.durable import check_folder
 from anypose.formats.bvh import read_bvh
 from anypose.skeleton import H36M_17
+from anypose.whole import write_whole
 from pose3d.motion import cmu
 from pose3d.synthesis.actions import ACTIONS
 from pose3d.synthesis.body import draw_body
@@ -171,7 +173,8 @@ def save_clip(actions: Sequence[str], seed: int, path: Path, fps: int, seconds: 
     palette = frames[0].quantize(COLOURS)
     first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     path.parent.mkdir(parents=True, exist_ok=True)
-    first.save(path, save_all=True, append_images=others, duration=round(1000 / fps), loop=0, optimize=True)
+    film: dict[str, Any] = {"save_all": True, "append_images": others, "duration": round(1000 / fps), "loop": 0}
+    write_whole(path, partial(first.save, format="GIF", optimize=True, **film))
     return path
 
 

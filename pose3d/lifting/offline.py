@@ -42,6 +42,7 @@ from anypose.export.session import PROVIDERS, Session, open_session
 from anypose.metrics import mpjpe
 from anypose.settings import Misuse
 from anypose.skeleton import H36M_17, convert, mirror
+from anypose.whole import write_text
 from pose3d.motion.sequence import PoseSequence
 
 RECEPTIVE_FIELD = 243
@@ -91,9 +92,7 @@ def preprocess(
         write_bin(folder / "inputs" / f"{name}.bin", both_views(padded))
         write_bin(folder / "ground_truths" / f"{name}.bin", both_views(joints))
         deltas[name] = delta
-    draft = folder / f".{PADDING_FILE}.tmp"
-    draft.write_text(json.dumps(deltas), encoding="utf-8")
-    os.replace(draft, folder / PADDING_FILE)
+    write_text(folder / PADDING_FILE, json.dumps(deltas))
     return deltas
 
 
@@ -204,7 +203,7 @@ def write_bin(file: Path, array: np.ndarray) -> None:
     """Raw, in C order, under its name only when it is whole."""
     draft = file.with_name(f".{file.name}.tmp")
     np.ascontiguousarray(array).tofile(draft)
-    os.replace(draft, file)
+    os.replace(draft, file)  # there are hundreds: too many to wait for the disk each time
 
 
 def ais_bench_command(model: Path, inputs: Path, output: Path) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from anypose.camera import Camera, project, world_to_camera
 from anypose.formats.npz import motion_array, read_npz
 from anypose.skeleton import COCO_17, H36M_17, H36M_32, HUMANEVA_15, SH_16, Skeleton
+from anypose.whole import write_whole
 from pose3d.motion.h36m_cameras import published_cameras
 from pose3d.motion.sequence import PoseSequence
 
@@ -114,12 +116,10 @@ def write_videopose3d(folder: str | Path, sequences: Iterable[PoseSequence], det
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "data_3d_h36m.npz", folder / f"data_2d_h36m_{detector}.npz"
-    np.savez_compressed(files[0], positions_3d=np.array(positions, dtype=object))
-    np.savez_compressed(
-        files[1],
-        positions_2d=np.array(detections, dtype=object),
-        metadata=np.array(metadata, dtype=object),
-    )
+    contents = {"positions_3d": positions}, {"positions_2d": detections, "metadata": metadata}
+    for path, content in zip(files, contents, strict=True):
+        arrays: dict[str, Any] = {name: np.array(value, dtype=object) for name, value in content.items()}
+        write_whole(path, partial(np.savez_compressed, **arrays))
     return files
 
 

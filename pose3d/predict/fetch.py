@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from anypose.cache import cache_folder
 from anypose.engine.place import typed
+from anypose.whole import write_whole
 
 WHEEL = "mediapipe==0.10.21"
 DOWNLOAD = ("--no-deps", "--only-binary=:all:", "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
@@ -74,9 +74,7 @@ def take_out(wheel: Path, folder: Path) -> list[Path]:
                 raise ValueError(f"{wheel.name} must hold {name} once, found it {len(entries)} times.")
             content = archive.read(entries[0])
             check(name, content, f"{name} of {wheel.name}")
-            draft = folder / f".{name}.{os.getpid()}.tmp"
-            draft.write_bytes(content)
-            os.replace(draft, folder / name)
+            write_whole(folder / name, lambda file, content=content: file.write(content))
             written.append(folder / name)
     return written
 

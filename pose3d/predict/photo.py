@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +27,7 @@ from anypose.engine.finding import RELEASED
 from anypose.engine.loading import load_network
 from anypose.settings import Misuse
 from anypose.skeleton import Skeleton, convert
+from anypose.whole import write_whole
 from pose2d.drawing.people import Overlay, draw_overlay
 from pose2d.images.decoding import MEGAPIXELS, decode
 from pose3d.lifter import Lifter
@@ -169,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     overlay = Overlay(image, box, keypoints, scores, None, None, "")
     save_figure(draw(overlay, skeleton, joints, cast("Skeleton", model.output_skeleton)), options.output)
     arrays = options.output.with_suffix(".npz")
-    np.savez(arrays, keypoints=keypoints, scores=scores, joints=joints)
+    write_whole(arrays, partial(np.savez, keypoints=keypoints, scores=scores, joints=joints))
     print(f"{options.output} and {arrays}: keypoints with a mean score of {scores.mean():.2f}, {len(joints)} joints.")
     if doubtful:
         print(f"Hardly found (scores below {options.min_score:g}), so their joints are guesses: {', '.join(doubtful)}.")

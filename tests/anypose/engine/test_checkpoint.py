@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from anypose.engine import checkpoint, durable
+from anypose import whole
+from anypose.engine import checkpoint
 from anypose.engine.checkpoint import load, load_weights, save, to_cpu
 
 STATE = {"model": {"weight": torch.arange(4.0)}, "config": {"seed": 0}, "step": 3, "rng": [{"cpu": torch.zeros(2)}]}
@@ -94,7 +95,7 @@ def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(tmp_path, repository):
         state = load(path)
         assert state["step"] >= int(rest[-1] if rest else step)
         assert (state["model"]["weight"] == state["step"]).all()
-    durable.remove_leftovers(tmp_path)
+    whole.remove_leftovers(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
 
 
@@ -202,3 +203,19 @@ def test_containers_in_containers_without_end_are_refused(tmp_path):
         torch.save({"format": 1, "model": {}, "config": {}, "x": value}, tmp_path / "a.pt")
         with pytest.raises(ValueError, match=r"a\.pt holds more than 200000 values, or is more than 50 levels deep"):
             load(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_named(value):
+    model, before = nn.Linear(3, 2), nn.Linear(3, 2).state_dict()
+    model.load_state_dict(before)
+    broken = {name: tensor.clone() for name, tensor in before.items()}
+    broken["weight"][1, :2] = value
+    with pytest.raises(
+        ValueError, match=r"^a\.pt: 2 of the 6 numbers of weight are NaN or infinite\. Its training went"
+    ):
+        load_weights(model, broken, "a.pt")
+    broken["bias"][0] = value
+    with pytest.raises(ValueError, match=r"infinite, and so in 1 more tensors\."):
+        load_weights(model, broken, "a.pt")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

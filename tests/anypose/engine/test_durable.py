@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from anypose.engine import checkpoint, durable
-from anypose.engine.durable import check_file, check_folder, locked, remove_empty, write_text
+from anypose.engine.durable import check_file, check_folder, locked, remove_empty
 from anypose.engine.progress import Progress
 from anypose.engine.run import Run, write_json
 from anypose.settings import Misuse
@@ -162,6 +162,11 @@ def test_a_first_score_that_is_no_number_is_not_the_best_for_ever(tmp_path):
     assert (tmp_path / "last.pt").is_file()
     assert not (tmp_path / "best.pt").exists()
     assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["error_mm"] is None
+    (line,) = records(tmp_path, "validation")
+    assert (line["error_mm"], line["non_finite"]) == (None, ["error_mm"])
+    again = make_trainer(tmp_path, task=Scoreless, epochs=2)
+    again.resume(tmp_path / "last.pt")
+    assert again.done.scores["error_mm"] != again.done.scores["error_mm"]
 
 
 @pytest.mark.parametrize("log_every", [1, 7, 50])
@@ -192,22 +197,6 @@ def test_two_processes_do_not_write_one_folder(tmp_path):
     with locked(tmp_path, "x"):
         pass
     assert not (tmp_path / ".lock").exists()
-
-
-def test_what_a_full_disk_stops_is_not_half_written(tmp_path, monkeypatch):
-    write_json(tmp_path / "summary.json", {"a": 1.0, "b": [float("nan")]})
-    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == {"a": 1.0, "b": [None]}
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(
-        OSError, match=r"summary.json \(.*No space left on device.*\); .*summary.json still holds what was"
-    ):
-        write_text(tmp_path / "summary.json", "x")
-    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
-    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["a"] == 1.0
 
 
 def test_a_start_that_fails_leaves_no_folder(tmp_path, monkeypatch):

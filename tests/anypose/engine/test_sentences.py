@@ -6,6 +6,7 @@ import ast
 import errno
 import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -139,6 +140,11 @@ def test_the_code_says_done_failed_misused_or_interrupted(capsys, tmp_path, monk
     with pytest.raises(ValueError, match="told by tests"), told():
         raise ValueError("told by tests, which are not ours")
     assert ended(fail(KeyboardInterrupt()), capsys)[0] == 130
+    assert ended(lambda: signal.raise_signal(signal.SIGTERM), capsys) == (
+        143,
+        "Ended by SIGTERM. Nothing was saved since the last line that says so.\n",
+    )
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert ended(lambda: check_settings(composed("train", "seed=abc"), "train"), capsys)[0] == 2
     assert ended(fail(ValueError("x")), capsys, started=lambda: False, hints=lambda: ["a typo"]) == (2, "a typo\n")
     assert ended(lambda: make_trainer(tmp_path, batch_size=0), capsys)[0] == 2
@@ -146,6 +152,16 @@ def test_the_code_says_done_failed_misused_or_interrupted(capsys, tmp_path, monk
     with pytest.raises(KeyboardInterrupt), told():
         raise KeyboardInterrupt
     assert issubclass(Misuse, ValueError)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+def test_sigterm_ends_the_forked_as_it_ends_processes():
+    with told():
+        child = os.fork()
+        if not child:
+            signal.raise_signal(signal.SIGTERM)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EISDIR])
