@@ -102,8 +102,14 @@ def _check_whole(state: dict[str, Any], path: Path) -> None:
     """
     size = 0
     for tensor in _tensors(state, path):
-        if tensor.layout != torch.strided or tensor.is_quantized:
-            raise ValueError(f"{path} holds a tensor of layout {tensor.layout}; checkpoints have plain ones.")
+        if (
+            tensor.layout != torch.strided
+            or tensor.is_quantized
+            or tensor.is_meta
+            or type(tensor) not in (Tensor, nn.Parameter)
+        ):
+            what = "no numbers of its own" if tensor.is_meta else f"layout {tensor.layout}"
+            raise ValueError(f"{path} holds a tensor of {what}; checkpoints have plain ones.")
         size += tensor.numel() * tensor.element_size()
     if size > path.stat().st_size:
         raise ValueError(f"{path} has {path.stat().st_size} bytes, and its tensors would need {size}.")
@@ -143,9 +149,10 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
     """Load `weights` into `model`, or say exactly which keys and shapes differ.
 
     Raises:
-        ValueError: as `check_fit`.
+        ValueError: as `check_fit` and `check_finite`.
     """
     check_fit(model, weights, source)
+    check_finite(weights, source)
     model.load_state_dict(weights)
 
 
@@ -153,7 +160,7 @@ def check_fit(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> N
     """Whether `weights` are of `model`.
 
     Raises:
-        ValueError: naming missing, unexpected and differently shaped keys, or those that hold what is no number.
+        ValueError: naming missing, unexpected and differently shaped keys.
     """
     wanted = model.state_dict()
     missing = [key for key in wanted if key not in weights]
@@ -175,7 +182,15 @@ def check_fit(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> N
         raise ValueError(
             f"{source} does not fit {type(model).__name__}: {'; '.join(parts)}. It was saved by another model."
         )
-    if broken := [key for key in wanted if not weights[key].isfinite().all()]:
+
+
+def check_finite(weights: Mapping[str, Tensor], source: str) -> None:
+    """Whether all of `weights` are numbers.
+
+    Raises:
+        ValueError: naming the first tensor that holds what is none.
+    """
+    if broken := [key for key, value in weights.items() if not value.isfinite().all()]:
         first = weights[broken[0]]
         raise ValueError(
             f"{source}: {int((~first.isfinite()).sum())} of the {first.numel()} numbers of {broken[0]} are NaN or "

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as modules
 
 from anypose.bounds import memory
-from anypose.engine.checkpoint import check_fit
+from anypose.engine.checkpoint import check_finite, check_fit
 from anypose.engine.limits import numbers_of
 from anypose.engine.task import Task
 from anypose.settings import Misuse
@@ -62,6 +62,7 @@ def built_to_fit(
     check_fit(network(sketch), weights, source)
     for part in network(sketch).modules():
         _check_input(part, source)
+    check_finite(weights, source)
     thing = make()
     network(thing).load_state_dict(weights)
     return thing

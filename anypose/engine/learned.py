@@ -53,6 +53,7 @@ class Learned:
         self.arithmetic.load_model_state(self.model, state.get("trained", state["model"]), source)
         if self.average:
             checkpoint.check_fit(self.model, state["model"], source)
+            checkpoint.check_finite(state["model"], source)
             self.average.load(state["model"])
         try:
             load_state(self.optimizer, state["optimizer"])

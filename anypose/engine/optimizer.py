@@ -37,7 +37,7 @@ def load_state(optimizer: Optimizer, state: Mapping[int, Any]) -> None:
 
 
 def _kept(optimizer: Optimizer) -> Shapes | None:
-    """What one of torch's own keeps of a parameter of shape (1, 2, 1); None of others, which nobody knows how to ask."""
+    """What one of torch's own keeps of a parameter of shape (1, 2, 1); None of others, which cannot be asked."""
     if not type(optimizer).__module__.startswith("torch.optim."):
         return None
     probe = nn.Parameter(torch.zeros(1, 2, 1))
@@ -50,8 +50,8 @@ def _kept(optimizer: Optimizer) -> Shapes | None:
 
 def _check(values: Any, parameter: Tensor, kept: Shapes | None, where: str) -> None:
     if not isinstance(values, Mapping) or (kept is not None and values.keys() != kept.keys()):
-        found = ", ".join(map(str, values)) if isinstance(values, Mapping) else type(values).__name__
-        raise ValueError(f"it keeps {', '.join(kept or ['values by name'])} of {where}, found {found[:80] or 'nothing'}")
+        found = ", ".join(map(str, values))[:80] if isinstance(values, Mapping) else type(values).__name__
+        raise ValueError(f"it keeps {', '.join(kept or ['values by name'])} of {where}, found {found or 'nothing'}")
     whole = tuple(parameter.shape)
     for name, value in values.items():
         if isinstance(value, Tensor):

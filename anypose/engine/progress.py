@@ -32,21 +32,22 @@ def _is_random(state: Any) -> bool:
     return True
 
 
+def _by_name(values: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(values, dict) and all(isinstance(name, str) and fits(value) for name, value in values.items())
+
+
+_COUNT = ("a whole number from 0", _is_count)
+_COUNT_OR_NONE = ("a whole number from 0, or none", lambda value: value is None or _is_count(value))
 # What a run writes beside the weights: in words, and how it is told.
 _WRITTEN: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    **{name: ("a whole number from 0", _is_count) for name in ("step", "epoch", "batch", "batch_size")},
-    **{name: ("a whole number from 0, or none", lambda n: n is None or _is_count(n)) for name in ("scored", "batches")},
+    **dict.fromkeys(("step", "epoch", "batch", "batch_size"), _COUNT),
+    **dict.fromkeys(("scored", "batches"), _COUNT_OR_NONE),
     "best": ("a number, or none", _is_score),
-    "metrics": (
-        "scores by name",
-        lambda scores: isinstance(scores, dict)
-        and all(isinstance(name, str) and _is_score(score) for name, score in scores.items()),
-    ),
+    "metrics": ("scores by name", lambda scores: _by_name(scores, _is_score)),
     "rng": ("states of random generators", lambda states: isinstance(states, list) and all(map(_is_random, states))),
     "kernels": (
         "ways by kinds of layers, or none",
-        lambda ways: ways is None
-        or (isinstance(ways, dict) and all(isinstance(word, str) for pair in ways.items() for word in pair)),
+        lambda ways: ways is None or _by_name(ways, lambda way: isinstance(way, str)),
     ),
 }
 
@@ -136,9 +137,10 @@ class Progress:
                 f"{source} holds weights but no {', '.join(missing)}: no run can go on from it. Resume from last.pt, "
                 "or begin a new run with these weights: init=FILE."
             )
-        for name, (wanted, fits) in _WRITTEN.items():
+        for name, (what, fits) in _WRITTEN.items():
             if not fits(state.get(name)):
-                raise ValueError(f"{source}: its {name} must be {wanted}, found {state.get(name)!r:.80}.")
+                raise ValueError(f"{source}: its {name} must be {what}, found {state.get(name)!r:.80}.")
         if (batches := state.get("batches")) is not None and state["batch"] >= batches:
             raise ValueError(f"{source}: its batch {state['batch']} must be below the {batches} of an epoch.")
-        return cls(**{name: state.get(name) for name in ("step", "epoch", "batch", "best", "scored")}, scores=state["metrics"])
+        names = ("step", "epoch", "batch", "best", "scored")
+        return cls(**{name: state.get(name) for name in names}, scores=state["metrics"])

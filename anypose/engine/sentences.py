@@ -30,7 +30,7 @@ MEMORY = re.compile(r"not enough memory|out of memory|can't allocate memory|Unab
 
 @contextmanager
 def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[str]] = list) -> Iterator[None]:
-    """Around a command: end the process with a sentence and 1 (failed), 2 (misused), 130 (interrupted) or 143 (SIGTERM).
+    """Around a command: end the process with a sentence and 1 (failed), 2 (misused), 130 (Ctrl-C) or 143 (SIGTERM).
 
     What was not foreseen keeps its traceback, and ends with 1 as well; everything does where HYDRA_FULL_ERROR=1.
 

@@ -16,7 +16,7 @@ import pytest
 from anypose.engine import checkpoint, durable
 from anypose.engine.durable import check_file, check_folder, locked, remove_empty
 from anypose.engine.progress import Progress
-from anypose.engine.run import Run, write_json
+from anypose.engine.run import Run
 from anypose.settings import Misuse
 from tests.anypose.engine.test_trainer import BreaksAt, records, same, weights
 from tests.anypose.engine.toy import ToyMetrics, ToyTask, make_trainer

@@ -51,11 +51,17 @@ def _of(values, name, value):
     ("change", "told"),
     [
         # A fused step takes the shape for granted, and wrote beyond the end.
-        (lambda kept: _of(kept, "exp_avg", torch.zeros(1)), r"exp_avg of parameter 0 must have its shape .*found \(1,\)"),
+        (
+            lambda kept: _of(kept, "exp_avg", torch.zeros(1)),
+            r"exp_avg of parameter 0 must have its shape .*found \(1,\)",
+        ),
         (lambda kept: _of(kept, "step", torch.zeros(3)), r"step of parameter 0 .*or be one number; found \(3,\)"),
         (lambda kept: _of(kept, "step", "x"), "step of parameter 0 .*found 'x'"),
         (lambda kept: _of(kept, "exp_avg", 0.5), "exp_avg of parameter 0 .*found 0.5"),
-        (lambda kept: _of(kept, "evil", torch.zeros(4)), "it keeps step, exp_avg, exp_avg_sq of parameter 0, found step"),
+        (
+            lambda kept: _of(kept, "evil", torch.zeros(4)),
+            "it keeps step, exp_avg, exp_avg_sq of parameter 0, found step",
+        ),
         (lambda kept: {place: {"step": torch.zeros(())} for place in kept}, "it keeps step, .* found step"),
         (lambda kept: {str(place): values for place, values in kept.items()}, "and the file something for '0'"),
         (lambda kept: kept | {99: kept[0]}, "and the file something for 99"),
