@@ -18,8 +18,9 @@ setup: $(STAMP)  ## create .venv and install pinned dependencies into it
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "anypose needs Python 3.10 or newer, found " + sys.version.split()[0] + " as $(PYTHON). Try: make setup PYTHON=python3.12")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing torch and what else constraints.txt names into $(VENV): minutes, once."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: setup  ## train, evaluate and draw on the embedded dataset: minutes on two CPU cores

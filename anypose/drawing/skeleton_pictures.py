@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from anypose.drawing.poses import INK, QUIET, draw_bones, new_figure, save_figure, side_colours
+from anypose.drawing.poses import INK, QUIET, draw_bones, draw_key, new_figure, save_figure, side_colours
 from anypose.engine.durable import check_file
 from anypose.settings import Misuse
 from anypose.skeleton import SKELETONS, Skeleton
 from anypose.whole import write_whole
 
-COLUMNS = 5
+COLUMNS = 4
 # Where the diagram has a joint of the middle line, and one of the left half, which is on the reader's right; y up.
 MIDDLE = {
     "hip": (0.0, 0.0),
@@ -80,7 +80,8 @@ def layout(skeleton: Skeleton) -> np.ndarray:
 def draw_skeletons() -> Any:
     """A figure with a diagram per skeleton."""
     rows = -(-len(SKELETONS) // COLUMNS)
-    figure = new_figure(2.5 * COLUMNS, 3.1 * rows)
+    height = 3.1 * rows + 0.4
+    figure = new_figure(2.5 * COLUMNS, height)
     grid = figure.subplots(rows, COLUMNS)
     for axes in grid.flat:
         axes.axis("off")
@@ -93,17 +94,16 @@ def draw_skeletons() -> Any:
                 str(number),
                 ha="center",
                 va="center",
-                fontsize=6.5,
+                fontsize=7.5,
                 color=colour,
                 zorder=4,
                 bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "edgecolor": colour, "linewidth": 0.8},
             )
         axes.set(xlim=(-1.05, 1.05), ylim=(-1.25, 1.5), aspect="equal")
         axes.set_title(skeleton.name, color=INK, fontsize=10)
-    figure.text(
-        0.99, 0.01, "left limbs blue, right limbs orange; the person faces you", color=QUIET, ha="right", fontsize=8
-    )
-    figure.tight_layout()
+    figure.text(0.012, 1 - 0.2 / height, "the person faces you", color=QUIET, va="center", fontsize=10)
+    draw_key(figure, 1 - 0.2 / height, truth=False)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.4 / height))
     return figure
 
 

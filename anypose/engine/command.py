@@ -32,6 +32,8 @@ from anypose.engine.sentences import explanation as explanation
 from anypose.engine.settings import check_settings
 from anypose.engine.stored import BUILT
 
+log = logging.getLogger(__name__)
+
 
 def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) -> Callable:
     """Turn `function(cfg) -> float` into the command whose configuration is conf/<name>.yaml.
@@ -133,6 +135,7 @@ def job_named() -> Iterator[None]:
     before = [(handler, handler.formatter) for handler in logging.getLogger().handlers]
     for handler, _ in before:
         handler.setFormatter(logging.Formatter(f"[job {hydra_cfg.job.num}] %(message)s"))
+    log.info("%s", " ".join(hydra_cfg.overrides.task))
     try:
         yield
     finally:

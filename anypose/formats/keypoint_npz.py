@@ -1,4 +1,4 @@
-"""Keypoints in npz: as rtmlib's users save them, Detectron's of VideoPose3D, and VideoPose3D's own."""
+"""Keypoints in npz: as rtmlib's users save them, Detectron's of VideoPose3D, and VideoPose3D's own; an array in npy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from anypose.formats.detections import MAX_PEOPLE, MAX_POINTS, Detections, declared_skeleton, skeleton_by_names
-from anypose.formats.npz import read_npz
+from anypose.formats.files import require_file
+from anypose.formats.npz import read_npy, read_npz
 from anypose.skeleton import COCO_17
 
 
@@ -31,6 +32,14 @@ def read_arrays(path: Path, names: Sequence[str], found: Detections) -> str:
     if isinstance(meta, Mapping) and isinstance(meta.get("w"), int | float) and isinstance(meta.get("h"), int | float):
         found.size = (int(meta["w"]), int(meta["h"]))
     return _detectron(path, keypoints, found)
+
+
+def read_array(path: Path, found: Detections) -> str:
+    """Add the frames of an .npy file, one array as in `_rtmlib`; gives the name of its form."""
+    with require_file(path, "a NumPy .npy file").open("rb") as stream:
+        keypoints = read_npy(stream, path.stat().st_size, str(path))
+    _rtmlib(path, {"keypoints": keypoints}, found)
+    return "npy"
 
 
 def _rtmlib(path: Path, data: dict[str, Any], found: Detections) -> str:

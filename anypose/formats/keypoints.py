@@ -11,7 +11,7 @@ from pathlib import Path
 from anypose.formats.detections import Detections, frame_number, named_skeleton, to_motion
 from anypose.formats.keypoint_csv import read_table
 from anypose.formats.keypoint_json import load_json, read_document
-from anypose.formats.keypoint_npz import read_arrays
+from anypose.formats.keypoint_npz import read_array, read_arrays
 from anypose.formats.keypoint_trc import read_markers
 from anypose.formats.motion_json import FORMAT, read_motion_json
 from anypose.formats.motion_npz import read_motion_npz
@@ -20,7 +20,7 @@ from anypose.motion import Motion
 from anypose.skeleton import Skeleton
 
 MAX_FILES = 2_000_000
-SUFFIXES = (".json", ".csv", ".npz", ".trc")
+SUFFIXES = (".json", ".csv", ".npz", ".npy", ".trc")
 
 
 def read_keypoints(
@@ -32,7 +32,7 @@ def read_keypoints(
     """Read keypoints, or joints, that somebody found in a video.
 
     Args:
-        path: a .json, .csv, .npz or .trc file, or a folder of JSON files, one a frame.
+        path: a .json, .csv, .npz, .npy or .trc file, or a folder of JSON files, one a frame.
         skeleton: what the points are, where the file does not say.
         size: width and height of the picture [px], where the file does not say; needed for MediaPipe's landmarks.
         rate: frames/s, where the file has no times; 30 where nobody says.
@@ -64,6 +64,8 @@ def read_keypoints(
         if {"times", "ids", "facts"} <= set(names):
             return _agree(read_motion_npz(path), path, skeleton, picture)
         form = read_arrays(path, names, found)
+    elif suffix == ".npy":
+        form = read_array(path, found)
     elif suffix == ".json":
         data = load_json(path)
         if isinstance(data, dict) and data.get("format") == FORMAT:

@@ -6,6 +6,7 @@ together over the input, and they part in the view from the side.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,16 +58,18 @@ class Guess:
     truth: np.ndarray
 
 
-def draw_guesses(guesses: Sequence[Guess], keypoints: Skeleton, skeleton: Skeleton, heading: str) -> Figure:
+def draw_guesses(guesses: Sequence[Guess], keypoints: Skeleton, skeleton: Skeleton, heading: str, told: str) -> Figure:
     """A row for each guess: the input under the hypotheses' images, the camera's view, the view from the side, weights.
 
-    Opacity is weight; the discs around the likeliest pose are one standard deviation; the truth is grey.
+    Opacity is weight; the discs around the likeliest pose are one standard deviation; the truth is grey. Under the
+    heading stands what is `told`: dataset and alignment.
     """
-    height = 3.0 * len(guesses) + 0.9
+    height = 3.0 * len(guesses) + 1.2
     figure = new_figure(11.0, height)
     figure.text(0.012, 1 - 0.32 / height, heading, fontsize=15, color=INK, va="center", weight="bold")
+    figure.text(0.012, 1 - 0.6 / height, told, fontsize=9, color=QUIET, va="center")
     grid = figure.add_gridspec(
-        len(guesses), 4, left=0.012, right=0.985, top=1 - 0.95 / height, bottom=0.03, wspace=0.05, hspace=0.16,
+        len(guesses), 4, left=0.012, right=0.985, top=1 - 1.25 / height, bottom=0.03, wspace=0.05, hspace=0.16,
         width_ratios=(1, 1, 1, 0.95),
     )  # fmt: skip
     names = ("2D input and the hypotheses' images", "as the camera sees it", "from the side", "weight and error")
@@ -122,10 +125,10 @@ def guess_of(metrics: MixtureErrors, position: int) -> Guess:
     images = project_points(means + packed.root.cpu()[index], lens)
     spread = torch.zeros(means.shape[:2])
     spread[:, metrics.rows_scored] = state["sigmas"][position][order][:, None] * metrics.scale.mean(-1)
-    subject, _, take, camera = packed.names[int(sequence)]
+    subject, action, take, camera = packed.names[int(sequence)]
     frame = int(packed.source_frames(torch.tensor([index], device=packed.device))[0])
     return Guess(
-        f"{subject} · {take} · {camera} · frame {frame}",
+        title_of(subject, action, take, camera, frame),
         packed.keypoints.cpu()[index, :, :2].numpy(),
         images.numpy(),
         means.numpy(),
@@ -136,13 +139,23 @@ def guess_of(metrics: MixtureErrors, position: int) -> Guess:
     )
 
 
-def draw_hypotheses(metrics: MixtureErrors, positions: Sequence[int], folder: Path, note: str) -> list[Path]:
-    """Write `hypotheses.png`, the scored frames at `positions`, `error_by_count.png` and `calibration.png`."""
+def title_of(subject: str, action: str, take: str, camera: str, frame: int) -> str:
+    """Whose pose it is; what a dataset does not tell apart, and so calls All, is left out."""
+    words = [take] if take.startswith(action) else [action, take]
+    recording = " ".join(re.sub(r"^All\b ?", "", word) for word in words).strip()
+    return " · ".join(part for part in (subject, recording, re.sub(r"^All$", "", camera), f"frame {frame}") if part)
+
+
+def draw_hypotheses(metrics: MixtureErrors, positions: Sequence[int], folder: Path, told: str, note: str) -> list[Path]:
+    """Write `hypotheses.png`, the scored frames at `positions`, `error_by_count.png` and `calibration.png`.
+
+    Under the first one's heading stands what is `told`, dataset and alignment; under the others' the whole `note`.
+    """
     guesses = [guess_of(metrics, int(position)) for position in positions]
     skeletons = metrics.packed.input_skeleton, metrics.packed.output_skeleton
     heading = f"{len(guesses[0].weights)} hypotheses for one picture; grey: the truth"
     return [
-        save_figure(draw_guesses(guesses, *skeletons, heading), folder / "hypotheses.png"),
+        save_figure(draw_guesses(guesses, *skeletons, heading, told), folder / "hypotheses.png"),
         save_figure(draw_count(metrics, note), folder / "error_by_count.png"),
         save_figure(draw_calibration(metrics, note), folder / "calibration.png"),
     ]

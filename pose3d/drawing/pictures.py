@@ -23,7 +23,7 @@ from pose2d.drawing import people as draw2d
 from pose2d.scores.collected import Collected
 from pose3d.capture.scores import CaptureScores
 from pose3d.drawing import fields as draw_fields
-from pose3d.drawing.hypotheses import draw_hypotheses
+from pose3d.drawing.hypotheses import draw_hypotheses, title_of
 from pose3d.lifting.errors import FrameErrors
 from pose3d.lifting.mixture_errors import MixtureErrors
 
@@ -105,7 +105,7 @@ def draw_lifting(metrics: FrameErrors, folder: Path, frames: Sequence[str] = ())
     )
     if isinstance(metrics, MixtureErrors):
         rows = next(iter(panels.values()))
-        paths += draw_hypotheses(metrics, rows[:: max(1, len(rows) // 4)][:4].tolist(), folder, note)
+        paths += draw_hypotheses(metrics, rows[:: max(1, len(rows) // 4)][:4].tolist(), folder, told, note)
     bars = {name: [row[key] for row in table.values()] for name, key in series.items()}
     paths.append(save_figure(draw_bars(list(table), bars, "Error by action", note), folder / "error_by_action.png"))
     names = [joint.replace("_", " ") for joint in skeleton.joints]
@@ -191,8 +191,7 @@ def _drawings(metrics: FrameErrors, state: dict[str, np.ndarray], rows: np.ndarr
     drawings = []
     for i, row in enumerate(rows):
         subject, action, take, camera = packed.names[sequence[i]]
-        recording = take if take.startswith(action) else f"{action} {take}"
-        title = f"{subject} · {recording} · {camera} · frame {frame[i]}"
+        title = title_of(subject, action, take, camera, int(frame[i]))
         drawings.append(Drawing(title, keypoints[i], truth[i], predicted[i], float(error[row]), hypotheses[i]))
     return drawings
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from anypose.drawing.poses import GHOST, INK, QUIET, View, draw_bones, new_figure, save_figure
+from anypose.drawing.poses import GHOST, INK, QUIET, View, draw_bones, draw_key, new_figure, save_figure
 from anypose.engine.durable import check_folder
 from anypose.formats.bvh import read_bvh
 from anypose.skeleton import H36M_17
@@ -66,7 +66,8 @@ def facing(joints: np.ndarray, turn: float) -> np.ndarray:
 def contact_sheet(seed: int) -> Any:
     """A figure with a strip of stick figures per action, time from left to right."""
     rows = -(-len(ACTIONS) // STRIPS)
-    figure = new_figure(6.0 * STRIPS, 1.85 * rows)
+    height = 1.85 * rows + 0.4
+    figure = new_figure(6.0 * STRIPS, height)
     grid = figure.subplots(rows, STRIPS, squeeze=False)
     for place, (name, axes) in enumerate(zip(ACTIONS, grid.flat, strict=False)):
         poses = motion(name, seed, 50, SECONDS, round(50 * SECONDS / FIGURES))[:FIGURES]
@@ -79,7 +80,8 @@ def contact_sheet(seed: int) -> Any:
         axes.set_title(name, color=INK, fontsize=10, loc="left", pad=0)
     for axes in grid.flat:
         axes.axis("off")
-    figure.tight_layout()
+    draw_key(figure, 1 - 0.2 / height, truth=False)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.4 / height))
     return figure
 
 
@@ -148,9 +150,8 @@ def save_clip(actions: Sequence[str], seed: int, path: Path, fps: int, seconds: 
     rows = -(-len(actions) // columns)
     cell, width = (2.24, 2.8) if columns == 1 else (1.5, 1.8)
     figure = new_figure(cell * columns, 1.06 * cell * rows)
-    from matplotlib.backends.backend_agg import (
-        FigureCanvasAgg,
-    )  # new_figure has said what to install if it is not there
+    # new_figure has said what to install where they are not there
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image  # comes with matplotlib
 
     grid = figure.subplots(rows, columns, squeeze=False)

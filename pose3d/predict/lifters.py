@@ -11,6 +11,8 @@ from pose3d.lifter import Lifter
 # The project's own weights, the best for keypoints of real detectors first.
 PREFERRED = ("released_video", "baseline3d")
 EXPORTED = (".onnx", ".om")
+# What places people, finds the floor and turns bones; named as in Human3.6M.
+NEEDED = ("hip", "thorax", *(f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "knee", "foot")))
 
 
 def open_lifter(name: str) -> Lifter:
@@ -22,4 +24,10 @@ def open_lifter(name: str) -> Lifter:
     model = load_network(name)
     if not isinstance(model, Lifter):
         raise ValueError(f"lifter={name} must be a lifting model, and it holds a {type(model).__name__}.")
+    if lacks := [joint for joint in NEEDED if joint not in model.output_skeleton.joints]:
+        raise Misuse(
+            f"lifter={name} gives the joints of '{model.output_skeleton.name}', and predict needs {', '.join(lacks)} "
+            "to place people and to find the floor. In Python it lifts all the same: "
+            f"load_lifter({name!r})(keypoints, skeleton={model.input_skeleton.name!r}, image_size=...)."
+        )
     return model

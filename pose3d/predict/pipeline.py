@@ -116,6 +116,8 @@ class Pipeline:
         """
         self.start()
         settings = self.settings
+        if settings.lifter != "auto":
+            _ = self.lift  # somebody's own may not fit, which is told before its keypoints are judged
         with ExitStack() as stack:
             people = self.people(source, stack, pictures)
             smooth = Smoothing(self.method(people.live), settings.smooth_legs, settings.smooth_arms)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FILMS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mts")
-KEYPOINTS = (".json", ".npz", ".csv", ".trc", ".pkl")
+KEYPOINTS = (".json", ".npz", ".npy", ".csv", ".trc", ".pkl")
 NETWORKS = (".pt", ".pth", ".onnx", ".om", ".tflite", ".safetensors", ".ckpt", ".engine")
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 EXAMPLE = "example"  # the source that comes with the project

@@ -28,7 +28,9 @@ def test_the_diagram_is_symmetric_and_every_number_has_room(skeleton):
 
 
 def test_every_skeleton_is_drawn_with_all_its_indices():
-    panels = [axes for axes in draw_skeletons().axes if axes.get_title()]
+    figure = draw_skeletons()
+    assert [text.get_text() for text in figure.legends[0].texts] == ["left", "right", "trunk"]
+    panels = [axes for axes in figure.axes if axes.get_title()]
     assert [axes.get_title() for axes in panels] == list(SKELETONS)
     for axes, skeleton in zip(panels, SKELETONS.values(), strict=True):
         assert [text.get_text() for text in axes.texts] == [str(i) for i in range(skeleton.num_joints)]

@@ -156,6 +156,9 @@ def test_a_sweep_trains_each_job_as_if_alone_and_ends_in_a_table(run, tmp_path):
     second = (tmp_path / "sweep" / "1" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert [drop_speed(line) for line in second] == [drop_speed(line) for line in alone]
     assert f"written to {Path('sweep/sweep.csv')}" in output
+    jobs = [line for line in output.splitlines() if line.startswith("[job") and "seed=" in line]
+    assert [line[: len("[job 0] seed=0")] for line in jobs] == ["[job 0] seed=0", "[job 1] seed=1"]
+    assert "#1 : " not in output  # Hydra's, of all but the first
     with (tmp_path / "sweep" / "sweep.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["jobs"] for row in rows] == ["2"]

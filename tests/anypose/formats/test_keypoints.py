@@ -121,6 +121,20 @@ def test_frames_that_are_counted_from_one_begin_at_the_beginning(tmp_path) -> No
     assert read_keypoints(as_mmpose(tmp_path, people(17)), skeleton="h36m_17", rate=25).times[:2].tolist() == [0, 0.04]
 
 
+def test_an_array_is_a_file_of_keypoints(tmp_path) -> None:
+    rows = np.random.default_rng(0).uniform(100, 500, (3, 17, 2)).astype(np.float32)
+    np.save(tmp_path / "mine.npy", rows)
+    motion = read_keypoints(tmp_path / "mine.npy", skeleton="coco_17", size=(640, 480), rate=25)
+    np.testing.assert_array_equal(motion.keypoints[:, 0, :, :2], rows)
+    assert (motion.times.tolist(), motion.facts["source"]) == ([0, 0.04, 0.08], "npy")
+    np.save(tmp_path / "flat.npy", rows.reshape(3, -1))
+    with pytest.raises(ValueError, match=r"flat\.npy, keypoints must be .* found \(3, 34\)"):
+        read_keypoints(tmp_path / "flat.npy", skeleton="coco_17")
+    np.save(tmp_path / "run.npy", np.array([print], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"run\.npy"):
+        read_keypoints(tmp_path / "run.npy", skeleton="coco_17")
+
+
 def test_layouts_that_are_declared_are_taken(tmp_path) -> None:
     coco = SKELETONS["coco_17"].joints
     names = {str(i): name.replace("foot", "ankle") for i, name in enumerate(coco)}

@@ -75,7 +75,7 @@ def test_more_hypotheses_never_cost_and_the_last_is_best_of_all(metrics: Mixture
 
 
 def test_the_pictures_are_written(metrics: MixtureErrors, tmp_path: Path) -> None:
-    paths = hypotheses.draw_hypotheses(metrics, [0, 5], tmp_path, "made up")
+    paths = hypotheses.draw_hypotheses(metrics, [0, 5], tmp_path, "of whom", "made up")
     assert [path.name for path in paths] == ["hypotheses.png", "error_by_count.png", "calibration.png"]
     assert all(path.stat().st_size > 5000 for path in paths)
 
@@ -85,7 +85,8 @@ def test_opacity_is_weight(metrics: MixtureErrors) -> None:
 
     guess = hypotheses.guess_of(metrics, 0)
     skeletons = metrics.packed.input_skeleton, metrics.packed.output_skeleton
-    figure = hypotheses.draw_guesses([guess], *skeletons, "three")
+    figure = hypotheses.draw_guesses([guess], *skeletons, "three", "of whom")
+    assert {"three", "of whom"} <= {text.get_text() for text in figure.texts}
     side = figure.axes[2]
     drawn = [c for c in side.collections if isinstance(c, LineCollection) and c.get_alpha() is not None]
     assert sorted(float(c.get_alpha() or 0) for c in drawn) == pytest.approx(

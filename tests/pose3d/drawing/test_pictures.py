@@ -13,6 +13,7 @@ import torch
 from anypose.drawing.poses import Drawing
 from anypose.skeleton import get_skeleton
 from pose3d.drawing import pictures
+from pose3d.drawing.hypotheses import title_of
 from pose3d.lifting.errors import PoseErrors
 from pose3d.lifting.mixture_errors import MixtureErrors
 from pose3d.motion.packed import pack
@@ -83,6 +84,10 @@ def test_a_drawing_shows_the_frame_its_title_names(
     assert drawing.error_mm == pytest.approx(6, abs=1e-3)
     assert np.linalg.norm(drawing.predicted - drawing.truth, axis=-1) == pytest.approx(0.006, abs=1e-5)
     assert drawing.title.endswith(f"frame {arrays['frame'][5]}")
+    assert title_of("ann", "All", "All", "All", 3) == "ann · frame 3"
+    assert title_of("ann", "walk", "All", "All", 3) == "ann · walk · frame 3"
+    assert title_of("S9", "Posing", "Posing 1", "54138969", 3) == "S9 · Posing 1 · 54138969 · frame 3"
+    assert title_of("02", "Soccer", "02_05", "virtual1", 3) == "02 · Soccer 02_05 · virtual1 · frame 3"
     head, hip = drawing.truth[get_skeleton("h36m_17").index("head")], drawing.truth[0]
     assert head[1] < hip[1]  # y is down, whichever frame the joints were in
 

@@ -15,6 +15,7 @@ from pose3d.synthesis.actions import ACTIONS
 
 def test_the_sheet_has_a_strip_per_action_named_above_it():
     sheet = contact_sheet(0)
+    assert [text.get_text() for text in sheet.legends[0].texts] == ["left", "right", "trunk"]
     assert [axes.get_title("left") for axes in sheet.axes] == list(ACTIONS)
     assert [len(axes.collections) for axes in sheet.axes] == [synthetic_pictures.FIGURES] * len(ACTIONS)
 

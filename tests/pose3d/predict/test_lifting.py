@@ -11,10 +11,12 @@ from torch import Tensor
 
 from anypose.motion import Motion
 from anypose.shapes import IO
-from anypose.skeleton import COCO_17, H36M_16, H36M_17
+from anypose.skeleton import COCO_17, H36M_16, H36M_17, Skeleton
 from pose3d.lifter import Lifter
+from pose3d.predict import lifters
 from pose3d.predict.lifters import open_lifter
 from pose3d.predict.lifting import PICTURE, Lift, frame_step, look_at
+from pose3d.predict.pipeline import Pipeline
 from pose3d.predict.placing import Place, assumed_intrinsics, solve_root, stature
 from pose3d.predict.smoothing import Smoothing
 from tests.pose3d.predict.walkers import FOCAL, SIZE, seen, walk
@@ -184,6 +186,19 @@ def test_the_released_lifter_opens_and_other_names_are_told():
         open_lifter("mine.pt")
     with pytest.raises(ValueError, match=r"lifter=net.om is an exported network. Name the checkpoint"):
         open_lifter("net.om")
+
+
+def test_a_lifter_of_other_joints_is_told_where_it_can_be_used(monkeypatch):
+    own = Skeleton("own", ("pelvis", "l_hip", "r_hip"), (-1, 0, 0), (1,), (2,))
+    model = open_lifter("baseline3d")
+    monkeypatch.setattr(model, "input_skeleton", own)
+    monkeypatch.setattr(model, "output_skeleton", own)
+    monkeypatch.setattr(lifters, "load_network", lambda name: model)
+    message = r"lifter=run gives the joints of 'own', .* needs hip, thorax, left_hip, .*load_lifter\('run'\)\(.*'own'"
+    with pytest.raises(ValueError, match=message):
+        open_lifter("run")
+    with pytest.raises(ValueError, match=message):  # before anything is said of keypoints, which nobody's are
+        Pipeline(lifter="run", skeleton="own")("not there.npz")
 
 
 def test_keypoints_of_another_layout_are_converted():
