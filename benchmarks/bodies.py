@@ -70,12 +70,13 @@ def seen_by_predict(
 
 
 def scores(found: np.ndarray, truth: np.ndarray, stands: np.ndarray) -> dict[str, float]:
-    """Errors of (T, 17, 3) joints; skate is how far feet that stand move in a frame, beyond what the true ones do."""
+    """Errors of (T, 17, 3) joints; skate is how far feet that truly stand move in a frame, NaN where none does."""
     a, b = (torch.from_numpy(points - points[:, :1]) for points in (found, truth))
     bones = [np.stack([points[:, j] - points[:, i] for i, j in LIMBS], 1) for points in (found, truth)]
     cosine = (bones[0] * bones[1]).sum(-1) / np.linalg.norm(bones[0], axis=-1) / np.linalg.norm(bones[1], axis=-1)
     both = stands[1:] & stands[:-1]
-    skate = [np.linalg.norm(np.diff(points[:, FEET], axis=0), axis=-1)[both].mean() for points in (found, truth)]
+    steps = [np.linalg.norm(np.diff(points[:, FEET], axis=0), axis=-1)[both] for points in (found, truth)]
+    skate = [step.mean() if len(step) else np.nan for step in steps]
     return {
         "mpjpe_mm": 1e3 * float(mpjpe(a, b).mean()),
         "p_mpjpe_mm": 1e3 * float(p_mpjpe(a, b).mean()),
@@ -83,6 +84,7 @@ def scores(found: np.ndarray, truth: np.ndarray, stands: np.ndarray) -> dict[str
         "mpjve_mm": 1e3 * float(mpjve(a, b).mean()),
         "skate_mm": 1e3 * float(skate[0]),
         "true_skate_mm": 1e3 * float(skate[1]),
+        "contact_frames": int(both.sum()),
     }
 
 
@@ -176,6 +178,17 @@ def real(wild: Path, folder: Path) -> list[dict]:
     return rows
 
 
+def means(rows: list[dict]) -> dict[str, float]:
+    """Of takes; of skate over all their contact frames: a run of a second has two, a walk of ten a hundred."""
+    frames = np.array([row["contact_frames"] for row in rows], float)
+    found = {}
+    for key in [key for key, value in rows[0].items() if isinstance(value, float)]:
+        values = np.abs([row[key] for row in rows])
+        share = frames if key.endswith("skate_mm") else np.ones(len(rows))
+        found[key] = float(np.average(values[share > 0], weights=share[share > 0]))
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Score and print, row by row."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bodies", description=__doc__)
@@ -202,9 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             chosen = [row for row in rows["invented"] if (row["seen"], row["stage"]) == (way, stage)]
             if not chosen:
                 continue
-            keys = [key for key, value in chosen[0].items() if isinstance(value, float)]
-            mean = {key: float(np.mean([np.abs(row[key]) for row in chosen])) for key in keys}
-            print(f"{way:9}{stage:7}" + ", ".join(f"{key} {value:.2f}" for key, value in mean.items()))
+            print(f"{way:9}{stage:7}" + ", ".join(f"{key} {value:.2f}" for key, value in means(chosen).items()))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 

@@ -68,8 +68,9 @@ class KeypointBody:
         self.num_points = len(points)
         self._parts(points)
         hangs = self.below[:, self.bone] & (self.point == np.arange(len(points))[:, None])[:, None]  # (K, F, N)
-        self._hanging = hangs.reshape(-1, len(self.point)).astype(float)
-        self._share = hangs @ self.weight
+        self._hung, self._turning = np.nonzero(hangs.any(-1))  # (P,) points and bones that move them, a quarter of all
+        self._hanging = hangs[self._hung, self._turning].astype(np.float32)
+        self._share = (self._hanging @ self.weight).astype(np.float32)
         order = np.argsort(anny.vertices[:, 2])
         ends = np.concatenate([order[:ENDS], order[-ENDS:]])
         # What a shape is made of, side by side: heights of the ends, where free bones begin, keypoints' parts at rest.
@@ -208,15 +209,15 @@ class KeypointBody:
 
         A turn by r of a bone about its beginning h moves what hangs from it by r x (sum of parts - weight h).
         """
-        T, K, F = len(world), self.num_points, len(self.bones)
-        moved = (self._hanging @ np.moveaxis(carried, 1, 0).reshape(len(self.point), -1)).reshape(K, F, T, 3)
-        arms = moved.transpose(2, 0, 1, 3) - self._share[:, :, None] * heads[:, None]
-        out = np.zeros((T, K, 3, 3 + 3 * F), np.float32)
+        T, K, D = len(world), self.num_points, 3 + 3 * len(self.bones)
+        beginnings = heads.astype(np.float32)[:, self._turning]
+        x, y, z = np.moveaxis(self._hanging @ carried.astype(np.float32) - self._share[:, None] * beginnings, -1, 0)
+        first = 3 * D * self._hung + 3 + 3 * self._turning  # where a turn about x moves a point along x
+        places = first[:, None] + [1, 2, D, D + 2, 2 * D, 2 * D + 1]
+        out = np.zeros((T, K * 3 * D), np.float32)
+        out[:, places.ravel()] = np.stack([z, -y, -z, x, y, -x], -1).reshape(T, -1)
+        out = out.reshape(T, K, 3, D)
         out[..., :3] = np.eye(3)
-        x, y, z = np.moveaxis(arms, -1, 0)
-        out[:, :, 0, 4::3], out[:, :, 0, 5::3] = z, -y
-        out[:, :, 1, 3::3], out[:, :, 1, 5::3] = -z, x
-        out[:, :, 2, 3::3], out[:, :, 2, 4::3] = y, -x
         return out
 
 

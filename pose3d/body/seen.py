@@ -191,24 +191,22 @@ def jumps(seen: Seen) -> list[int]:
     return known[1:][(speed > 12) & (np.linalg.norm(np.diff(middle[known], axis=0), axis=-1) > 0.3)].tolist()
 
 
-def haste(times: np.ndarray, joints: np.ndarray, usual: np.ndarray) -> float:
-    """How many times as quickly as `usual` (J,) accelerations [m/s^2] joints (T, J, 3) move; at least 1.
+def quickness(times: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(J, C) mean squares of the accelerations of points (T, J, C) [m^2/s^4], without what their noise alone gives.
 
     Second differences over 0.1 s hold the noise of as many points as those of neighbours, and much more movement.
     """
     step = float(np.median(np.diff(times)))
     lag = max(2, round(0.1 / step))
     if len(times) < 4 * lag:
-        return 1.0
+        return np.zeros(points.shape[1:])
 
     def power(lag: int) -> np.ndarray:
-        second = joints[2 * lag :] - 2 * joints[lag:-lag] + joints[: -2 * lag]
-        known = np.asarray(np.isfinite(second).all(-1))
-        count = np.maximum(3 * known.sum(0), 1)
-        return np.where(known[..., None], second**2, 0.0).sum((0, 2)) / count
+        second = points[2 * lag :] - 2 * points[lag:-lag] + points[: -2 * lag]
+        known = np.isfinite(second)
+        return np.where(known, second**2, 0.0).sum(0) / np.maximum(known.sum(0), 1)
 
-    moved = np.maximum(power(lag) - power(1), 0.0) / ((lag**4 - 1) * step**4)
-    return float(np.sqrt(max(np.mean(moved / usual**2), 1.0)))
+    return np.maximum(power(lag) - power(1), 0.0) / ((lag**4 - 1) * step**4)
 
 
 def mean_of(points: np.ndarray) -> np.ndarray:

@@ -227,21 +227,31 @@ def inverse_left_jacobian(vectors: np.ndarray) -> np.ndarray:
     return np.eye(3) - 0.5 * cross + factor[..., None, None] * (cross @ cross)
 
 
-def smoothness(equations: Equations, points: np.ndarray, slopes: np.ndarray | None, weights: np.ndarray) -> None:
-    """Accelerations of points (T, K, 3): second differences times weights (K,), the step's square over a deviation."""
+def smoothness(
+    equations: Equations, points: np.ndarray, slopes: np.ndarray | None, weights: np.ndarray, whole: np.ndarray
+) -> None:
+    """Accelerations of points (T, K, 3) against their middle, and of the middle once: all points move with it.
+
+    Second differences times weights (K,), and `whole` (3,) along the axes: a frame's step squared over a deviation.
+    """
     T = len(points)
     if T < 3:
         return
-    second = (points[:-2] - 2 * points[1:-1] + points[2:]) * weights[:, None]
+    middle = points.mean(1, keepdims=True)
+    parts = np.concatenate([points - middle, middle], 1)
+    scales = np.concatenate([np.repeat(weights[:, None], 3, 1), whole[None]])
+    second = (parts[:-2] - 2 * parts[1:-1] + parts[2:]) * scales
     equations.note("smoothness", 0.5 * float((second**2).sum()))
     if slopes is None:
         return
     D = slopes.shape[-1]
-    pull = np.zeros_like(points)
+    pull = np.zeros_like(parts)
     pull[:-2] += second
     pull[1:-1] -= 2 * second
     pull[2:] += second
-    weighted = (slopes * weights[:, None, None].astype(np.float32)).reshape(T, -1, D)
+    moved = slopes.mean(1, keepdims=True)
+    weighted = np.concatenate([slopes - moved, moved], 1) * scales[..., None].astype(np.float32)
+    weighted = weighted.reshape(T, -1, D)
     flipped = np.swapaxes(weighted, -1, -2)
     equations.slope += (flipped @ pull.reshape(T, -1, 1).astype(np.float32))[..., 0]
     inner = np.zeros((3, T), np.float32)  # the operator's own pentadiagonal product

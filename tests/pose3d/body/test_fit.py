@@ -211,3 +211,17 @@ def test_feet_that_nobody_said_to_stand_do_not_skate(fitter: Fitter, seen: Seen,
     stands = steps < np.percentile(steps, 30)
     moved = [np.linalg.norm(np.diff(one[:, feet], axis=0), axis=-1)[stands].mean() for one in (joints, found)]
     assert moved[1] < 0.5 * moved[0]
+
+
+def test_who_bounces_like_a_runner_is_not_flattened(fitter: Fitter, seen: Seen, person: Person) -> None:
+    """All points accelerate together by up to 12 m/s^2; each held against its own smoothness would stop it."""
+    rng = np.random.default_rng(1)
+    joints, points = (person.points(layout) for layout in (H36M_17, BLAZEPOSE_33))
+    camera = sample_cameras(np.random.default_rng(0), joints, 1, PLAIN)[0]
+    bounce = np.zeros((FRAMES, 1, 3))
+    bounce[:, 0, 2] = 0.04 * np.sin(2 * np.pi * 2.8 * seen.times)
+    truth, pixels = world_to_camera(joints + bounce, camera), project(world_to_camera(points + bounce, camera), camera)
+    keypoints = np.concatenate([pixels + rng.normal(0, 2.0, pixels.shape), np.ones((*pixels.shape[:2], 1))], -1)
+    fit = fitter(replace(seen, joints=truth + rng.normal(0, 0.03, truth.shape), keypoints=keypoints))
+    found = fit.points(fitter.poser.human)[:, 0] - truth[:, 0]
+    assert (found - found.mean(0))[:, 1].std() < 0.01
