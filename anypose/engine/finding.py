@@ -143,5 +143,8 @@ def find_checkpoint(
 
 
 def products_folder(checkpoint: Path, model: str) -> Path:
-    """Where what is made from a checkpoint goes: beside it; of released weights, to runs/<model>/released."""
-    return RUNS / model / RELEASED if checkpoint.parent.name == RELEASED else checkpoint.parent
+    """Where what is made from a checkpoint goes: beside it; of released weights, to runs/<model>/released, and to
+    runs/<model>/<their name> where they are not those that checkpoint=released means."""
+    if checkpoint.parent.name != RELEASED:
+        return checkpoint.parent
+    return RUNS / model / (RELEASED if checkpoint.stem == model else checkpoint.stem)

@@ -88,6 +88,7 @@ def test_released_weights_are_found_in_the_packages_and_their_products_go_elsewh
     with pytest.raises(FileNotFoundError, match=r"no released weights of c, only of a, b\. `python train\.py model=c`"):
         find_checkpoint("c", file="released")
     assert finding.products_folder(folder / "a.safetensors", "a") == Path("runs/a/released")
+    assert finding.products_folder(folder / "b.safetensors", "a") == Path("runs/a/b")
     assert finding.products_folder(Path("runs/a/1/last.pt"), "a") == Path("runs/a/1")
 
 
