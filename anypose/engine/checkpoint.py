@@ -62,11 +62,17 @@ def load(path: Path, mapped: bool = False) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint at {path}.")
     state = _load_exported(path) if path.suffix == ".safetensors" else _load_archive(path, mapped)
-    if not isinstance(state["model"], dict) or not all(isinstance(value, Tensor) for value in state["model"].values()):
-        raise ValueError(f"{path}: its 'model' must be named tensors.")
+    for part in ("model", "trained"):
+        if not _are_weights(state.get(part, {})):
+            raise ValueError(f"{path}: its '{part}' must be named tensors.")
     _check_whole(state, path)
     config, choices = plain_config(state["config"], str(path)), plain_choices(state.get("choices", {}), str(path))
     return state | {"config": config, "choices": choices}
+
+
+def _are_weights(tensors: Any) -> bool:
+    named = isinstance(tensors, dict) and all(isinstance(name, str) for name in tensors)
+    return named and all(isinstance(tensor, Tensor) for tensor in tensors.values())
 
 
 def _load_archive(path: Path, mapped: bool) -> dict[str, Any]:

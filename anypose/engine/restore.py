@@ -73,9 +73,7 @@ def take_the_rest(config: DictConfig, cfg: DictConfig, source: str) -> None:
     Raises:
         ValueError: where it lacks a section that something is built from.
     """
-    for section in BUILT:
-        if not isinstance(config.get(section), DictConfig) or "_target_" not in config[section]:
-            raise ValueError(f"{source}: its configuration has no {section} to build. Name another checkpoint.")
+    check_sections(config, BUILT, source)
     for key in ("trainer", "seed", "parity"):
         if key not in config:
             config[key] = cfg[key]
@@ -109,9 +107,6 @@ def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:
         state: from `checkpoint.load`.
         path: its file.
     """
-    for section in ("model", "task"):
-        if not isinstance(config.get(section), DictConfig) or "_target_" not in config[section]:
-            raise ValueError(f"{path}: its configuration has no {section} to build. Name another checkpoint.")
     complete(config, state.get("choices", {}), path)
     check_stored(config, str(path))
     return built_to_fit(
@@ -122,13 +117,24 @@ def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:
     )
 
 
+def check_sections(config: DictConfig, sections: Sequence[str], source: str) -> None:
+    """Refuse a checkpoint's configuration that lacks a section that something is built from."""
+    for section in sections:
+        if not isinstance(config.get(section), DictConfig) or "_target_" not in config[section]:
+            raise ValueError(f"{source}: its configuration has no {section} to build. Name another checkpoint.")
+
+
 def complete(
     config: DictConfig, choices: dict[str, str], path: Path, sections: Sequence[str] = ("model", "task")
 ) -> None:
     """Add the settings of model and task that came after a checkpoint, as the files of its choices have them.
 
     There a new setting has the value that leaves everything as it was without it.
+
+    Raises:
+        ValueError: where it lacks one of the sections.
     """
+    check_sections(config, sections, str(path))
     for section in sections:
         known = own_section(section, choices.get(section))
         if known.get("_target_") != config[section].get("_target_"):

@@ -15,6 +15,7 @@ from anypose.settings import Misuse, judged
 from anypose.shapes import check_shape
 from anypose.skeleton import SH_16, SH_H36M_16, convert
 from pose3d.motion import h36m
+from pose3d.motion.agreement import agreeing
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.h36m_cameras import published_cameras, read_cameras_h5
 from pose3d.motion.sequence import PoseSequence, Split
@@ -163,7 +164,9 @@ class H36MH5:
             detections = None
             if self.keypoints != "gt":
                 detections = [read_detections(self.detections[subject, take, c.name], len(joints)) for c in cameras]
-            yield from h36m.views(subject, take, joints, cameras, self.selection.frame_step, detections, SH_H36M_16)
+            step = self.selection.frame_step
+            sequences = h36m.views(subject, take, joints, cameras, step, detections, SH_H36M_16)
+            yield from sequences if detections is None else agreeing(sequences, f"{self.root}, {self.keypoints}")
 
 
 def read_positions(path: Path) -> np.ndarray:

@@ -16,6 +16,7 @@ from anypose.formats.plain_pickle import load_plain
 from anypose.settings import judged
 from anypose.skeleton import H36M_17
 from pose3d.motion import h36m
+from pose3d.motion.agreement import agreeing
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.h36m_cameras import CAMERA_IDS, SIZES, published_cameras
 from pose3d.motion.sequence import PoseSequence, Split
@@ -87,7 +88,9 @@ class H36MMMPose:
             "frame_step": self.selection.frame_step,
         }
         files = [self.files[split], *([self.camera_file] if self.camera_file else [])]
-        return cached_sequences(self.cache, self.name, settings, files, lambda: list(self._read(split)))
+        return cached_sequences(
+            self.cache, self.name, settings, files, lambda: list(agreeing(self._read(split), str(self.files[split])))
+        )
 
     def _read(self, split: Split) -> Iterator[PoseSequence]:
         path = self.files[split]

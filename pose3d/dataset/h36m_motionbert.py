@@ -21,10 +21,13 @@ from anypose.formats.plain_pickle import load_plain
 from anypose.settings import judged
 from anypose.skeleton import H36M_17
 from pose3d.motion import h36m
+from pose3d.motion.agreement import check_agreement
 from pose3d.motion.h36m_cameras import CAMERA_IDS, INTRINSICS, SIZES
 from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.units import check_person
 
 PARTS: dict[Split, str] = {"train": "train", "validation": "test"}
+MOST_CONFIDENT = 1.5  # a peak of a heatmap is about 1 at most
 OPERATIONS = 60_000_000  # of the pickle: three texts a frame, 2.1 million frames
 # s_09_act_05_subact_02_ca_01: subject 9, action 5 (from 2 on), second take, first camera
 _SOURCE = re.compile(r"s_(\d\d)_act_(\d\d)_subact_(\d\d)_ca_(\d\d)")
@@ -91,18 +94,33 @@ class H36MMotionBERT:
         confidence = part.get("confidence")
         if confidence is None:
             raise ValueError(f"{where} has no 'confidence'. The file must be h36m_sh_conf_cam_source_final.pkl.")
-        confidence = motion_array(np.asarray(confidence).reshape(count, -1), (count, 17), f"{where}, confidence")
+        confidence = np.asarray(confidence)
+        confidence = confidence[..., 0] if confidence.ndim == 3 else confidence
+        confidence = motion_array(confidence, (count, 17), f"{where}, confidence")
+        if confidence.min() < -MOST_CONFIDENT or confidence.max() > MOST_CONFIDENT:  # NaN is told by the sequence
+            low, high = confidence.min(), confidence.max()
+            raise ValueError(f"{where}, confidence: must lie about 0 to 1, found {low:.3g} to {high:.3g}.")
         factor = None  # [mm / px]
         if split == "validation":
             factor = motion_array(np.asarray(part.get("2.5d_factor")), (count,), f"{where}, 2.5d_factor")
         changes = np.flatnonzero(sources[1:] != sources[:-1]) + 1
         step = self.selection.frame_step
+        begun: set[str] = set()
         for start, end in zip([0, *changes], [*changes, count], strict=True):
-            subject, take = _take(str(sources[start]), where)
+            name = str(sources[start])
+            subject, take = _take(name, where)
+            if name in begun or (cameras[start:end] != cameras[start]).any():
+                found = "comes twice, with others between" if name in begun else "has frames of several cameras"
+                raise ValueError(f"{where}: source '{name}' {found}; its frames must follow one another, of one view.")
+            begun.add(name)
             if subject not in self.selection.subjects(split) or take not in self.selection.takes(subject):
                 continue
             camera = _camera(str(cameras[start]), where)
-            rows = slice(start, end, step)
+            rows, told = slice(start, end, step), f"{where}, {name}"
+            check_agreement(keypoints[rows], H36M_17, joints[rows, :, :2], H36M_17, told)
+            if factor is not None:
+                hint = "joint3d_image times 2.5d_factor must be millimetres."
+                check_person(joints[rows] * factor[rows, None, None] / 1000, H36M_17, told, hint)
             width = camera.width
             picture = joints[rows] / width * 2 - [1, camera.height / width, 0]
             yield PoseSequence(

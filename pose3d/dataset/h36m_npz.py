@@ -13,6 +13,7 @@ from anypose.formats.npz import motion_array
 from anypose.settings import Misuse, judged
 from anypose.skeleton import H36M_17, H36M_32
 from pose3d.motion import h36m
+from pose3d.motion.agreement import agreeing
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.h36m_cameras import published_cameras
 from pose3d.motion.sequence import PoseSequence, Split
@@ -165,6 +166,6 @@ class H36MNPZ:
                 if self.detections:
                     where = f"{self.detections}, {subject}, {take}"
                     views = views_of(seen.pop(take), skeleton, len(joints), 4, where)
-                yield from h36m.views(
-                    subject, take, joints, cameras[subject], self.selection.frame_step, views, skeleton
-                )
+                step = self.selection.frame_step
+                sequences = h36m.views(subject, take, joints, cameras[subject], step, views, skeleton)
+                yield from sequences if views is None else agreeing(sequences, str(self.detections))

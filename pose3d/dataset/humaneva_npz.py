@@ -12,6 +12,7 @@ from anypose.formats.files import require_file, require_folder
 from anypose.formats.npz import motion_array
 from anypose.settings import Misuse, judged
 from anypose.skeleton import HUMANEVA_15, Skeleton
+from pose3d.motion.agreement import agreeing
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.pinhole import fit_pinhole, quaternion_rotation
@@ -96,7 +97,9 @@ class HumanEvaNPZ:
         subjects = self.subjects[split]
         settings = {"subjects": subjects, **{key: getattr(self, key) for key in ("actions", "unit", "frame_step")}}
         files = [self.positions, self.detections]
-        return cached_sequences(self.cache, self.name, settings, files, lambda: list(self._read(subjects)))
+        return cached_sequences(
+            self.cache, self.name, settings, files, lambda: list(agreeing(self._read(subjects), str(self.detections)))
+        )
 
     def _read(self, subjects: Sequence[str]) -> Iterator[PoseSequence]:
         positions = read_positions(self.positions)

@@ -32,9 +32,12 @@ def lift_sequences(model: Lifter, keypoints: Tensor) -> Poses:
 
     Returns:
         (B, T, J, 3) joints, and of a mixture (B, T, M, J, 3) and (B, T, M).
+
+    Raises:
+        ValueError: where the network makes no numbers of keypoints that are.
     """
     if model.whole_window:
-        return lift_windows(model, keypoints, model.receptive_field), None, None
+        return _finite(model, keypoints, (lift_windows(model, keypoints, model.receptive_field), None, None))
     past, future = reach(model)
     first, last = keypoints[:, :1], keypoints[:, -1:]
     return lift_inside(
@@ -50,7 +53,20 @@ def lift_inside(model: Lifter, keypoints: Tensor) -> Poses:
     for sequences in keypoints.split(max(1, FRAMES // count)):
         starts = range(0, count, FRAMES)
         found.append(_joined([_poses(model, sequences[:, at : at + FRAMES + more]) for at in starts], 1))
-    return _joined(found, 0)
+    return _finite(model, keypoints, _joined(found, 0))
+
+
+def _finite(model: Lifter, keypoints: Tensor, poses: Poses) -> Poses:
+    """The poses, if they are numbers: to whoever gets them NaN is a joint that nobody saw."""
+    joints, means, _ = poses
+    broken = ~(joints if means is None else means).isfinite().flatten(2).all(2)  # (B, T)
+    broken &= keypoints.isfinite().flatten(1).all(1)[:, None]
+    if broken.any():
+        raise ValueError(
+            f"The lifter, a {type(model).__name__}, gives NaN or infinity in {int(broken.sum())} of {broken.numel()} "
+            "frames, all of whose keypoints are numbers: its weights are broken. Name another checkpoint."
+        )
+    return poses
 
 
 def lift_windows(model: Lifter, keypoints: Tensor, step: int, causal: bool = False) -> Tensor:

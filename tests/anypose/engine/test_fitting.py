@@ -13,7 +13,7 @@ from torch import nn
 
 from anypose.engine import checkpoint
 from anypose.engine.fitting import built_to_fit
-from anypose.engine.loading import find, load_network
+from anypose.engine.loading import find, load_network, load_task
 from anypose.engine.place import CONF
 
 resource = pytest.importorskip("resource", reason="Windows says nothing of how much memory a process has had")
@@ -64,12 +64,31 @@ def test_sizes_are_those_of_the_tensors_before_anything_is_built(asking, setting
             lambda: torch.sparse_coo_tensor(size=(10**6, 10**6), check_invariants=True),
             "a tensor of layout torch.sparse_coo",
         ),
+        (lambda: torch.zeros(3, device="meta"), "a tensor of no numbers of its own"),
     ],
 )
 def test_every_number_of_a_tensor_stands_in_the_file(released, tmp_path, tensor, message):
     weights = dict.fromkeys(released["model"], tensor())
     torch.save({"format": 1} | released | {"model": weights}, tmp_path / "a.pt")
     with pytest.raises(ValueError, match=message):
+        checkpoint.load(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("section", [None, "abc", [], {}])
+def test_a_checkpoint_without_a_model_to_build_is_named(released, tmp_path, section):
+    for part, load in (("model", load_network), ("task", load_task)):
+        state = copy.deepcopy(released)
+        state["config"][part] = section
+        checkpoint.save(tmp_path / "a.pt", state)
+        with pytest.raises(ValueError, match=rf"a\.pt: its configuration has no {part} to build"):
+            load(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("part", ["model", "trained"])
+@pytest.mark.parametrize("weights", [{1: torch.zeros(3)}, {"a": 1.0}, [torch.zeros(3)], "abc"])
+def test_weights_are_tensors_by_name(released, tmp_path, part, weights):
+    torch.save({"format": 1} | released | {part: weights}, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=rf"a\.pt: its '{part}' must be named tensors"):
         checkpoint.load(tmp_path / "a.pt")
 
 

@@ -5,6 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
+from anypose.camera import project, world_to_camera
 from pose3d.dataset.h36m_h5 import H36MH5
 from pose3d.motion import h36m
 from pose3d.motion.h36m_cameras import published_cameras
@@ -44,10 +45,12 @@ def written(tmp_path_factory):
     rng = np.random.default_rng(0)
     for folder in ("StackedHourglass", "StackedHourglassFineTuned240"):
         for subject, take, pose in all_takes(SUBJECTS, ACTIONS):
-            for camera in h36m.CAMERA_IDS:
-                if (subject, take, camera) != ("S11", "Directions", "54138969"):
-                    path = detection_path(root, subject, take, camera, folder)
-                    write_h5(path, "poses", rng.uniform(0, 1000, (len(pose), 16, 2)))
+            for camera in published_cameras()[subject]:
+                if (subject, take, camera.name) != ("S11", "Directions", "54138969"):
+                    path = detection_path(root, subject, take, camera.name, folder)
+                    joints = pose.reshape(-1, 32, 3) / 1000
+                    middle = project(world_to_camera(joints, camera), camera).mean(1, keepdims=True)
+                    write_h5(path, "poses", middle + rng.uniform(-40, 40, (len(pose), 16, 2)))
     return root
 
 

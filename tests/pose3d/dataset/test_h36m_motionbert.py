@@ -45,10 +45,11 @@ def write(path, protocol=4, **changes):
     for part, sources in SOURCES.items():
         names = [source for source, frames in sources.items() for _ in range(frames)]
         count = len(names)
+        joints = rng.uniform(300, 700, (count, 1, 3)) + rng.normal(0, 1, (count, 17, 3)) * [50, 90, 50]
         held[part] = {
-            "joint_2d": rng.uniform(200, 800, (count, 17, 2)),
+            "joint_2d": joints[..., :2] + rng.normal(0, 8, (count, 17, 2)),
             "confidence": rng.uniform(0, 1, (count, 17, 1)),
-            "joint3d_image": rng.uniform(-200, 800, (count, 17, 3)),
+            "joint3d_image": joints,
             "camera_name": np.array([CAMERAS[int(name[-2:]) - 1] for name in names]),
             "source": names,
             "2.5d_factor": rng.uniform(3, 5, count),
@@ -135,6 +136,17 @@ def test_errors_are_in_millimetres_by_the_true_scale(tmp_path):
         ({"confidence": None}, "has no 'confidence'. The file must be h36m_sh_conf"),
         ({"joint_2d": np.zeros((26, 17, 2))}, r"joint_2d must have shape \(27, 17, 2\)"),
         ({"source": []}, "source: must be a list of names, one a frame"),
+        ({"confidence": np.zeros(27)}, r"confidence must have shape \(27, 17\)"),
+        ({"confidence": np.full((27, 17), 100.0)}, "confidence: must lie about 0 to 1, found 100 to 100"),
+        ({"joint_2d": np.random.default_rng(0).uniform(-1, 1, (27, 17, 2))}, "half of the keypoints lie .* pixels are"),
+        ({"joint_2d": np.random.default_rng(0).uniform(0, 1, (27, 17, 2))}, "_ca_01: half of the keypoints lie"),
+        ({"2.5d_factor": np.zeros(27)}, r"widest pose measures 0 m, .* joint3d_image times 2\.5d_factor must be mill"),
+        ({"2.5d_factor": np.full(27, 0.004)}, "the widest pose measures .* which is no person's"),
+        (
+            {"source": [f"s_09_act_05_subact_02_ca_0{1 + row % 2}" for row in range(27)]},
+            "source 's_09_act_05_subact_02_ca_01' comes twice, with others between",
+        ),
+        ({"camera_name": np.array([CAMERAS[row % 2] for row in range(27)])}, "has frames of several cameras"),
     ],
 )
 def test_what_the_file_cannot_be_is_named(tmp_path, changes, message):

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from anypose.camera import project, world_to_camera
 from anypose.engine.task import Loading
 from anypose.skeleton import SH_16
 from pose3d.dataset.h36m_cdf import H36MCDF
 from pose3d.dataset.h36m_npz import H36MNPZ
 from pose3d.motion import h36m
+from pose3d.motion.h36m_cameras import published_cameras
 from pose3d.motion.splits import pack_split
 from pose3d.motion.videopose3d_files import write_videopose3d
 from tests.anypose.export.small_tasks import baseline3d
@@ -55,12 +57,18 @@ def write(root, held, name="data_3d_h36m.npz", **more):
 
 
 def detections(joints: int, columns: int, extra: int = 0, seed: int = 0) -> dict:
+    """Around the middle of the person in each view, with scores of 0 to 1."""
     rng = np.random.default_rng(seed)
+
+    def view(motion: np.ndarray, camera) -> np.ndarray:
+        middle = project(world_to_camera(motion, camera), camera).mean(1, keepdims=True)
+        middle = np.concatenate([middle, np.repeat(middle[-1:], extra, 0)])
+        found = rng.uniform(0, 1, (len(middle), joints, columns))
+        found[..., :2] = middle + 30 * found[..., :2]
+        return found.astype(np.float32)
+
     return {
-        subject: {
-            take: [rng.uniform(0, 1, (len(p) + extra, joints, columns)).astype(np.float32) for _ in range(4)]
-            for take, p in takes.items()
-        }
+        subject: {take: [view(motion, c) for c in published_cameras()[subject]] for take, motion in takes.items()}
         for subject, takes in positions().items()
     }
 
@@ -199,6 +207,14 @@ def test_motion_that_is_none_is_named(root, damage, message):
         (
             lambda held: held["S1"]["Walking 1"].__setitem__(0, np.zeros((99, 16, 2))),
             r"camera 1: .* found \(99, 16, 2\)",
+        ),
+        (
+            lambda held: held["S1"]["Walking 1"].__setitem__(0, held["S1"]["Walking 1"][0] / 1000),
+            "half of the keypoints",
+        ),
+        (
+            lambda held: held["S1"]["Walking 1"][1].fill(0),
+            r"cpn\.npz, S1/Walking 1/55011271: half of the keypoints lie",
         ),
         (lambda held: held["S1"]["Walking 1"][0].fill(np.inf), r"keypoints of S1/Walking 1/54138969 hold NaN or inf"),
     ],

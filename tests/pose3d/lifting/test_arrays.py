@@ -294,3 +294,18 @@ def test_scores_reach_a_network_that_reads_them_and_a_missing_keypoint_has_none(
     assert np.isnan(joints[3, lifter.output_skeleton.index("left_wrist")]).all()
     lifter(clip[..., :2], **COCO)  # who has no scores is as sure as can be
     assert (seen[1][..., 2] == 1).all()
+
+
+@pytest.mark.parametrize("model", ["baseline3d", "gmh_mdn", "videopose3d"])
+def test_a_broken_network_is_not_taken_for_joints_that_nobody_saw(repository, model):
+    sizes = {"kernel_sizes": [3], "channels": 8} if model == "videopose3d" else {"linear_size": 8}
+    lifter = built(repository, model, **sizes)
+    given = np.stack([STANDING] * 3)
+    assert np.isfinite(lifter(given, **COCO)).all()
+    for parameter in lifter.model.parameters():
+        parameter.data.fill_(torch.finfo(torch.float32).max)
+    with pytest.raises(ValueError, match=r"gives NaN or infinity in 3 of 3 frames, all of whose keypoints are numbers"):
+        lifter(given, **COCO)
+    given[1] = np.nan
+    with pytest.raises(ValueError, match=r"The lifter, a \w+, gives NaN or infinity"):
+        lifter(given, **COCO)
