@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -160,7 +160,7 @@ def write_page(file: IO[bytes], spool: Spool, pictures: PictureFile, mesh: Dress
     frame_bytes = P * (J * 6 * (1 + M) * (place in kept) + K * 5 * ("keypoints" in kept) + J * 8 * skinned + 1)
     every = max(1, -(-T * frame_bytes // MOST_BYTES))
     times = np.concatenate(spool.times)
-    notes = []
+    notes, told = [], _told(last.facts)
     if every > 1:
         notes.append(f"One in {every} of {T} frames is here, so that a browser can hold them; the npz has all.")
     if pictures.every > 1:
@@ -169,7 +169,7 @@ def write_page(file: IO[bytes], spool: Spool, pictures: PictureFile, mesh: Dress
     head: dict[str, Any] = {
         "name": last.name,
         "about": f"{people}, {T} frames, {times[-1] - times[0]:.1f} s",
-        "notes": notes,
+        "notes": [*told, *notes],
         "ids": list(spool.ids),
         "frames": len(times[::every]),
         "allFrames": T,
@@ -213,6 +213,16 @@ def write_page(file: IO[bytes], spool: Spool, pictures: PictureFile, mesh: Dress
         file.write((b"," if number else b"") + b'"' + base64.b64encode(jpeg) + b'"')
     file.write(b"]}" + after.encode())
     return notes
+
+
+def _told(facts: Mapping[str, Any]) -> list[str]:
+    """Where a motion comes from, and what its metres rest on."""
+    keypoints, lifter = (str(facts[key])[:80] if key in facts else "" for key in ("keypoints", "lifter"))
+    told = [f"Keypoints: {keypoints}."] if keypoints else []
+    told += [f"Lifted by {lifter}."] if lifter else []
+    if facts.get("focal") == "assumed" and not isinstance(facts.get("height"), int | float):
+        told.append("Neither focal length nor a height was given: sizes and distances are a guess.")
+    return told
 
 
 def bones_with_sides(skeleton: Skeleton | None) -> list[tuple[int, int, int]]:

@@ -195,7 +195,7 @@ def check_words(words: list[str]) -> list[str]:
             if override.value() is None and not override.is_delete() and (CONF / override.key_or_group).is_dir():
                 lines.append(f"{word} names no choice. `--help` lists those of {override.key_or_group}.")
         except HydraException as error:
-            quoted = f"{key}='{value}'" if "'" not in value else f'{key}="{value}"'
+            quoted = f"{key}={_in_quotes(value)}"
             try:
                 parser.parse_override(quoted)
             except HydraException:
@@ -206,6 +206,14 @@ def check_words(words: list[str]) -> list[str]:
                     f"brackets or letters beyond a-z wants quotes inside the shell's: {_for_shell(quoted)}"
                 )
     return lines
+
+
+def _in_quotes(value: str) -> str:
+    """A value in quotes of Hydra's; of a list those members that have none."""
+    if value[:1] == "[" and value[-1:] == "]":
+        members = (member.strip() for member in value[1:-1].split(","))
+        return "[" + ",".join(member if member[:1] in ("'", '"') else f"'{member}'" for member in members) + "]"
+    return f"'{value}'" if "'" not in value else f'"{value}"'
 
 
 def _for_shell(word: str) -> str:

@@ -7,7 +7,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +109,7 @@ def _is_padding(encoded: bytes, end: int, count: int) -> bool:
 
 
 _listening = threading.Lock()
-_scratch: tuple[int, IO[bytes]] | None = None  # process and file: one inherited from its parent shares a position
+_scratch: tuple[int, int] | None = None  # process and descriptor: one inherited from its parent shares a position
 
 
 def _overheard(decoding: Callable[[], Any]) -> tuple[Any, str]:
@@ -123,9 +123,10 @@ def _overheard(decoding: Callable[[], Any]) -> tuple[Any, str]:
     with _listening:
         if _scratch is None or _scratch[0] != os.getpid():
             if _scratch is not None:
-                _scratch[1].close()
-            _scratch = os.getpid(), tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (as long as the process)
-        file = _scratch[1].fileno()
+                os.close(_scratch[1])
+            with tempfile.TemporaryFile(buffering=0) as opened:
+                _scratch = os.getpid(), os.dup(opened.fileno())  # open as long as the process, and nobody's to warn of
+        file = _scratch[1]
         kept = os.dup(2)
         try:
             os.dup2(file, 2)

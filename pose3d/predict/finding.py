@@ -184,7 +184,8 @@ class PeopleInFile:
         """Where in the video the file's frames are, whether by number or by time, and how near counts as there."""
         times, rate = self.motion.times, self.motion.facts.get("frames_per_second")
         if rate is None:
-            return times, False, 0.5 / (video.rate or STILLS)
+            step = 1 / (video.rate or STILLS)  # of a video whose time stamps jump far too long
+            return times, False, 0.5 * min(step, float(np.median(np.diff(times))) if len(times) > 1 else step)
         numbers = np.rint(times * rate)
         return numbers - (numbers[0] == 1), True, 0.5  # frames that FFmpeg made pictures of are counted from 1
 

@@ -15,10 +15,16 @@ EXPORTED = (".onnx", ".om")
 NEEDED = ("hip", "thorax", *(f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "knee", "foot")))
 
 
+def chosen_lifter(name: str) -> str:
+    """The name of the weights that `lifter=` means by auto; any other name is its own."""
+    if name != "auto":
+        return str(name)
+    return next(stem for stem in PREFERRED if (PACKAGE / RELEASED / f"{stem}.safetensors").is_file())
+
+
 def open_lifter(name: str) -> Lifter:
     """The lifter that `lifter=` names: auto, the name of released weights, a checkpoint's path, or a run's folder."""
-    if name == "auto":
-        name = next(stem for stem in PREFERRED if (PACKAGE / RELEASED / f"{stem}.safetensors").is_file())
+    name = chosen_lifter(name)
     if str(name).endswith(EXPORTED):
         raise Misuse(f"lifter={name} is an exported network. Name the checkpoint that it was made from.")
     model = load_network(name)

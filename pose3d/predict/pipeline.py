@@ -26,7 +26,7 @@ from pose3d.predict.bones import Bones
 from pose3d.predict.finding import People, PeopleInFile, PeopleInPictures
 from pose3d.predict.ground import SETTLED, Ground
 from pose3d.predict.levelling import Levelled
-from pose3d.predict.lifters import open_lifter
+from pose3d.predict.lifters import chosen_lifter, open_lifter
 from pose3d.predict.lifting import Lift
 from pose3d.predict.networks import open_network
 from pose3d.predict.placing import Place, assumed_intrinsics
@@ -216,7 +216,7 @@ class Pipeline:
             landmarks = None if landmarks is None else landmarks[:, stays]
         facts = {
             "keypoints": people.network,
-            "lifter": str(self.settings.lifter),
+            "lifter": chosen_lifter(self.settings.lifter),
             "focal": self.settings.focal or "assumed",
             "height": self.settings.height or "the lifter's",
         }

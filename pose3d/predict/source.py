@@ -18,7 +18,7 @@ from anypose.formats.keypoints import read_keypoints
 from anypose.motion import Motion
 from anypose.settings import Misuse
 from pose3d.predict.people import Frame
-from pose3d.predict.video import SameSize, open_video, source_name
+from pose3d.predict.video import open_video, source_name
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +71,29 @@ class Images:
         """Every image in turn, an orientation tag obeyed."""
         from pose2d.images.decoding import decode
 
-        guard = SameSize(str(self.files[0].parent))
+        self.size = self.one_size()
+        limit = {"megapixels": self.megapixels, "setting": "max_megapixels"}
         for index, file in enumerate(self.files):
-            limit = {"megapixels": self.megapixels, "setting": "max_megapixels"}
             image = decode(file.read_bytes(), str(file), upright=True, **limit)
-            self.size = guard(image, index)
             yield Frame(index, index / (self.rate or STILLS), image)
+
+    def one_size(self) -> tuple[int, int]:
+        """(width, height) of all of them, upright [px]; looked at before the first is decoded."""
+        from pose2d.images.headers import read_header
+
+        sizes: dict[tuple[int, int], Path] = {}
+        for file in self.files:
+            header = read_header(file.read_bytes(), str(file))
+            sides = (header.height, header.width) if header.sideways else (header.width, header.height)
+            sizes.setdefault(sides, file)
+            if len(sizes) > 1:
+                (first, one), (second, other) = sizes.items()
+                raise ValueError(
+                    f"source={self.files[0].parent}: all images must have one size, and {other.name} is "
+                    f"{second[0]}x{second[1]} where {one.name} is {first[0]}x{first[1]}. Scale them to one size, or "
+                    "name those of one with a pattern."
+                )
+        return next(iter(sizes))
 
 
 def expand(source: str | Path | int | Sequence[str | Path | int] | None) -> list[str]:

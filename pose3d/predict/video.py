@@ -72,7 +72,8 @@ class Video:
             self.container.close()
             raise ValueError(f"source={path} holds no video, only {' and '.join(kinds)}.")
         self.live = live and self.container.duration is None  # a film on a server waits, and no frame of it is let go
-        self.video = self.container.streams.video[0]
+        # As players choose: no cover picture, no preview.
+        self.video = self.container.streams.best("video") or self.container.streams.video[0]
         self.video.codec_context.options = most
         _check_size(self.path, self.video.width, self.video.height, megapixels)
         self.video.thread_type = "SLICE" if self.live else "AUTO"
@@ -140,8 +141,7 @@ class CvVideo:
 
     def frames(self) -> Iterator[Frame]:
         """Every frame in turn."""
-        if Path(self.path).is_file():
-            check_key_frames(self.path, self.megapixels)
+        promised = check_key_frames(self.path, self.megapixels) if Path(self.path).is_file() else None
         clock, guard = _Clock(self.rate), SameSize(self.path)
         index = 0
         try:
@@ -156,9 +156,9 @@ class CvVideo:
         finally:
             self.capture.release()
         if not index:
-            raise ValueError(f"source={self.path} holds no frame that can be decoded.")
-        if self.count and index < self.count - 1:
-            self.warnings.append(f"{self.path} promises {self.count} frames, {index} could be decoded")
+            raise ValueError(f"source={self.path} holds no frame that OpenCV can decode. decoder=av knows more kinds.")
+        if promised and index < promised - 1:
+            self.warnings.append(f"{self.path} promises {promised} frames, {index} could be decoded")
             log.warning("%s.", self.warnings[-1])
 
 
@@ -245,16 +245,19 @@ class SameSize:
             )
 
 
-def check_key_frames(path: str, megapixels: float) -> None:
+def check_key_frames(path: str, megapixels: float) -> int | None:
     """Raise ValueError where the frames of a file change size, which happens at key frames alone.
 
     OpenCV goes on as if they did not, with pictures that never were. PyAV tells, where it is installed.
+
+    Returns:
+        How many frames the file says it has, None where it does not: OpenCV makes a number up from its length.
     """
     try:
         import av
         from av.error import FFmpegError
     except ImportError:
-        return
+        return None
     guard, most = SameSize(path), {"max_pixels": str(int(1e6 * megapixels))}
     with suppress(FFmpegError, UnicodeDecodeError), av.open(f"file:{path}", options=most) as container:
         video = container.streams.video[0]
@@ -262,6 +265,8 @@ def check_key_frames(path: str, megapixels: float) -> None:
         video.codec_context.skip_frame = "NONKEY"
         for frame in container.decode(video):
             guard.check((frame.width, frame.height), "some of ")
+        return video.frames or None
+    return None
 
 
 def _said(error: Exception) -> str:

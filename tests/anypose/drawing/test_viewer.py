@@ -70,6 +70,17 @@ def test_every_number_is_there_to_a_millimetre_and_a_part_of_a_pixel(tmp_path) -
     np.testing.assert_allclose(ghosts[5, 1], expected, atol=1e-3)
 
 
+@pytest.mark.parametrize(("height", "guess"), [("the lifter's", True), (1.78, False)])
+def test_the_page_says_where_the_motion_is_from_and_what_its_metres_rest_on(tmp_path, height, guess) -> None:
+    facts = {"keypoints": "BlazePose full", "lifter": "released_video", "focal": "assumed", "height": height}
+    with ViewerSink(tmp_path / "dance.html") as sink:
+        sink.write(dancers(facts=facts))
+    told = page(sink.path)["notes"]
+    assert told[:2] == ["Keypoints: BlazePose full.", "Lifted by released_video."]
+    assert told[2:] == ["Neither focal length nor a height was given: sizes and distances are a guess."] * guess
+    assert sink.notes == [], "which is of what was left out"
+
+
 def test_a_long_motion_is_thinned_and_says_so(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(viewer, "MOST_BYTES", 3000)
     monkeypatch.setattr(viewer, "PICTURE_BYTES", 1)
@@ -79,11 +90,8 @@ def test_a_long_motion_is_thinned_and_says_so(tmp_path, monkeypatch) -> None:
             sink.write(part(dance, slice(start, start + 7)))
     data = page(sink.path)
     assert data["every"] == 3
-    assert (
-        data["notes"]
-        == sink.notes
-        == ["One in 3 of 40 frames is here, so that a browser can hold them; the npz has all."]
-    )
+    assert sink.notes == ["One in 3 of 40 frames is here, so that a browser can hold them; the npz has all."]
+    assert data["notes"] == ["Lifted by none.", *sink.notes]
     np.testing.assert_array_equal(data["times"], dance.times[::3])
     np.testing.assert_allclose(data["world"].reshape(-1, 1, 17, 3) * data["metre"], dance.world[::3], atol=5.1e-4)
 

@@ -113,6 +113,7 @@ def test_a_stored_setting_of_another_kind_names_its_file():
         ("dataset.root=a #b", "\"dataset.root='a #b'\""),
         ("dataset.root=~/x", "\"dataset.root='~/x'\""),
         ("dataset.root=it's", "'dataset.root=\"it'\"'\"'s\"'"),
+        ("source=[数.mp4,'a b.mp4']", "\"source=['数.mp4','a b.mp4']\""),
         ("dataset.root=a[1]", "\"dataset.root='a[1]'\""),
     ],
 )

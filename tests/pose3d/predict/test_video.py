@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -99,6 +100,39 @@ def test_other_kinds_of_files(tmp_path, decoder, name, codec, pixels):
     frames = list(open_video(str(tmp_path / name), decoder).frames())
     assert len(frames) == 5
     assert corners(frames[2].image) == ["red", "green", "blue", "white"]
+
+
+def test_a_cover_picture_is_not_the_film(tmp_path):
+    with av.open(str(tmp_path / "film.mkv"), "w") as container:
+        cover, film = container.add_stream("mjpeg", rate=1), container.add_stream("libx264", rate=30)
+        cover.width, cover.height, cover.pix_fmt = 80, 80, "yuvj420p"
+        film.width, film.height, film.pix_fmt = 64, 48, "yuv420p"
+        for stream, image, count in ((cover, quarters(80, 80), 1), (film, quarters(), 5)):
+            for _ in range(count):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+    video = open_video(str(tmp_path / "film.mkv"), "av")
+    assert len(list(video.frames())) == 5
+    assert video.size == (64, 48)
+
+
+@both
+def test_a_film_that_starts_late_lacks_no_frame(tmp_path, decoder, caplog):
+    stamps = [3000 + 40 * number for number in range(5)]
+    clip = write_clip(tmp_path / "late.mkv", [quarters()] * 5, stamps, Fraction(1, 1000))
+    video = open_video(str(clip), decoder)
+    assert [frame.time for frame in video.frames()] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16], abs=1e-3)
+    assert (video.warnings, caplog.text) == ([], "")
+
+
+def test_what_opencv_cannot_decode_is_told_with_who_can(tmp_path):
+    """Its builds lack AV1."""
+    video = open_video(str(write_clip(tmp_path / "new.mp4", [quarters()] * 3)), "opencv")
+    video.capture = SimpleNamespace(read=lambda: (False, None), release=lambda: None)
+    with pytest.raises(
+        ValueError, match=r"new.mp4 holds no frame that OpenCV can decode\. decoder=av knows more kinds"
+    ):
+        list(video.frames())
 
 
 @both
