@@ -156,7 +156,29 @@ def overlay(motion: Motion, t: int, picture: np.ndarray | None, room: tuple[int,
         for child, parent, side in bones_with_sides(motion.keypoint_skeleton):
             if there[child] and there[parent]:
                 cv2.line(canvas, person[child], person[parent], SIDES[side], 2, cv2.LINE_AA, SHIFT)
+    name_people(canvas, motion, places, seen)
     return canvas
+
+
+def name_people(canvas: np.ndarray, motion: Motion, places: list, seen: np.ndarray) -> None:
+    """Everybody's id over their highest point, where there are several; dark with a light rim, for any background.
+
+    Args:
+        canvas: (H, W, 3), drawn on.
+        motion: whose ids.
+        places: (P, J, 2) of their points in sixteenths of a pixel.
+        seen: (P, J) which of them are there.
+    """
+    import cv2
+
+    if len(motion.ids) < 2:
+        return
+    for number, person, there in zip(motion.ids.tolist(), places, seen, strict=True):
+        if there.any():
+            x, y = min((place for place, known in zip(person, there, strict=True) if known), key=lambda place: place[1])
+            corner = ((x >> SHIFT) - 5, (y >> SHIFT) - 14)
+            for colour, width in ((PAPER, 4), (INK, 1)):
+                cv2.putText(canvas, str(number), corner, cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, width, cv2.LINE_AA)
 
 
 class View:
@@ -218,5 +240,11 @@ class View:
         ]
         for _, start, end, colour in sorted(limbs, key=lambda limb: -limb[0]):
             cv2.line(canvas, start, end, colour, 4, cv2.LINE_AA, SHIFT)
-        cv2.putText(canvas, f"{motion.times[t]:.2f} s", (12, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.5, INK, 1, cv2.LINE_AA)
+        name_people(canvas, motion, places, seen)
+        for text, corner, colour in (
+            (f"{motion.times[t]:.2f} s", (12, 24), INK),
+            ("left", (12, self.side - 14), SIDES[1]),
+            ("right", (46, self.side - 14), SIDES[2]),
+        ):
+            cv2.putText(canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
         return canvas

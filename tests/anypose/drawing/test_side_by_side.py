@@ -122,3 +122,13 @@ def test_a_film_of_nothing_is_refused(tmp_path) -> None:
         VideoSink(tmp_path / "a.mp4") as sink,
     ):
         sink.write(motion)
+
+
+def test_several_people_are_named_over_their_heads_and_one_is_not() -> None:
+    for people in (1, 2):
+        motion = dancers(people=people, size=(640, 480))
+        motion.keypoints[:, :, :, 0] = 100 + 300 * np.arange(people)[:, None] + np.arange(17)
+        motion.keypoints[:, :, :, 1] = 200 + np.arange(17)
+        image = overlay(motion, 0, np.full((480, 640, 3), 90, np.uint8), (640, 480)).astype(int)
+        above = [np.abs(image[170:192, left : left + 14] - 90).sum() > 0 for left in (95, 395)]
+        assert above == [people > 1, people > 1]
