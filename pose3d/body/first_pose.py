@@ -6,6 +6,8 @@ itself as the hinge's bend shows; where the limb is straight, as the trunk would
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -41,26 +43,38 @@ class Poser:
             words: (6,) of the person.
         """
         shape, rest = self.rest(words)
-        seen, still = _named(np.asarray(joints, dtype=np.float64)), _named(rest[None])
-        world = {"Hips": _turn(_trunk(seen, "hip"), _trunk(still, "hip"), None)}
-        world["Spine1"] = _turn(_trunk(seen, "shoulder"), _trunk(still, "shoulder"), world["Hips"])
-        world["LowerBack"] = _between(world["Hips"], world["Spine1"])
-        world["Head"] = _turn(_head(seen), _head(still), world["Spine1"])
-        world["Neck"] = _between(world["Spine1"], world["Head"])
-        for side, low in (("Left", "left"), ("Right", "right")):
-            world[f"{side}Shoulder"] = world["Spine1"]
-            for upper, lower, *names, above in LIMBS:
-                a, b, c = (name.format(low) for name in names)
-                turns = _limb(seen, still, a, b, c, world[above])
-                world[upper.format(side)], world[lower.format(side)] = turns
-            world[f"{side}Hand"], world[f"{side}Foot"] = world[f"{side}ForeArm"], world[f"{side}Leg"]
-        turns = np.stack([world[bone] for bone in self.body.bones], axis=1)
+        joints = np.asarray(joints, dtype=np.float64)
+        turns = world_turns(joints, rest[None], self.body.bones)
         above = self.body.parents
         relative = turns.copy()
         relative[:, 1:] = np.swapaxes(turns[:, above[1:]], -1, -2) @ turns[:, 1:]
         middle = (rest[H36M_17.index("left_hip")] + rest[H36M_17.index("right_hip")]) / 2 - shape.heads[0]
-        hips = (seen["left_hip"] + seen["right_hip"]) / 2
+        hips = (joints[:, H36M_17.index("left_hip")] + joints[:, H36M_17.index("right_hip")]) / 2
         return relative, hips - turns[:, 0] @ middle
+
+
+def world_turns(joints: np.ndarray, rest: np.ndarray, bones: Sequence[str]) -> np.ndarray:
+    """(N, F, 3, 3) how bones are turned in the world, of bodies that are posed as joints lie.
+
+    Args:
+        joints: (N, 17, 3) of Human3.6M's layout in any axes [m]; a bone whose joints are NaN goes with the one before.
+        rest: (N, 17, 3) of each body at rest, or (1, 17, 3) of the one body [m].
+        bones: names of the F.
+    """
+    seen, still = _named(joints), _named(rest)
+    world = {"Hips": _turn(_trunk(seen, "hip"), _trunk(still, "hip"), None)}
+    world["Spine1"] = _turn(_trunk(seen, "shoulder"), _trunk(still, "shoulder"), world["Hips"])
+    world["LowerBack"] = _between(world["Hips"], world["Spine1"])
+    world["Head"] = _turn(_head(seen), _head(still), world["Spine1"])
+    world["Neck"] = _between(world["Spine1"], world["Head"])
+    for side, low in (("Left", "left"), ("Right", "right")):
+        world[f"{side}Shoulder"] = world["Spine1"]
+        for upper, lower, *names, above in LIMBS:
+            a, b, c = (name.format(low) for name in names)
+            turns = _limb(seen, still, a, b, c, world[above])
+            world[upper.format(side)], world[lower.format(side)] = turns
+        world[f"{side}Hand"], world[f"{side}Foot"] = world[f"{side}ForeArm"], world[f"{side}Leg"]
+    return np.stack([world[bone] for bone in bones], axis=1)
 
 
 def _named(joints: np.ndarray) -> dict[str, np.ndarray]:
@@ -110,7 +124,7 @@ def _limb(
     rest_hinge = _unit(np.cross(rest_upper, rest_lower))
     upper, lower = _unit(seen[b] - seen[a]), _unit(seen[c] - seen[b])
     # The hinge as the trunk would carry it: turned with the trunk, then the shortest way with the bone.
-    start = (above @ rest_upper[0]), (above @ rest_hinge[0])
+    start = (above @ rest_upper[..., None])[..., 0], (above @ rest_hinge[..., None])[..., 0]
     between = 1 + (start[0] * upper).sum(-1, keepdims=True)
     carried = start[1] - (start[1] * upper).sum(-1, keepdims=True) / np.maximum(between, 1e-3) * (start[0] + upper)
     bend = np.cross(upper, lower)

@@ -204,6 +204,15 @@ class KeypointBody:
         """(T, K, 3) the keypoints [m] of the person `shape`; arguments as for `place`."""
         return self.gather(self.carry(shape, *self.place(shape, turns, root)))
 
+    def vectors(self, shape: Shape) -> np.ndarray:
+        """(K, F, 3) what keypoints are made of: posed, one lies at the root and the sum of its vectors from there, each
+        turned as its bone is in the world [m]."""
+        found = np.zeros((self.num_points, len(self.bones), 3))
+        np.add.at(found, (self.point, self.bone), shape.parts)
+        for bone, above in enumerate(self.parents[1:], start=1):
+            found[:, above] += self._share[:, bone, None] * (shape.heads[bone] - shape.heads[above])
+        return found
+
     def derivatives(self, shape: Shape, world: np.ndarray, heads: np.ndarray, carried: np.ndarray) -> np.ndarray:
         """(T, K, 3, 3 + 3 F) float32, how keypoints move with the root and with small turns of bones in the world.
 

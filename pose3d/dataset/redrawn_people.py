@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from anypose.settings import Misuse
 from pose3d.motion.sequence import MotionDataset, PoseSequence, Split
@@ -11,6 +12,9 @@ from pose3d.synthesis.points import Points
 from pose3d.synthesis.proportions import Proportions
 from pose3d.synthesis.redrawn import Redraw
 from pose3d.synthesis.viewpoints import Viewpoints
+
+if TYPE_CHECKING:
+    from pose3d.body.drawn import DrawnBodies
 
 
 class RedrawnPeople:
@@ -26,6 +30,8 @@ class RedrawnPeople:
         limb_turns: standard deviation of the angle that limbs are turned by [degrees].
         handheld, camera_pitch, camera_roll, camera_distance, focal_error: see `Viewpoints`.
         points, points_spread: see `Points`.
+        anny_share: of the samples whose joints and points are those of one of Anny's bodies (extra `body`), posed as
+            the redrawn person is.
         noise, outliers, swaps, hidden_joints, hidden_frames, cut_off, hidden_future: see `Detections`.
     """
 
@@ -48,6 +54,7 @@ class RedrawnPeople:
         focal_error: float,
         points: Sequence[str],
         points_spread: float,
+        anny_share: float,
         noise: float,
         outliers: float,
         swaps: float,
@@ -85,6 +92,7 @@ class RedrawnPeople:
             ),
             Points(tuple(points), points_spread),
             Detections(noise, outliers, swaps, hidden_joints, hidden_frames, cut_off, hidden_future),
+            _bodies(anny_share, points),
         )
         self.name = f"{scored.name}, trained on people redrawn from {' and '.join(s.name for s in self.sources)}"
         self.keypoint_source = scored.keypoint_source
@@ -101,3 +109,14 @@ class RedrawnPeople:
         if split == "validation":
             return self.validation.sequences(split)
         return [sequence for source in self.sources for sequence in source.sequences(split)]
+
+
+def _bodies(share: float, points: Sequence[str]) -> DrawnBodies | None:
+    """Anny's, where a share of the samples is to have them; without them its package need not be there."""
+    if not share:
+        return None
+    from pose3d.body.captured import require_body
+    from pose3d.body.drawn import DrawnBodies
+
+    require_body("dataset.anny_share")
+    return DrawnBodies(share, points)

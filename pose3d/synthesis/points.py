@@ -100,28 +100,52 @@ class Points:
         Returns:
             (B, T, K, 3) the points, and (B, K) whether the sample's protocol has them.
         """
-        count = len(joints)
-        kinds, sides = kinds_of(skeleton)
-        choice = torch.randint(len(self.protocols), (count,), generator=generator, device=joints.device)
-        means = joints.new_tensor(
-            [[_mean(protocol, kind) for kind in kinds] for protocol in self.protocols]
-        )  # (protocols, K, 3)
-        spreads = joints.new_tensor([SPREADS.get(kind, SPREAD) for kind in kinds])
-        normal = torch.randn(count, len(kinds), 3, generator=generator, device=joints.device)
-        signs = joints.new_tensor(sides)  # of "outwards" along left
-        offsets = means[choice] + self.spread * spreads * normal
-        offsets = torch.cat([offsets[..., :1] * signs[:, None], offsets[..., 1:]], dim=-1)
-        bones = bones_of(joints)
-        turns = {"pelvis": pelvis(bones), "chest": chest(bones), "skull": skull(bones)}
-        points = joints[..., [_base(name) for name in skeleton.joints], :].clone()
-        for name, turn in turns.items():
-            rows = [row for row, kind in enumerate(kinds) if BASES[kind][1] == name]
-            points[..., rows, :] += offsets[:, None, rows] @ turn.transpose(-1, -2)
-        known = torch.tensor(
-            [[joint not in ABSENT[protocol] for joint in skeleton.joints] for protocol in self.protocols],
-            device=joints.device,
+        protocol = self.choose(len(joints), generator)
+        own = self.own(len(joints), skeleton, generator)
+        return self.on_joints(joints, protocol, own, skeleton), self.known(skeleton)[protocol]
+
+    def choose(self, count: int, generator: Generator) -> Tensor:
+        """(count,) which of the protocols a sample's points follow."""
+        return torch.randint(len(self.protocols), (count,), generator=generator, device=generator.device)
+
+    def own(self, count: int, skeleton: Skeleton, generator: Generator) -> Tensor:
+        """(count, K, 3) samples' own offsets: outwards, up, forward [m]."""
+        kinds, _ = kinds_of(skeleton)
+        normal = torch.randn(count, len(kinds), 3, generator=generator, device=generator.device)
+        return self.spread * normal.new_tensor([SPREADS.get(kind, SPREAD) for kind in kinds]) * normal
+
+    def known(self, skeleton: Skeleton) -> Tensor:
+        """(protocols, K) whether a protocol has a point."""
+        return torch.tensor(
+            [[joint not in ABSENT[protocol] for joint in skeleton.joints] for protocol in self.protocols]
         )
-        return points, known[choice]
+
+    def on_joints(self, joints: Tensor, protocol: Tensor, own: Tensor, skeleton: Skeleton) -> Tensor:
+        """(B, T, K, 3) the points where the table of offsets puts them on stick figures (B, T, 17, 3), and `own`."""
+        kinds, _ = kinds_of(skeleton)
+        means = joints.new_tensor([[_mean(name, kind) for kind in kinds] for name in self.protocols])[protocol]
+        points = joints[..., [_base(name) for name in skeleton.joints], :]
+        return moved(points, joints, means + own, skeleton)
+
+
+def moved(points: Tensor, joints: Tensor, offsets: Tensor, skeleton: Skeleton) -> Tensor:
+    """Points that are moved with the body.
+
+    Args:
+        points: (B, T, K, 3) of the skeleton.
+        joints: (B, T, 17, 3) Human3.6M's, which tell how pelvis, chest and head are turned.
+        offsets: (B, K, 3) outwards, up, forward [m].
+        skeleton: what the points are.
+    """
+    kinds, sides = kinds_of(skeleton)
+    signs = joints.new_tensor(sides)  # of "outwards" along left
+    offsets = torch.cat([offsets[..., :1] * signs[:, None], offsets[..., 1:]], dim=-1)
+    bones = bones_of(joints)
+    points = points.clone()
+    for name, turn in (("pelvis", pelvis), ("chest", chest), ("skull", skull)):
+        rows = [row for row, kind in enumerate(kinds) if BASES[kind][1] == name]
+        points[..., rows, :] += offsets[:, None, rows] @ turn(bones).transpose(-1, -2)
+    return points
 
 
 def kinds_of(skeleton: Skeleton) -> tuple[list[str], list[float]]:

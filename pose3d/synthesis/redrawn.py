@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -10,12 +11,35 @@ from torch import Generator, Tensor
 from anypose.skeleton import Skeleton
 from pose3d.synthesis.bones import bones_of, joints_of
 from pose3d.synthesis.detections import Detections
-from pose3d.synthesis.points import Points
+from pose3d.synthesis.points import Points, moved
 from pose3d.synthesis.proportions import Proportions
 from pose3d.synthesis.recombination import mirror_bones, recombine, turn_limbs
 from pose3d.synthesis.viewpoints import Viewpoints, rays
 
 STATURE = 1.7  # m, what errors of detectors are shares of
+
+
+class Bodies(Protocol):
+    """Whole bodies, whose points lie on their skin and skeleton.
+
+    Attributes:
+        share: of the samples that get one.
+    """
+
+    share: float
+
+    def __call__(
+        self, joints: Tensor, protocol: Tensor, skeleton: Skeleton, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """(B, T, 17, 3) joints and (B, T, K, 3) points of bodies drawn at random, posed as joints are.
+
+        Args:
+            joints: (B, T, 17, 3) of `H36M_17`, any axes [m].
+            protocol: (B,) whose points they are, by number.
+            skeleton: what the K points are.
+            generator: all randomness comes from here.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -29,6 +53,7 @@ class Redraw:
         viewpoints: cameras.
         points: which points of the body the keypoints are.
         detections: what a detector makes of them.
+        bodies: where a share of the samples takes joints and points from; None for stick figures alone.
     """
 
     proportions: Proportions
@@ -37,6 +62,7 @@ class Redraw:
     viewpoints: Viewpoints
     points: Points
     detections: Detections
+    bodies: Bodies | None = None
 
     def __call__(
         self, joints: Tensor, frames: Tensor, skeleton: Skeleton, generator: Generator
@@ -66,8 +92,20 @@ class Redraw:
         bones = torch.where(mirrored, mirror_bones(bones), bones)
         place = torch.where(mirrored, place * place.new_tensor([-1.0, 1.0, 1.0]), place)
         posed = joints_of(bones)
-        points, known = self.points(posed, skeleton, generator)
+        posed, points, known = self._points(posed, skeleton, generator)
         seen = rays(points + place, distance) * factor[:, None, None, None]
         seen, scores = self.detections(seen, STATURE * factor / distance, frames, skeleton, generator)
         scores = torch.where(known[:, None], scores, 0.0)
         return torch.cat([seen, scores[..., None]], dim=-1), posed
+
+    def _points(self, posed: Tensor, skeleton: Skeleton, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Joints, those of whole bodies in their place, with the points and whether a sample has them."""
+        protocol = self.points.choose(len(posed), generator)
+        own = self.points.own(len(posed), skeleton, generator)
+        points = self.points.on_joints(posed, protocol, own, skeleton)
+        if self.bodies is not None:
+            rows = torch.rand(len(posed), generator=generator, device=posed.device) < self.bodies.share
+            posed, points = posed.clone(), points.clone()
+            posed[rows], placed = self.bodies(posed[rows], protocol[rows], skeleton, generator)
+            points[rows] = moved(placed, posed[rows], own[rows], skeleton)
+        return posed, points, self.points.known(skeleton)[protocol]

@@ -37,6 +37,17 @@ def test_all_motion_trains_and_one_source_is_scored():
     assert people(recorded=None, more=None).sequences("train") == ["invented train"]
 
 
+def test_bodies_are_there_where_a_share_is_asked_for(made_up, monkeypatch):
+    assert people().redraw.bodies is None
+    bodies = people(anny_share=0.4).redraw.bodies
+    assert bodies.share == 0.4
+    assert [layout.name for layout in bodies.layouts] == ["coco_17", "blazepose_33", "mpii_16", "h36m_17"]
+    monkeypatch.setattr("pose3d.body.captured.FILE", "no such file")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"dataset.anny_share needs the package anny: pip install 'anypose\[body\]'"):
+        people(anny_share=0.4)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -47,6 +58,7 @@ def test_all_motion_trains_and_one_source_is_scored():
         ({"recombination": 1.5}, r"dataset.recombination=1.5 must lie in \[0, 1\]"),
         ({"limb_turns": 120}, r"dataset.limb_turns=120 must lie in \[0, 90\] degrees"),
         ({"camera_pitch": [3]}, r"dataset.camera_pitch=\[3\] must be \[low, high\]"),
+        ({"anny_share": -0.5}, "dataset.anny_share must be .*-0.5"),
         ({"points": ["coco", "nobody"]}, r"dataset.points=\['coco', 'nobody'\] must be one or more .* no nobody"),
     ],
 )

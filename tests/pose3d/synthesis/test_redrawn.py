@@ -267,6 +267,38 @@ def test_the_whole_keeps_joints_and_what_is_seen_of_them_together(motion):
     assert feet > head  # y is down
 
 
+class Statue:
+    """Stands for whole bodies: everybody is one still figure, whose points lie a metre in front of it."""
+
+    share = 0.5
+
+    def __init__(self, pose):
+        self.pose = pose - pose[:1]
+
+    def __call__(self, joints, protocol, skeleton, generator):
+        assert len(protocol) == len(joints) < 240
+        joints = self.pose.expand_as(joints)
+        return joints, joints[..., :16, :] + torch.tensor([0.0, 0.0, -1.0])
+
+
+def test_a_share_of_the_samples_has_joints_and_points_of_whole_bodies(motion):
+    statue = Statue(motion[0, 0])
+    redraw = Redraw(Proportions(1.0, 0.06, 0.06, 0.12), 0.5, 15, LEVEL, Points(["h36m"], 0.0), EXACT, statue)
+    plain = Redraw(Proportions(1.0, 0.06, 0.06, 0.12), 0.5, 15, LEVEL, Points(["h36m"], 0.0), EXACT)
+    windows = motion.repeat(20, 1, 1, 1)
+    keypoints, joints = redraw(windows, torch.zeros(240, 5), get_skeleton("h36m_16"), generator())
+    others, their_joints = plain(windows, torch.zeros(240, 5), get_skeleton("h36m_16"), generator())
+    still = torch.isclose(joints, statue.pose).flatten(1).all(1)
+    assert still.float().mean() == pytest.approx(0.5, abs=0.1)
+    torch.testing.assert_close(joints[~still], their_joints[~still], rtol=0, atol=0)
+    torch.testing.assert_close(keypoints[~still], others[~still], rtol=0, atol=0)
+    # The knee of a statue is seen as from a camera one metre nearer.
+    hip, knee = keypoints[still, 2, 1, :2], keypoints[still, 2, 2, :2]
+    left, right = statue.pose[1], statue.pose[2]
+    depth = left[:1] / hip[:, :1]
+    torch.testing.assert_close(knee, right[:2] / (depth - left[2] + right[2]), atol=1e-4, rtol=1e-3)
+
+
 def test_the_same_generator_draws_the_same(motion):
     redraw = Redraw(
         Proportions(0.8, 0.06, 0.06, 0.12), 0.5, 15, Viewpoints(0.5, (-10, 35), 20, (2, 7), 0.1),
