@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -32,11 +32,31 @@ class Redrawn(Protocol):
 HOST = torch.device("cpu")
 
 
+def check_plain(name: str, settings: Mapping[str, tuple[Any, Any]]) -> None:
+    """Refuse settings of a task that do nothing with redrawn people.
+
+    Args:
+        name: the dataset's.
+        settings: by their keys, as they are and as they must be.
+    """
+    for key, (found, plain) in settings.items():
+        if found != plain:
+            raise Misuse(
+                f"task.{key}={found} does nothing with dataset={name}: its samples are windows around single frames, "
+                f"in camera axes, half of them mirrored. Set task.{key}={_typed(plain)}."
+            )
+
+
+def _typed(value: Any) -> str:
+    """As it is typed on the command line."""
+    return "null" if value is None else str(value).lower()
+
+
 class RedrawnBatches:
     """Batches for a lifter, made anew in every epoch: each frame of the motion once, as what is predicted.
 
     What a batch is follows from (seed, epoch, its number, rank). Each holds "keypoints" (B, R, K, C), rays, and
-    "joints" (B, 1, J, 3) in camera axes, relative to the hip [m].
+    "joints" (B, 1, J, 3) in camera axes, relative to the hip [m]; (B, R, J, 3) for a network of whole windows.
 
     Args:
         sequences: motion; of the views of one take the first is taken.
@@ -81,7 +101,8 @@ class RedrawnBatches:
         generator = self._generator(-1, 0)
         picks = torch.randint(len(self.joints), (STATISTICS,), generator=generator, device=self.device)
         batch = self._draw(picks, generator)
-        return batch["keypoints"][:, self.past].to(self.target), batch["joints"][:, 0].to(self.target)
+        middle = self.past if self.model.whole_window else 0
+        return batch["keypoints"][:, self.past].to(self.target), batch["joints"][:, middle].to(self.target)
 
     def epoch(self, number: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number` from batch `start` on."""
@@ -113,8 +134,6 @@ class RedrawnBatches:
         drawn, joints = self.redraw(self.joints[rows], frames, self.model.input_skeleton, generator)
         keypoints = drawn.new_zeros(count, self.model.receptive_field, *drawn.shape[2:])
         keypoints[:, self.read] = drawn
-        target = self.read.index(self.past)
-        return {
-            "keypoints": keypoints[..., : self.model.keypoint_channels],
-            "joints": joints[:, target, None],
-        }
+        if not self.model.whole_window:
+            joints = joints[:, self.read.index(self.past), None]
+        return {"keypoints": keypoints[..., : self.model.keypoint_channels], "joints": joints}

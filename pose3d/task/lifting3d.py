@@ -14,7 +14,7 @@ from anypose.skeleton import mirror
 from pose3d.lifter import Lifter
 from pose3d.lifting.bone_lengths import LIMBS, has_limbs
 from pose3d.lifting.errors import PoseErrors
-from pose3d.lifting.redrawing import Redrawn, RedrawnBatches
+from pose3d.lifting.redrawing import Redrawn, RedrawnBatches, check_plain
 from pose3d.motion.missing_joints import Hide
 from pose3d.motion.packed import JointFrame, Packed, mirror_keypoints
 from pose3d.motion.sequence import MotionDataset
@@ -116,12 +116,7 @@ class Lifting3D:
     def _redrawn(self, dataset: MotionDataset, loading: Any, device: torch.device) -> RedrawnBatches:
         assert isinstance(dataset, Redrawn)
         plain = {"stride": 1, "subset": 1.0, "flip_augment": False, "joint_frame": "camera"}
-        for key, value in plain.items():
-            if getattr(self, key) != value:
-                raise Misuse(
-                    f"task.{key}={getattr(self, key)} does nothing with dataset={dataset.name}: its samples are single "
-                    f"frames in camera axes, half of them mirrored. Set task.{key}={str(value).lower()}."
-                )
+        check_plain(dataset.name, {key: (getattr(self, key), value) for key, value in plain.items()})
         batches = RedrawnBatches(dataset.sequences("train"), dataset.redraw, self.model, loading, device)
         self.model.fit_statistics(*batches.statistics())
         self.hide = Hide(dataset.missing_joints.in_training, self.model, device)

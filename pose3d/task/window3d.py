@@ -20,6 +20,7 @@ from pose3d.lifter import Lifter
 from pose3d.lifting.bone_lengths import LIMBS, has_limbs
 from pose3d.lifting.errors import PoseErrors
 from pose3d.lifting.published_agformer import from_published_agformer, size_of
+from pose3d.lifting.redrawing import Redrawn, RedrawnBatches, check_plain
 from pose3d.motion.clips import ClipBatches
 from pose3d.motion.missing_joints import Hide
 from pose3d.motion.packed import Packed, mirror_keypoints
@@ -83,7 +84,7 @@ class Window3D:
                 raise Misuse(f"task.{name} must be from 1 to the {window} frames of a window, got {value}.")
         self.model, self.bones = model, bones
         self.velocity, self.scaled = velocity, scaled
-        self.train_step = max(1, window // 3) if train_step is None else train_step
+        self.train_step = self._third() if train_step is None else train_step
         self.step, self.causal = window if step is None else step, causal
         self.flip_augment, self.flip_test = flip_augment, flip_test
         self.subset, self.by_subject = subset, by_subject
@@ -92,9 +93,12 @@ class Window3D:
 
     def batches(
         self, dataset: MotionDataset, training: bool, loading: Any, device: torch.device
-    ) -> WindowBatches | ClipBatches:
+    ) -> WindowBatches | ClipBatches | RedrawnBatches:
+        if training and isinstance(dataset, Redrawn):
+            return self._redrawn(dataset, loading, device)
         if training:
             packed = pack_split(dataset, "train", self.model, device, share=self.subset)
+            self.model.fit_statistics(packed.keypoints, packed.joints)
             self._compare_lengths(packed.end - packed.start)
             self.hide = Hide(dataset.missing_joints.in_training, self.model, device)
             return training_batches(packed, self.model, loading, device, step=self.train_step, flip=self.flip_augment)
@@ -110,6 +114,19 @@ class Window3D:
             rank=loading.rank,
             world_size=loading.world_size,
         )
+
+    def _redrawn(self, dataset: MotionDataset, loading: Any, device: torch.device) -> RedrawnBatches:
+        assert isinstance(dataset, Redrawn)
+        step = None if self.train_step == self._third() else self.train_step
+        settings = {"train_step": (step, None), "subset": (self.subset, 1.0)}
+        check_plain(dataset.name, settings | {"flip_augment": (self.flip_augment, False)})
+        batches = RedrawnBatches(dataset.sequences("train"), dataset.redraw, self.model, loading, device)
+        self.model.fit_statistics(*batches.statistics())
+        self.hide = Hide(dataset.missing_joints.in_training, self.model, device)
+        return batches
+
+    def _third(self) -> int:
+        return max(1, self.model.receptive_field // 3)
 
     def _compare_lengths(self, frames: Tensor) -> None:
         """Say which takes a window is longer than: their last frame is repeated, and nothing moves there.

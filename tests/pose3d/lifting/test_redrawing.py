@@ -48,7 +48,7 @@ def takes(length=40, fps=50.0):
 def reader(**options):
     fields = {
         "keypoint_frame": "ray", "output_skeleton": H36M_17, "input_skeleton": H36M_16, "frames_read": None,
-        "receptive_field": 1, "causal": False, "keypoint_channels": 2,
+        "receptive_field": 1, "causal": False, "keypoint_channels": 2, "whole_window": False,
     }  # fmt: skip
     return SimpleNamespace(**{**fields, **options})
 

@@ -23,7 +23,9 @@ OPTIONS = {
     "input_skeleton": "h36m_17",
     "output_skeleton": "h36m_17",
     "keypoint_channels": 3,
+    "input": "screen",
 }
+CENTRED = {"input": "centred", "input_skeleton": "common_16", "num_frames": 9, "num_blocks": 2}
 
 
 def network(**options) -> MotionAGFormer:
@@ -140,11 +142,46 @@ def test_the_authors_graph_lacks_three_ends_of_bones():
         ({"neighbours": 28}, "model.neighbours must be from 1 to the 27 frames of the window, got 28"),
         ({"num_heads": 7}, "model.num_heads must divide the 64 channels, got 7"),
         ({"input_skeleton": "h36m_16"}, "model.input_skeleton=h36m_16 has 16, model.output_skeleton=h36m_17 17"),
+        ({"input": "pixels"}, "model.input must be screen or centred, got 'pixels'"),
+        ({"input": "centred", "keypoint_channels": 2}, "needs model.keypoint_channels=3, got 2"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         MotionAGFormer(**{**OPTIONS, **options})
+
+
+def detected(batch: int = 2) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(batch, 9, 16, 3, generator=generator) * torch.tensor([0.3, 0.3, 0.9]) + 0.05
+
+
+def test_detected_keypoints_that_are_not_there_are_not_read():
+    model, keypoints = network(**CENTRED), detected()
+    keypoints[:, 4, 3, 2] = keypoints[:, 7:, :, 2] = 0
+    moved = keypoints.clone()
+    moved[:, 4, 3, :2] = moved[:, 7:, :, :2] = 7.0
+    joints = model(keypoints)
+    assert joints.shape == (2, 9, 17, 3)
+    assert (joints[..., 0, :] == 0).all()
+    torch.testing.assert_close(model(moved), joints, rtol=0, atol=0)
+    moved[:, 4, 3, 2] = 0.2
+    assert not torch.allclose(model(moved), joints)
+
+
+def test_a_centred_network_turns_its_joints_back_with_the_camera():
+    model, keypoints = network(**CENTRED), detected()
+    keypoints[..., 2] = 1
+    features, size, turn = model.centred(keypoints)
+    tokens = torch.cat([features, size[:, None, None].expand(2, 9, 16, 1)], -1)
+    straight = model.joint_statistics.undo(model.head(model._represent(tokens).flatten(2)).view(2, 9, 16, 3))
+    there = turn.numpy()
+    expected = np.stack([[there[n].T @ joint for joint in straight[n].flatten(0, 1).detach().numpy()] for n in (0, 1)])
+    np.testing.assert_allclose(model(keypoints)[:, :, 1:].detach().flatten(1, 2), expected, atol=1e-5)
+    hips = keypoints[..., [model.input_skeleton.index("left_hip"), model.input_skeleton.index("right_hip")], :2]
+    rays = torch.nn.functional.normalize(torch.nn.functional.pad(hips, (0, 1), value=1.0), dim=-1).mean((1, 2))
+    ahead = np.stack([there[n] @ rays[n].numpy() for n in (0, 1)])
+    np.testing.assert_allclose(ahead[:, :2], 0, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 26, 17, 3), (1, 27, 17, 2), (1, 27, 16, 3), (27, 17, 3)])

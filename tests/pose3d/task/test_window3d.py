@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from anypose.skeleton import H36M_17
+from pose3d.motion.missing_joints import NONE
 from pose3d.task.lifting3d import Lifting3D
 from pose3d.task.window3d import Window3D
-from tests.pose3d.model.test_motionagformer import network
+from tests.pose3d.lifting.test_redrawing import PLAIN, takes
+from tests.pose3d.model.test_motionagformer import CENTRED, network
 from tests.pose3d.motion.random_motion import dataset, sequence
 from tests.pose3d.task.test_lifting3d import OPTIONS as ONE_POSE
 from tests.pose3d.task.test_lifting3d import baseline
@@ -71,6 +73,33 @@ def test_every_frame_is_scored_and_the_protocol_says_how(options):
     assert metrics.rows()[-1]["frames"] == 67
     windows = {1: "9 frames, the middle 1 taken of each", 4: "9 frames, the last 4 taken of each", None: "9 frames"}
     assert metrics.protocol()["windows"] == windows[options.get("step")]
+
+
+def test_windows_of_redrawn_people_are_learnt_frame_by_frame():
+    lifting = Window3D(network(**CENTRED), **{**OPTIONS, "flip_augment": False})
+    people = SimpleNamespace(
+        name="redrawn", redraw=PLAIN, missing_joints=NONE, sequences=lambda split: takes()
+    )  # what `Redrawn` and the task read of a dataset
+    batch = next(lifting.batches(people, True, LOADING, CPU).epoch(0))
+    assert batch["keypoints"].shape == (4, 9, 16, 3)
+    assert batch["joints"].shape == (4, 9, 17, 3)
+    # Each pose grows from frame to frame by a constant: its steps are those of the take.
+    steps = batch["joints"].diff(dim=1)
+    torch.testing.assert_close(steps[:, 4], steps[:, 3], atol=1e-5, rtol=0)
+    assert lifting.model.joint_statistics.std.mean() > 0.05
+    optimizer = torch.optim.Adam(lifting.model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(4):
+        loss, _ = lifting.loss(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    for key, value in {"train_step": 5, "subset": 0.5, "flip_augment": True}.items():
+        other = Window3D(network(**CENTRED), **{**OPTIONS, "flip_augment": False, key: value})
+        with pytest.raises(ValueError, match=rf"task.{key}={value} does nothing with dataset=redrawn.*Set task.{key}="):
+            other.batches(people, True, LOADING, CPU)
 
 
 def published(model):
