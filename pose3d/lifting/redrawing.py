@@ -19,7 +19,8 @@ Batch = dict[str, Tensor]
 
 SLOWEST = 25.0  # frames a second: faster motion is also seen at whole parts of its rate, down to this
 RATE = 50.0  # frames a second that detectors' errors are given for
-STATISTICS = 8192  # samples that joints are standardised by
+STATISTICS = 8192  # samples that joints are standardised by ...
+STATISTICS_FRAMES = 10 * STATISTICS  # ... fewer where windows are long, or they would fill the memory
 
 
 @runtime_checkable
@@ -99,7 +100,8 @@ class RedrawnBatches:
     def statistics(self) -> tuple[Tensor, Tensor]:
         """(N, K, C) keypoints and (N, J, 3) joints of some thousand samples, to standardise by."""
         generator = self._generator(-1, 0)
-        picks = torch.randint(len(self.joints), (STATISTICS,), generator=generator, device=self.device)
+        count = min(STATISTICS, STATISTICS_FRAMES // len(self.read) + 1)
+        picks = torch.randint(len(self.joints), (count,), generator=generator, device=self.device)
         batch = self._draw(picks, generator)
         middle = self.past if self.model.whole_window else 0
         return batch["keypoints"][:, self.past].to(self.target), batch["joints"][:, middle].to(self.target)
