@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from anypose.camera import Camera, project
-from anypose.skeleton import BLAZEPOSE_33, COCO_17, H36M_17, get_skeleton, mirror
+from anypose.skeleton import COCO_17, H36M_17, get_skeleton, mirror
 from pose3d.motion.virtual_cameras import look_at, tilted
 from pose3d.synthesis.actions import ACTIONS
 from pose3d.synthesis.body import draw_body
@@ -162,45 +162,6 @@ def test_cameras_of_both_kinds_stay_in_their_ranges():
     assert 1.99 < distance.min() < 2.1
     assert 6.8 < distance.max() < 7.01
     assert (factor == 1).float().mean() == pytest.approx(0.5, abs=0.03)
-
-
-def test_blazepose_hips_are_19_cm_apart_where_those_of_human36m_are_26(motion):
-    bones = Proportions(1.0, 0.0, 0.0, 0.0)(bones_of(motion), generator())
-    points, known = Points(["blazepose"], 0.0)(joints_of(bones), BLAZEPOSE_LIMBS, generator())
-    apart = (points[..., 0, :] - points[..., 1, :]).norm(dim=-1)
-    torch.testing.assert_close(apart, torch.full_like(apart, 0.19), atol=2e-3, rtol=0)
-    assert known.all()
-
-
-class _Limbs:
-    name = "limbs"
-    joints = ("left_hip", "right_hip", "left_ear", "right_ear")
-    num_joints = 4
-
-
-BLAZEPOSE_LIMBS = _Limbs()
-
-
-def test_points_of_the_mirrored_person_are_the_mirrored_points(motion):
-    points, _ = Points(["coco"], 0.0)(motion, COMMON, generator())
-    mirrored, _ = Points(["coco"], 0.0)(mirror(motion, H36M_17), COMMON, generator())
-    torch.testing.assert_close(mirrored, mirror(points, COMMON), atol=1e-5, rtol=0)
-
-
-def test_ears_lie_left_and_right_of_the_head_and_mpii_knows_none(motion):
-    points, known = Points(["coco", "mpii"], 1.0)(motion.repeat(20, 1, 1, 1), COMMON, generator())
-    left, right = (COMMON.index(f"{side}_ear") for side in ("left", "right"))
-    across = (points[..., left, :] - points[..., right, :]).norm(dim=-1)
-    assert across.mean() == pytest.approx(0.15, abs=0.01)
-    assert known[:, left].float().mean() == pytest.approx(0.5, abs=0.15)
-    assert known[:, COMMON.index("left_knee")].all()
-
-
-def test_points_that_no_table_has_are_named():
-    with pytest.raises(ValueError, match=r"no point for left_eye_inner.*, left_mouth, .* of blazepose_33; they have"):
-        Points(["h36m"], 0.0)(torch.zeros(1, 1, 17, 3), BLAZEPOSE_33, generator())
-    with pytest.raises(ValueError, match=r"dataset.points=\['kinect'\] must be one or more of h36m, coco"):
-        Points(["kinect"], 0.0)
 
 
 def test_exact_detections_are_the_keypoints():
