@@ -207,10 +207,12 @@ class KeypointBody:
     def vectors(self, shape: Shape) -> np.ndarray:
         """(K, F, 3) what keypoints are made of: posed, one lies at the root and the sum of its vectors from there, each
         turned as its bone is in the world [m]."""
-        found = np.zeros((self.num_points, len(self.bones), 3))
+        found, weight = np.zeros((self.num_points, len(self.bones), 3)), np.zeros((self.num_points, len(self.bones)))
         np.add.at(found, (self.point, self.bone), shape.parts)
+        np.add.at(weight, (self.point, self.bone), self.weight)
+        hanging = weight @ self.below.T
         for bone, above in enumerate(self.parents[1:], start=1):
-            found[:, above] += self._share[:, bone, None] * (shape.heads[bone] - shape.heads[above])
+            found[:, above] += hanging[:, bone, None] * (shape.heads[bone] - shape.heads[above])
         return found
 
     def derivatives(self, shape: Shape, world: np.ndarray, heads: np.ndarray, carried: np.ndarray) -> np.ndarray:
