@@ -1,4 +1,4 @@
-"""VideoPose3D in use: the seed's 2 x 6115 frames at once, and frame by frame.
+"""VideoPose3D in use: the Ascend guide's 2 x 6115 frames at once, and frame by frame.
 
 The ratio is of time. Frames/s as the vendor counts them are 2 x T over it, poses/s half of T - 242.
 """

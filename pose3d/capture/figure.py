@@ -1,6 +1,6 @@
-"""The figure that seed 004 reports, beside what it has to be compared with.
+"""The figure that total capture's Ascend port reports, beside what it has to be compared with.
 
-The seed gives the mean of its last ten losses, each of one crop. A network that predicts nothing has a loss, too, and
+The port gives the mean of its last ten losses, each of one crop. A network that predicts nothing has a loss, too, and
 ten crops are few: what nothing costs is said for the same ten crops and for many.
 """
 
