@@ -28,6 +28,7 @@ from benchmarks.__main__ import choices, parse
 from benchmarks.results import KEPT
 from tests.own_files import python_of, write_own
 from tests.pose3d.motion.motion_files import write_daz_bvh, write_release
+from tests.pose3d.predict.walkers import walk
 
 ROOT = Path(__file__).resolve().parents[1]
 CHINESE = "README.zh-CN.md"  # has README.md's commands, says tests/test_readme.py, and its Python
@@ -61,7 +62,7 @@ def commands(page: str) -> list[str]:
     return found
 
 
-ALL_MINE = re.compile(r"model=mine\b")  # CONTRIBUTING's example, in a checkout of its own below
+ALL_MINE = re.compile(r"(model|dataset)=mine\b")  # CONTRIBUTING's examples, in a checkout of its own below
 ALL = [(page, line) for page in PAGES for line in commands(page) if not ALL_MINE.search(line)]
 
 
@@ -221,14 +222,21 @@ def test_the_commands_of_a_page_run_from_top_to_bottom(folder, page):
 
 
 @pytest.mark.slow
-def test_a_new_model_copied_out_of_contributing_trains_and_is_scored(tmp_path):
+def test_a_new_model_and_a_new_dataset_copied_out_of_contributing_run(tmp_path):
     kept = shutil.ignore_patterns(".*", "runs", "data", "tests", "docs", "results", "__pycache__", "*.egg-info")
     shutil.copytree(ROOT, tmp_path / "copy", ignore=kept)
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     files = ("pose3d/model/mine.py", "conf/model/mine.yaml", "conf/recipe/mine.yaml")
+    files += ("pose3d/dataset/mine.py", "conf/dataset/mine.yaml")
     blocks = re.findall(r"^```(?:python|yaml)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     for name, body in zip(files, blocks, strict=True):
         assert f"`{name}`" in text
         (tmp_path / "copy" / name).write_text(body, encoding="utf-8")
-    for line in filter(ALL_MINE.search, commands("CONTRIBUTING.md")):
+    (tmp_path / "copy" / "data" / "mine").mkdir(parents=True)
+    for subject in ("ann", "bob"):
+        joints = walk(np.arange(40) / 50, (0.0, 0.0), (1.0, 0.0))
+        np.save(tmp_path / "copy" / "data" / "mine" / f"{subject}_walk_1.npy", joints)
+    typed = [line for line in commands("CONTRIBUTING.md") if ALL_MINE.search(line)]
+    assert len(typed) >= 3
+    for line in typed:
         run(line, tmp_path / "copy", tmp_path / "copy")

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from anypose.bounds import MAX_KEY, raised_to
 from anypose.engine import helping
+from anypose.engine import texts as texts  # registers what conf/ looks files up with, for every command
 from anypose.engine.distributed import adopt_submitit
 from anypose.engine.durable import check_file, check_folder, remove_empty
 from anypose.engine.extras import check_extras, check_launcher

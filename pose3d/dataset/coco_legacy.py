@@ -1,4 +1,4 @@
-"""dataset=coco_legacy: COCO.json, what the Caffe trainings of part affinity fields and the Ascend port read their people from.
+"""dataset=coco_legacy: COCO.json, the people that the Caffe trainings of part affinity fields and the Ascend port read.
 
 The file has a list `root` with an entry for each person that a crop is made of: its own keypoints, and those of the
 others in the image. Its visibility codes are 1 visible, 0 labelled but hidden, 2 not labelled. Coordinates are taken as

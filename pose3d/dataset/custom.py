@@ -113,6 +113,7 @@ class Custom:
                 continue
             if camera not in cameras:
                 cameras[camera] = self._camera(camera, rows, joints, words[3] == camera, (int(width), int(height)))
+            recording = _recording(action, take)
             pieces = _even(members, rows.frame, f"{rows.where}, {subject} {action} {take} {camera}")
             for number, piece in enumerate(pieces, start=1):
                 part = piece[:: self.frame_step]
@@ -120,7 +121,7 @@ class Custom:
                 yield PoseSequence(
                     subject=subject,
                     action=action,
-                    take=take if len(pieces) == 1 else f"{take} part {number}",
+                    take=recording if len(pieces) == 1 else f"{recording} part {number}",
                     camera=cameras[camera],
                     keypoints=rows.keypoints[part],
                     keypoint_skeleton=self.keypoint_skeleton,
@@ -168,6 +169,13 @@ class Custom:
             width=size[0],
             height=size[1],
         )
+
+
+def _recording(action: str, take: str) -> str:
+    """A take's name that no other of the subject has: takes are often counted anew in every action."""
+    if "All" in (action, take):
+        return action if take == "All" else take
+    return take if take.startswith(action) else f"{action} {take}"
 
 
 def _grouped(order: list[int], keys: list[tuple[str, ...]]) -> Iterator[list[int]]:

@@ -6,7 +6,6 @@ together over the input, and they part in the view from the side.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,9 +140,8 @@ def guess_of(metrics: MixtureErrors, position: int) -> Guess:
 
 def title_of(subject: str, action: str, take: str, camera: str, frame: int) -> str:
     """Whose pose it is; what a dataset does not tell apart, and so calls All, is left out."""
-    words = [take] if take.startswith(action) else [action, take]
-    recording = " ".join(re.sub(r"^All\b ?", "", word) for word in words).strip()
-    return " · ".join(part for part in (subject, recording, re.sub(r"^All$", "", camera), f"frame {frame}") if part)
+    recording = take if take.startswith(action) or action == "All" else f"{action} {take}"
+    return " · ".join(part for part in (subject, recording, camera, f"frame {frame}") if part != "All")
 
 
 def draw_hypotheses(metrics: MixtureErrors, positions: Sequence[int], folder: Path, told: str, note: str) -> list[Path]:

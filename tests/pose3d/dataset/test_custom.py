@@ -81,6 +81,14 @@ def test_takes_are_what_the_file_holds(folder):
     assert dataset.notes == ("lenses fitted to 2D and 3D",)
 
 
+def test_a_take_has_a_name_that_no_other_of_its_subject_has(folder):
+    assert [one.name for one in read(folder / "mine.npz").sequences("validation")] == ["bob/run/All", "bob/sit/All"]
+    counted = {**content(), "take": np.full(240, "1")}  # anew in every action
+    np.savez(folder / "counted.npz", **counted)
+    takes = [one.take for one in read(folder / "counted.npz").sequences("validation")]
+    assert takes == ["run 1", "sit 1"]
+
+
 def test_a_table_says_the_same_as_arrays(folder):
     held = content(5)
     names = [f"{j}_{a}_px" for j in JOINTS for a in "xy"] + [f"{j}_{a}_cm" for j in JOINTS for a in "xyz"]
@@ -155,8 +163,8 @@ def test_a_take_is_cut_where_frames_are_left_out(folder):
     frame = np.tile(np.array([5, 7, 9, 11, 13, 101, 103, 105, 107, 109]), 4)
     np.savez(folder / "gaps.npz", frame=frame, **held)
     first, second, *_ = read(folder / "gaps.npz").sequences("validation")
-    assert (first.take, len(first), first.first_frame, first.frame_stride) == ("All part 1", 5, 5, 2)
-    assert (second.take, second.first_frame, second.fps) == ("All part 2", 101, 15)
+    assert (first.take, len(first), first.first_frame, first.frame_stride) == ("run part 1", 5, 5, 2)
+    assert (second.take, second.first_frame, second.fps) == ("run part 2", 101, 15)
     np.savez(folder / "twice.npz", frame=np.tile(np.arange(5).repeat(2), 4), **held)
     with pytest.raises(ValueError, match=r"frame 0 is there twice\. Tell its views apart by 'camera'"):
         read(folder / "twice.npz").sequences("train")

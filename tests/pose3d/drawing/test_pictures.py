@@ -85,7 +85,7 @@ def test_a_drawing_shows_the_frame_its_title_names(
     assert np.linalg.norm(drawing.predicted - drawing.truth, axis=-1) == pytest.approx(0.006, abs=1e-5)
     assert drawing.title.endswith(f"frame {arrays['frame'][5]}")
     assert title_of("ann", "All", "All", "All", 3) == "ann · frame 3"
-    assert title_of("ann", "walk", "All", "All", 3) == "ann · walk · frame 3"
+    assert title_of("ann", "walk", "walk", "All", 3) == "ann · walk · frame 3"
     assert title_of("S9", "Posing", "Posing 1", "54138969", 3) == "S9 · Posing 1 · 54138969 · frame 3"
     assert title_of("02", "Soccer", "02_05", "virtual1", 3) == "02 · Soccer 02_05 · virtual1 · frame 3"
     head, hip = drawing.truth[get_skeleton("h36m_17").index("head")], drawing.truth[0]
