@@ -16,9 +16,10 @@ from anypose.skeleton import Skeleton
 from pose3d.body import terms
 from pose3d.body.keypoint_body import KeypointBody, Shape
 from pose3d.body.objective import Objective, Weights
-from pose3d.body.seen import Noise, Seen, check
+from pose3d.body.seen import Noise, Seen, check, size_in_picture
 from pose3d.body.whose_shape import find_shape, first_words
 
+APART = 0.15  # median residual, as a share of the person's size in the picture, above which keypoints are nobody's
 FEET_FROM = 1  # iteration after which the body's own feet tell where they stand
 
 
@@ -154,6 +155,13 @@ class Fitter:
         covariance = np.linalg.inv(now.same.astype(np.float64) + np.eye(D))  # nobody is a metre off
         spread = np.einsum("tkid,tde,tkie->tk", slopes, covariance, slopes, optimize=True)
         residual = self.objective.residuals(known, shape, turns, root)
+        counted = residual[np.isfinite(residual)]
+        apart, size = float(np.median(counted)) if len(counted) else 0.0, size_in_picture(known)
+        if apart > APART * size:
+            remarks += (
+                f"The body is {apart:.0f} px off keypoints that span {size:.0f} px: they are no person's, or the focal "
+                "length is far off.",
+            )
         return Fit(shape, turns, root, residual, np.sqrt(np.maximum(spread, 0)), noise, remarks)
 
 

@@ -181,7 +181,8 @@ class Objective:
 
     def noise(self, seen: Seen) -> Noise:
         """What is assumed before anything is fitted."""
-        return Noise(self.weights.joint, self.weights.pixel * size_in_picture(seen), self.weights.direction)
+        pixel = max(self.weights.pixel * size_in_picture(seen), PIXEL_NOISE)  # all points may be one
+        return Noise(self.weights.joint, pixel, self.weights.direction)
 
     def measured_noise(self, seen: Seen, shape: Shape, turns: np.ndarray, root: np.ndarray) -> Noise:
         """How far a fit is from what is seen, by medians: exact input is followed exactly, a bad one smoothed."""

@@ -113,6 +113,11 @@ def check(seen: Seen) -> tuple[Seen, tuple[str, ...]]:
         )
     if knees_bend_backwards(human(seen)):
         remarks.append("Knees bend backwards: left and right may be exchanged, or the picture is mirrored.")
+    turned = upside_down(seen)
+    if turned > T / 5:
+        remarks.append(
+            f"Hips are below the feet in {turned} of {T} frames: lifters know people who stand, the size may be wrong."
+        )
     return seen, tuple(remarks)
 
 
@@ -145,6 +150,16 @@ def knees_bend_backwards(joints: np.ndarray) -> bool:
     bent = forward[np.linalg.norm(off, axis=-1) > BENT]
     bent = bent[np.abs(np.nan_to_num(bent)) > BENT / 2]
     return len(bent) >= MANY and float((bent < 0).mean()) > 0.8
+
+
+def upside_down(seen: Seen) -> int:
+    """In how many frames the hips are below the feet; 0 where nothing says what is up."""
+    if seen.up is None and seen.keypoints is None:
+        return 0
+    up = np.array([0.0, -1.0, 0.0]) if seen.up is None else seen.up
+    at = dict(zip(H36M_17.joints, np.moveaxis(human(seen), 1, 0), strict=True))
+    legs = at["hip"] - (at["left_foot"] + at["right_foot"]) / 2
+    return int((legs @ up < -0.5 * np.linalg.norm(legs, axis=-1)).sum())
 
 
 def human(seen: Seen) -> np.ndarray:

@@ -43,16 +43,16 @@ class Bodies:
         """The motion with `ANNY_38` for its skeleton; who cannot be fitted is left out, with a warning.
 
         Args:
-            motion: placed, with joints in camera axes, the camera that stands over the floor, and keypoints.
+            motion: placed, with joints in camera axes, the camera that stands over the floor (None while nobody has
+                been seen), and keypoints.
             intrinsics: (3,) focal length and principal point [px].
         """
         assert motion.joints is not None
-        assert motion.camera is not None
         T, P, J = len(motion), len(motion.ids), ANNY_38.num_joints
         fitter = self.fitter(motion)
         joints = np.full((T, P, J, 3), np.nan, np.float32)
         turns, rest = np.full((T, P, J, 4), np.nan, np.float32), np.zeros((P, J, 3), np.float32)
-        upright = motion.camera.rotation.T
+        upright = np.eye(3) if motion.camera is None else motion.camera.rotation.T
         for p, person in enumerate(motion.ids.tolist()):
             there = np.flatnonzero(np.isfinite(motion.joints[:, p]).all(-1).any(-1))
             if not len(there):
@@ -71,7 +71,8 @@ class Bodies:
             gone = np.setdiff1d(np.arange(T), there)
             joints[gone, p], turns[gone, p] = np.nan, np.nan
             rest[p] = self.rig.rest(fit.shape.words)
-        world = (joints.astype(np.float64) @ motion.camera.rotation + motion.camera.position).astype(np.float32)
+        stands = np.zeros(3) if motion.camera is None else motion.camera.position
+        world = (joints.astype(np.float64) @ upright.T + stands).astype(np.float32)
         facts = dict(motion.facts) | {"body": self.report()}
         return replace(
             motion,

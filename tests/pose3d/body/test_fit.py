@@ -112,7 +112,7 @@ def test_the_hypothesis_that_fits_is_taken(fitter: Fitter, seen: Seen) -> None:
 
 
 TROUBLES = ("half", "upside down", "child", "three frames", "exchanged", "gap", "one frame", "mirrored", "sides",
-            "no keypoints", "holes", "infinite")  # fmt: skip
+            "no keypoints", "holes", "infinite", "one point")  # fmt: skip
 
 
 @pytest.mark.slow
@@ -127,7 +127,11 @@ def test_trouble_gives_a_body_and_says_so(fitter: Fitter, seen: Seen, person: Pe
         given = replace(seen, joints=joints, keypoints=keypoints)
     elif trouble == "upside down":
         middle = joints[:, :1]
-        given = replace(seen, joints=middle + (joints - middle) * [-1, -1, 1], keypoints=None)
+        given = replace(
+            seen, joints=middle + (joints - middle) * [-1, -1, 1], keypoints=None, up=np.array([0, -1.0, 0])
+        )
+    elif trouble == "one point":
+        given = replace(seen, keypoints=seen.keypoints * [0, 0, 1] + [500, 500, 0])
     elif trouble == "child":
         small = Person(with_stature(np.array([0.5, 0.33, 0.5, 0.5, 0.5, 0.5]), 1.15), person.turns, person.root)
         given = replace(seen, joints=small.points(H36M_17), keypoints=None)
@@ -162,12 +166,15 @@ def test_trouble_gives_a_body_and_says_so(fitter: Fitter, seen: Seen, person: Pe
         assert fit.deviation[:, legs].min() > 3 * fit.deviation[:, 0].max()
     elif trouble == "upside down":
         assert off(found, given.joints)[0] < 3.0
+        assert "Hips are below the feet in 24 of 24 frames" in told
     elif trouble == "child":
         assert fit.shape.stature == pytest.approx(1.15, abs=0.03)
     elif trouble == "exchanged":
         assert "jumps at 0.40 s: two people may be exchanged" in told
     elif trouble in ("mirrored", "sides"):
         assert "Knees bend backwards: left and right may be exchanged" in told
+    elif trouble == "one point":
+        assert "px off keypoints that span 0 px: they are no person's" in told
     elif trouble == "no keypoints":
         assert "No keypoint was seen: the body follows the joints alone." in told
     elif trouble in ("holes", "infinite"):

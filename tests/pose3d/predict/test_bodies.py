@@ -154,6 +154,17 @@ def test_who_cannot_be_fitted_is_left_out_with_a_warning(walker: Motion) -> None
     assert "person 7: No body can be fitted: of 36 frames none has 5 joints; the best has 4." in bodies.warnings
 
 
+def test_frames_in_which_nobody_was_seen_yet_stay_empty(walker: Motion) -> None:
+    lens = assumed_intrinsics(SIZE, None)
+    grounded = Ground(True)(replace(walker, joints=np.full_like(walker.joints, np.nan)), lens, slice(None))  # type: ignore[arg-type]
+    assert grounded.camera is None
+    moving = Bodies(None)(grounded, lens)
+    assert moving.skeleton == ANNY_38
+    for part in (moving.joints, moving.world, moving.rotations):
+        assert part is not None
+        assert np.isnan(part).all()
+
+
 def troubled(trouble: str) -> np.ndarray:
     """(T, P, 17, 3) keypoints of walkers of whom something is wrong."""
     frames = 3 if trouble == "three frames" else 36
