@@ -229,8 +229,10 @@ def commit() -> str:
         return f"anypose {version('anypose')}"
 
     def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, timeout=10)
+        try:  # without the lock that `git status` would take, to write down what it has looked at
+            done = subprocess.run(
+                ["git", "--no-optional-locks", *arguments], cwd=PACKAGE, capture_output=True, text=True, timeout=10
+            )
         except (FileNotFoundError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None

@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from anypose.engine.checkpoint import HEADER
 from anypose.engine.run import write_json
@@ -33,6 +33,7 @@ from anypose.export.parity import Parity, measure, measure_stream, real_inputs
 from anypose.export.session import METADATA_KEY, OnnxSession, TorchSession
 from anypose.settings import Misuse
 from anypose.shapes import IO, PIXELS
+from anypose.whole import FULL
 
 
 def export_network(
@@ -160,7 +161,7 @@ def export_safetensors(task: Task, path: Path, options: Options, about: Mapping[
         )
     facts = describe_model(task.model, getattr(task, "normalization", None)) | {"dtype": options.dtype, **about}
     with _drafts(path, (".json", "")) as draft:
-        save_file(state, draft, metadata={HEADER: to_json(facts)})
+        draft.write_bytes(save(state, {HEADER: to_json(facts)}))
         write_json(beside(draft, ".json"), facts | {"sha256": sha256(draft), "bytes": draft.stat().st_size})
 
 
@@ -176,6 +177,11 @@ def _drafts(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         draft = Path(folder) / path.name
-        yield draft
+        try:
+            yield draft
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise OSError(f"{path} could not be written: {error.strerror}. Nothing was kept.") from error
         for suffix in suffixes:
             os.replace(beside(draft, suffix), beside(path, suffix))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import json
 import logging
@@ -28,6 +27,7 @@ from anypose.engine.interruptions import interruptions, leave
 from anypose.engine.results import format_table
 from anypose.engine.run import command, write_json
 from anypose.motion import Motion
+from anypose.whole import FULL
 from pose3d.predict.bodies import Bodies
 from pose3d.predict.pipeline import Pipeline
 from pose3d.predict.settings import COMMANDS_OWN
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 JOBS_OWN = ("source", "output", "overwrite", "formats", "show", "parents")  # settings that say where to and not what
 PLANNED = 60.0  # a source of many minutes is heard of so often [s]
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what the system says where no more can be written
 MOST_PARENTS = 8  # folders in the name of a file
 
 
@@ -78,7 +77,7 @@ class Job:
         file = self.summary_file(source)
         if self.overwrite or not file.is_file():
             return False
-        summary = json.loads(file.read_text(encoding="utf-8"))
+        summary = read_summary(file)
         if summary["source"] != source or summary["settings"] != self.settings:
             raise FileExistsError(
                 f"{file} is of source={summary['source']} with other settings. Write elsewhere (output=), or say "
@@ -261,6 +260,22 @@ def stem(source: str, parents: int) -> str:
         return source_name(source)
     folders = Path(source).expanduser().resolve().parent.parts[1:]
     return "_".join([*folders[-parents:], source_name(source)])
+
+
+def read_summary(file: Path) -> dict[str, Any]:
+    """What `Job.finish` wrote.
+
+    Raises:
+        ValueError: where somebody else did, or half of it.
+    """
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8"))
+        row(summary["source"], summary)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        summary = {}
+    if not isinstance(summary, dict) or "settings" not in summary:
+        raise ValueError(f"{file} is damaged, or no summary of predict's. Remove it, or say overwrite=true.")
+    return summary
 
 
 def row(source: str, summary: dict[str, Any]) -> dict[str, Any]:

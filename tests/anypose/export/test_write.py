@@ -244,6 +244,19 @@ def test_a_network_that_is_not_finite_is_not_exported(tmp_path, broken, dtype):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["onnx", "safetensors"])
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, kind):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # a file may have so many bytes
+    try:
+        with pytest.raises(OSError, match=rf"net\.{kind} could not be written: File too large. Nothing was kept"):
+            export_network(lifting_task(baseline3d()), tmp_path / f"net.{kind}", kind, options(), ATC, {}, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("wanted", "found"), [(1.0, float("nan")), (float("nan"), 1.0), (1.0, float("inf"))])
 def test_one_value_that_is_not_finite_fails_the_comparison(wanted, found):
     reference, array = np.ones((2, 3)), np.ones((2, 3))

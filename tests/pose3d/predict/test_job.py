@@ -301,3 +301,12 @@ def test_blazepose_that_is_not_there_is_offered(run, clip, tmp_path, monkeypatch
     clip(10)
     monkeypatch.setenv("ANYPOSE_CACHE", str(tmp_path / "cache"))
     assert "anypose fetch blazepose`" in run("source=walk.mp4", fails=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"source": "a.mp4"}', '{"source": [1], "settings": {}}']
+)
+def test_a_summary_that_is_none_is_named(tmp_path, text):
+    (tmp_path / "walk.summary.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"walk\.summary\.json is damaged, or no summary of predict's\. Remove it"):
+        job.read_summary(tmp_path / "walk.summary.json")
