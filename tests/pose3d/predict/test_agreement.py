@@ -33,13 +33,20 @@ def motion(hips: tuple[float, float] = (500, 500), frames: int = 6) -> Motion:
     )  # fmt: skip
 
 
-def test_straight_ahead_it_is_the_mean_of_both():
+@pytest.mark.parametrize(("share", "foot", "hip"), [(0.5, 0.67, 0.5), (0.33, 0.5, 0.33), (1.0, 1.0, 1.0)])
+def test_straight_ahead_it_is_the_mean_of_both_with_what_each_knows_better(share, foot, hip):
     given = motion()
-    mean = agree(given, INTRINSICS, 0.5).joints
-    assert mean[..., OURS, :] == pytest.approx(
-        (given.joints[..., OURS, :] + given.landmarks[..., THEIRS, :]) / 2, abs=1e-6
-    )
+    mean = agree(given, INTRINSICS, share).joints
+    parts = {"foot": foot, "hip": hip}
+    for ours, theirs in zip(OURS, THEIRS, strict=True):
+        if (part := parts.get(H36M_17.joints[ours].rpartition("_")[2])) is not None:
+            expected = (1 - part) * given.joints[..., ours, :] + part * given.landmarks[..., theirs, :]
+            assert mean[..., ours, :] == pytest.approx(expected, abs=0.01)
     assert np.abs(mean[..., 0, :]).max() < 1e-6
+
+
+def test_where_one_of_both_is_not_there_it_is_the_other():
+    given = motion()
     assert agree(given, INTRINSICS, 0.0) is given
     assert agree(replace(given, landmarks=None), INTRINSICS, 0.5).joints is given.joints
 
