@@ -116,7 +116,7 @@ class Job:
                     if made:
                         remove_empty(self.folder)
                 elif not finished and (frames := min((sink.frames for sink in sinks.sinks.values()), default=0)):
-                    log.info("%s: %d frames are written to %s.", source, frames, self.folder)
+                    log.info("%s: frames written to %s: %d.", source, self.folder, frames)
             self.finish(source, pipeline, sinks, time.perf_counter() - start, bool(caught))
         if caught:
             leave(caught[0], f"{pipeline.frames} frames of {source} are written to {self.folder}.")
@@ -137,6 +137,7 @@ class Job:
             **pipeline.ground.skate.report(),
             **({"body": pipeline.bodies.report()} if pipeline.bodies is not None else {}),
             "dropped_frames": pipeline.dropped,
+            "assumed": pipeline.assumed,
             "warnings": pipeline.warnings,
             "files": sinks.summary(),
             "left_out": sinks.left_out,
@@ -300,6 +301,7 @@ def told(summary: dict[str, Any], file: Path) -> str:
         f"Feet slide {summary['skate_before_mm']} mm a contact frame and rise or sink {summary['rise_before_mm']} mm, "
         f"{summary['skate_after_mm']} and {summary['rise_after_mm']} mm once held "
         f"({summary['contact_frames']} contact frames).",
+        *([f"Assumed: {', '.join(summary['assumed'])}."] if summary["assumed"] else []),
         *(f"  {one['format']:6}{one['path']}" for one in summary["files"]),
         f"  {'sum':6}{file}",
     ]

@@ -58,6 +58,7 @@ class Pipeline:
     Attributes:
         stopwatch: the time of each stage.
         warnings: what was wrong with the source.
+        assumed: what nobody said and was guessed, with the setting that says it.
         frames, ids: how many frames have come out, and who was in them.
         dropped: frames of a live source that nobody had time for.
         arrived: when the newest frame came [s of time.perf_counter].
@@ -74,6 +75,7 @@ class Pipeline:
         """Forget the source before."""
         self.stopwatch = Stopwatch()
         self.warnings: list[str] = []
+        self.assumed: list[str] = []
         self.frames, self.dropped, self.arrived = 0, 0, 0.0
         self.ids: set[int] = set()
         self.ground = Ground(self.settings.hold_feet)
@@ -147,6 +149,11 @@ class Pipeline:
                 self.frames += len(motion)
                 self.dropped, self.arrived = people.dropped, window.seen[-1].arrived
                 yield motion, window.pictures()
+            if people.size is not None and settings.focal is None:
+                focal = assumed_intrinsics(people.size, None)[0]
+                self.assumed.append(f"a focal length of {focal:.0f} px (focal=)")
+            if settings.height is None:
+                self.assumed.append("people as tall as the lifter makes them (height=)")
             self.warnings += people.warnings + (self.bodies.warnings if self.bodies is not None else [])
             if self.ground.guessed and self.bodies is None:
                 self.warnings.append(f"source={source} shows no foot: the floor lies where an adult's feet would be")
@@ -189,6 +196,7 @@ class Pipeline:
                     told = f"source={singles[0]} holds keypoints, no pictures"
                     raise Misuse(f"{key}.weights={weights} has no effect: {told}.")
             video = open_companion(singles[0], settings)
+            self.assumed += [f"{one} (fps=)" for one in opened.facts.get("assumed", []) if video is None]
             return PeopleInFile(opened, video, self.stopwatch, stack, pictures, settings.live)
         if settings.video is not None:
             raise Misuse(f"video={settings.video} has no effect: source={singles[0]} has pictures of its own.")

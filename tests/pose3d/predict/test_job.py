@@ -57,6 +57,7 @@ def test_the_example_leaves_every_file_and_a_summary(run, tmp_path):
     ]
     summary = json.loads((folder / "example.summary.json").read_text(encoding="utf-8"))
     assert (summary["frames"], summary["people"]) == (150, 2)
+    assert "Assumed: a focal length of 544 px (focal=), people as tall as the lifter makes them (height=).\n" in told
     assert set(summary["seconds_of_stages"]) == {"decode", "3D", "write"}
     assert all(str(folder.relative_to(tmp_path) / name) in told for name in names)
     arrays = np.load(folder / "example.npz")
