@@ -64,7 +64,7 @@ def command(name: str, prepare: Callable[[list[str]], list[str]] | None = None) 
             words = sys.argv[1:]
             overrides = [argument for argument in words if "=" in argument and argument[0] != "-"]
             if (wanted := helping.asked_for(words)) is not None:
-                print(_help(name, function.__doc__ or "", wanted, overrides))
+                helping.show(_help(name, function.__doc__ or "", wanted, overrides))
                 return
             whole = os.environ.get(FULL_ERROR)
             with told(lambda: bool(started), lambda: check_words(words) or suggestions(name, overrides)):

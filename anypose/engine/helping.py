@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,14 @@ def asked_for(arguments: Sequence[str]) -> str | None:
         if argument.startswith("--help="):
             return argument.partition("=")[2]
     return None
+
+
+def show(text: str) -> None:
+    """Print; whoever reads it, `head` or a pager, may go before the end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its own end
 
 
 def page(command: str, about: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 
@@ -58,3 +59,12 @@ def test_help_is_asked_for_as_everywhere(monkeypatch, capsys, repository, words,
         ended = stop.code
     assert ended == code
     assert expected in "".join(capsys.readouterr())
+
+
+def test_a_reader_who_goes_before_the_end_is_no_failure(monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        helping.show("a page")
+        helping.show("and one more, that nobody reads")
