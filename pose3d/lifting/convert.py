@@ -13,6 +13,7 @@ mistake with these files (COCO and Human3.6M both have 17 keypoints); --causal f
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,18 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from anypose.archives import check_archive
 from anypose.bounds import check_repeated
 from anypose.engine import checkpoint
 from anypose.engine.durable import check_folder
 from anypose.engine.finding import LAST, RUNS
+from anypose.engine.fitting import built_to_fit
 from anypose.engine.place import CONF
 from anypose.engine.run import write_json
 from anypose.export.metadata import sha256
+from anypose.skeleton import get_skeleton
 from pose3d.lifting.published import dense_kernels, from_published
 
 # (keypoints, joints) of the files that are handed around.
@@ -82,8 +85,14 @@ def read_bin(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("model_pos"), Mapping):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path} must hold 'model_pos', the pose network of VideoPose3D; found {found or 'nothing'}.")
-    networks = [content[key] for key in ("model_pos", "model_traj") if isinstance(content.get(key), Mapping)]
-    tensors = [value for network in networks for value in network.values() if isinstance(value, Tensor)]
+    tensors: list[Tensor] = []
+    for key in ("model_pos", "model_traj"):
+        for name, value in content[key].items() if isinstance(content.get(key), Mapping) else ():
+            if not isinstance(name, str) or not isinstance(value, Tensor):
+                raise ValueError(
+                    f"{path}: {key} must hold tensors by name, found {name!r:.40}: {type(value).__name__}."
+                )
+            tensors.append(value)
     check_repeated(tensors, path, str(path))
     return content
 
@@ -106,6 +115,9 @@ def shape_of(state: Mapping[str, Tensor], source: str, dense: bool | None = None
     if "expand_conv.weight" not in state or "shrink.weight" not in state:
         raise ValueError(f"{source} holds no temporal network: found {', '.join(list(state)[:5])}, ...")
     kernels = [state[name] for name in sorted(wide, key=lambda name: (name != "expand_conv.weight", _number(name)))]
+    for name in (*wide, "shrink.weight"):
+        if state[name].dim() != 3 or not state[name].numel():
+            raise ValueError(f"{source}: {name} must be a kernel (C_out, C_in, W), found {tuple(state[name].shape)}.")
     widths = [kernel.shape[2] for kernel in kernels]
     undilated = dense_kernels(widths)
     if dense is None:
@@ -128,11 +140,13 @@ def shape_of(state: Mapping[str, Tensor], source: str, dense: bool | None = None
 
 
 def _is_wide(name: str) -> bool:
-    return name.startswith("layers_conv.") and _number(name) % 2 == 0
+    return _number(name) >= 0 and _number(name) % 2 == 0
 
 
 def _number(name: str) -> int:
-    return int(name.split(".")[1]) if name.startswith("layers_conv.") else -1
+    """Of a layer's kernel; -1 for any other name."""
+    match = re.fullmatch(r"layers_conv\.([0-9]{1,4})\.weight", name)
+    return int(match[1]) if match else -1
 
 
 def convert(
@@ -172,23 +186,24 @@ def convert(
             raise ValueError(f"{file}: model_traj must hold a network, found {type(trajectory).__name__}.")
         choices["task"] = "semi_supervised"
         overrides += ["task=semi_supervised", "task.loss=mpjpe"]
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        config = compose("train", overrides)
-        num_keypoints = instantiate(config.model).input_skeleton.num_joints
-        if shape["inputs"] == 3 * num_keypoints:
-            config = compose("train", [*overrides, "model.keypoint_channels=3"])
-    model = instantiate(config.model)
-    wanted = model.input_skeleton.num_joints * model.keypoint_channels, 3 * model.output_skeleton.num_joints
-    if wanted != (shape["inputs"], shape["outputs"]):
+    num_keypoints, outputs = get_skeleton(keypoints).num_joints, 3 * get_skeleton(joints).num_joints
+    if shape["inputs"] not in (2 * num_keypoints, 3 * num_keypoints) or shape["outputs"] != outputs:
         raise ValueError(
             f"{file} reads {shape['inputs']} and gives {shape['outputs']} numbers a frame; {keypoints} keypoints have "
-            f"{num_keypoints} x 2 or x 3, {joints} joints {wanted[1]}. Say which they are: --keypoints, --joints."
+            f"{num_keypoints} x 2 or x 3, {joints} joints {outputs}. Say which they are: --keypoints, --joints."
         )
+    overrides.append(f"model.keypoint_channels={shape['inputs'] // num_keypoints}")
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        config = compose("train", overrides)
+
+    def build() -> nn.Module:
+        model = instantiate(config.model)
+        return model if trajectory is None else instantiate(config.task, model=model).model
+
     if trajectory is not None:
-        model = instantiate(config.task, model=model).model
         parts = {"pose": state, "trajectory": from_published(trajectory)}
         state = {f"{part}.{name}": tensor for part, weights in parts.items() for name, tensor in weights.items()}
-    checkpoint.load_weights(model, state, str(file))
+    model = built_to_fit(build, lambda network: network, state, str(file))
     output.mkdir(parents=True, exist_ok=True)
     container = OmegaConf.to_container(config, resolve=True)
     checkpoint.save(output / LAST, {"model": model.state_dict(), "config": container, "choices": choices})

@@ -15,18 +15,23 @@ asked for. Means and deviations that files leave out come from the dataset's tra
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from anypose.engine import checkpoint
 from anypose.engine.device import Device as Device
+from anypose.engine.fitting import check_buildable
 from anypose.engine.task import Loading, Task, make_batches
 from pose2d.network.lineages import lineage_settings
 from pose2d.network.weights import architecture, convert, load_weights, read_weights
@@ -36,6 +41,7 @@ from pose3d.lifting.published import from_published
 from pose3d.lifting.published_agformer import from_published_agformer, size_of
 
 log = logging.getLogger(__name__)
+SPARE = 10_000_000  # numbers of a network that files leave out: statistics, an adjacency
 IMAGES = {"simplebaseline": load_weights, "total_capture": load_capture_weights}
 
 
@@ -56,7 +62,8 @@ def task_elsewhere(config: DictConfig, typed: set[str], name: str, path: Path, d
     content = _read(path, name)
     ours = "config" in content and "model" in content
     model = {f"model.{key}": value for key, value in content["config"]["model"].items()} if ours else {}
-    told = model or dict(_told(name, content, path))
+    with _of(name, path):
+        told = model or dict(_told(name, content, path))
     for key, value in told.items():
         if key not in typed:
             OmegaConf.update(config, key, value, force_add=True)
@@ -73,7 +80,12 @@ def task_elsewhere(config: DictConfig, typed: set[str], name: str, path: Path, d
         )
     words = ", ".join(f"{key}={value}" for key, value in told.items() if not key.endswith("_target_"))
     log.info("init=%s tells %s.", path, words or "no setting of the model")
-    task = instantiate(config.task, model=instantiate(config.model))
+
+    def build() -> Any:
+        return instantiate(config.task, model=instantiate(config.model))
+
+    _check_size(build, config, content, path)
+    task = build()
     if ours:
         checkpoint.load_weights(task.model, content["model"], str(path))
     elif name == "motionagformer":
@@ -83,6 +95,35 @@ def task_elsewhere(config: DictConfig, typed: set[str], name: str, path: Path, d
     else:
         _load(task, name, content, path, dataset, device)
     return task
+
+
+def _check_size(build: Callable[[], Any], config: DictConfig, content: Any, path: Path) -> None:
+    """Refuse to build a network that the file has not the numbers of: what names and shapes tell may be anything."""
+    check_buildable(build, config.model)
+    with torch.device("meta"):
+        needed = sum(tensor.numel() for tensor in build().model.state_dict().values())
+    if needed > SPARE + 2 * (held := _numbers(content)):
+        raise ValueError(
+            f"init={path} has {held} numbers, and the network that it tells of has {needed}. Is it a checkpoint of "
+            "another model?"
+        )
+
+
+def _numbers(content: Any) -> int:
+    if isinstance(content, Mapping):
+        return sum(map(_numbers, content.values()))
+    return math.prod(content.shape) if isinstance(content, (np.ndarray, torch.Tensor)) else 0
+
+
+@contextmanager
+def _of(name: str, path: Path) -> Iterator[None]:
+    """Around what goes by the names and shapes that other code gives its tensors."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"init={path} has tensors that no model={name} has: {error}. Is it a checkpoint of another model?"
+        ) from error
 
 
 def _read(path: Path, name: str) -> dict[str, Any]:
@@ -150,4 +191,6 @@ def _load(task: Any, name: str, content: Mapping[str, Any], path: Path, dataset:
     ours = choice.from_weigq if weigq else choice.from_tensorflow
     log.info("Means and deviations, which init=%s leaves out, are those of the training split.", path)
     make_batches(task, dataset, True, Loading(1, 0, drop_last=False), device)  # fits them
-    checkpoint.load_weights(task.model, ours(content, task.model.state_dict()), str(path))
+    with _of(name, path):
+        state = ours(content, task.model.state_dict())
+    checkpoint.load_weights(task.model, state, str(path))

@@ -106,6 +106,27 @@ def test_a_file_without_a_pose_network_names_what_it_holds(tmp_path):
         read_bin(tmp_path / "none.bin")
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"layers_conv.a.weight": torch.zeros(16, 16, 3)}, r"1 unexpected \(layers_conv\.a\.weight\)"),
+        ({"layers_conv.².weight": torch.zeros(16, 16, 3)}, r"1 unexpected \(layers_conv\.²\.weight\)"),
+        ({"expand_conv.weight": torch.zeros(16)}, r"expand_conv\.weight must be a kernel .*, found \(16,\)"),
+        ({"expand_conv.weight": torch.zeros(10**9, 34, 0)}, r"must be a kernel .*, found \(1000000000, 34, 0\)"),
+        ({"shrink.weight": torch.zeros(())}, r"shrink\.weight must be a kernel .*, found \(\)"),
+        ({"expand_conv.weight": torch.zeros(300_000, 34, 3)}, "of another shape"),  # squared it would be 1 TB
+        ({"expand_conv.weight": "abc"}, "model_pos must hold tensors by name, found 'expand_conv.weight': str"),
+        ({3: torch.zeros(1)}, "model_pos must hold tensors by name, found 3: Tensor"),
+    ],
+    ids=str,
+)
+def test_tensors_that_no_such_network_has_are_named(tmp_path, changed, told):
+    torch.save({"model_pos": {**videopose3d().state_dict(), **changed}}, tmp_path / "net.bin")
+    with pytest.raises(ValueError, match=rf"net\.bin.*{told}"):
+        convert(tmp_path / "net.bin", tmp_path / "run", "h36m_17", "h36m_17", causal=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_skeletons_of_another_size_are_refused_with_the_numbers(tmp_path):
     torch.save(published(videopose3d()), tmp_path / "net.bin")
     with pytest.raises(

@@ -131,6 +131,24 @@ def test_what_is_none_of_them_is_refused_in_words(tmp_path, content, model):
         restored(path, *(("dataset=synthetic",) if model != "simplebaseline" else ()), model=model)
 
 
+@pytest.mark.parametrize(
+    ("model", "weights", "told"),
+    [
+        ("baseline3d", {"w1.weight": torch.zeros(3)}, r"init=.*pth has tensors that no model=baseline3d has: .*w2"),
+        ("baseline3d", {"linear_model/w1": torch.zeros(3)}, "no model=baseline3d has: tuple index out of range"),
+        ("gmh_mdn", {"linear_model/w1": torch.zeros(32, 8), "linear_model/b5": torch.zeros(())}, "no model=gmh_mdn"),
+        # What a name or a shape tells costs no bytes in the file.
+        ("motionagformer", {"layers.99999999.x": torch.zeros(1)}, "network is too large. Lower .*num_blocks=100000000"),
+        ("baseline3d", {"linear_model/w1": torch.zeros(0, 10**7)}, "has 0 numbers, and the network .* has 8\\d{8}"),
+    ],
+    ids=str,
+)
+def test_weights_that_tell_what_no_network_is_are_refused(tmp_path, model, weights, told):
+    torch.save({"state_dict": weights}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=told):
+        restored(tmp_path / "weights.pth", model=model)
+
+
 def test_an_official_file_given_as_a_checkpoint_names_the_command_that_reads_it(tmp_path):
     torch.save({"model_pos": {}, "random_state": np.random.RandomState(0)}, tmp_path / "net.bin")
     with pytest.raises(ValueError, match=r"scored by `evaluate model=NAME init=FILE dataset=NAME`"):
