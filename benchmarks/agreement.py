@@ -21,6 +21,7 @@ from anypose.metrics import mpjpe, p_mpjpe
 from anypose.motion import Motion
 from anypose.skeleton import H36M_17
 from benchmarks.network_points import FOCAL, SIZE, camera, poses, render, skinned
+from benchmarks.real_people import joints_of
 from pose3d.body.anny import load_anny
 from pose3d.body.keypoint_body import FREE, keypoint_body
 from pose3d.body.people import random_bodies
@@ -65,7 +66,7 @@ def look(folders: Sequence[Path], people: int, seed: int) -> np.ndarray:
                 keypoint_skeleton=network.skeleton, landmarks=best.landmarks[None, None], size=SIZE,
             )  # fmt: skip
             lifted = lift(motion, intrinsics)
-            both = [made.joints[0, 0] for made in (lifted, agree(lifted, intrinsics, 1.0))]
+            both = [joints_of(made)[0, 0] for made in (lifted, agree(lifted, intrinsics, 1.0))]
             views.append(np.stack([(joints - place) @ turn.T, *both]))
     seen = np.stack(views)
     return seen - seen[:, :, HIPS].mean(2, keepdims=True)

@@ -152,8 +152,9 @@ def _video(data: Mapping[str, Any], found: Detections) -> None:
 
 def _openpose_frame(frame: Mapping[str, Any], found: Detections, number: float, where: str) -> None:
     """One frame of OpenPose's form, which AlphaPose and ControlNet write too; ControlNet says the picture's size."""
-    size = (frame.get("canvas_width"), frame.get("canvas_height"))
-    found.size = size if all(isinstance(side, int) for side in size) else found.size
+    width, height = frame.get("canvas_width"), frame.get("canvas_height")
+    if isinstance(width, int) and isinstance(height, int):
+        found.size = (width, height)
     people = list_of(frame.get("people", frame.get("bodies")), where, "people")
     found.add(number, [_openpose_person(person, found, where) for person in people])
 
