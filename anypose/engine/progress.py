@@ -142,5 +142,5 @@ class Progress:
                 raise ValueError(f"{source}: its {name} must be {what}, found {state.get(name)!r:.80}.")
         if (batches := state.get("batches")) is not None and state["batch"] >= batches:
             raise ValueError(f"{source}: its batch {state['batch']} must be below the {batches} of an epoch.")
-        names = ("step", "epoch", "batch", "best", "scored")
-        return cls(**{name: state.get(name) for name in names}, scores=state["metrics"])
+        step, epoch, batch = (state[name] for name in ("step", "epoch", "batch"))
+        return cls(step, epoch, batch, state["best"], state["metrics"], state.get("scored"))

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,7 +159,14 @@ def postprocess(prepared: Path, results: Path) -> ActionErrors:
     padding = prepared / PADDING_FILE
     if not padding.is_file():
         raise FileNotFoundError(f"--preprocess-data {prepared} has no {PADDING_FILE}: preprocess did not finish there.")
-    deltas: dict[str, int] = json.loads(padding.read_text(encoding="utf-8"))
+    try:
+        deltas = json.loads(padding.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        deltas = None
+    if not isinstance(deltas, dict) or not all(
+        re.fullmatch(r"\w+", name) and type(delta) is int for name, delta in deltas.items()
+    ):
+        raise ValueError(f"{padding} is damaged: it must hold a number of frames for each name, {{'001_Walking': 12}}.")
     sums: dict[str, float] = {}
     frames: dict[str, int] = {}
     for name, delta in deltas.items():
@@ -173,6 +181,8 @@ def postprocess(prepared: Path, results: Path) -> ActionErrors:
         joints = (predicted[0, :kept] + mirror(predicted[1, :kept], H36M_17)) / 2
         target = truth[0]
         target[:, 0] = 0
+        if not (np.isfinite(joints).all() and np.isfinite(target).all()):
+            raise ValueError(f"{name}: its predictions or its ground truth hold NaN or infinity: there is no score.")
         errors = mpjpe(torch.from_numpy(joints), torch.from_numpy(target))
         action = name.partition("_")[2]
         sums[action] = sums.get(action, 0.0) + float(errors.double().sum())

@@ -223,3 +223,21 @@ def test_the_commands_lead_from_the_npz_files_to_the_number(tmp_path, network, c
 def test_preprocess_needs_a_folder_or_a_dataset(tmp_path):
     with pytest.raises(SystemExit, match="needs --dataset FOLDER, or dataset=NAME"):
         offline.main(["preprocess", "-s", str(tmp_path)])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"001_Walking": "a"}', '{"../../x": 0}', '{"": 1}'])
+def test_a_padding_file_that_is_none_is_named(tmp_path, text):
+    (tmp_path / offline.PADDING_FILE).write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="is damaged: it must hold a number of frames for each name"):
+        offline.postprocess(tmp_path, tmp_path)
+
+
+def test_predictions_that_are_no_numbers_have_no_score(tmp_path):
+    (tmp_path / offline.PADDING_FILE).write_text('{"001_Walking": 0}', encoding="utf-8")
+    (tmp_path / "ground_truths").mkdir()
+    truth = np.zeros((2, 3, 17, 3), np.float32)
+    offline.write_bin(tmp_path / "ground_truths" / "001_Walking.bin", truth)
+    truth[0, 1, 4, 2] = np.nan
+    offline.write_bin(tmp_path / "001_Walking_0.bin", truth)
+    with pytest.raises(ValueError, match=r"001_Walking: its predictions .* hold NaN or infinity: there is no score"):
+        offline.postprocess(tmp_path, tmp_path)
