@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from anypose.camera import project, world_to_camera
 from anypose.export.network import Options
 from anypose.export.om import Atc
 from anypose.export.session import open_session
@@ -16,6 +17,7 @@ from anypose.skeleton import H36M_17
 from pose3d.lifting import offline
 from pose3d.lifting.offline import infer, postprocess, preprocess
 from pose3d.motion import h36m
+from pose3d.motion.h36m_cameras import published_cameras
 from tests.anypose.export.conftest import FAKE_ASCEND
 from tests.anypose.export.small_tasks import lifting_task, videopose3d
 from tests.pose3d.motion.random_motion import dataset, sequence
@@ -203,7 +205,12 @@ def test_the_commands_lead_from_the_npz_files_to_the_number(tmp_path, network, c
     data = tmp_path / "data"
     data.mkdir()
     np.savez(data / "data_3d_h36m.npz", positions_3d={"S9": takes})
-    views = {take: [rng.uniform(300, 700, (len(pose), 17, 2)).astype(np.float32)] * 4 for take, pose in takes.items()}
+    cameras = published_cameras()["S9"]
+    middles = {take: [project(world_to_camera(pose, c), c).mean(1) for c in cameras] for take, pose in takes.items()}
+    views = {
+        take: [(middle[:, None] + rng.uniform(-30, 30, (len(middle), 17, 2))).astype(np.float32) for middle in four]
+        for take, four in middles.items()
+    }
     symmetry = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
     metadata = {"layout_name": "h36m", "num_joints": 17, "keypoints_symmetry": symmetry}
     np.savez(data / "data_2d_h36m_cpn_ft_h36m_dbb.npz", positions_2d={"S9": views}, metadata=metadata)
