@@ -145,16 +145,18 @@ def _video(data: Mapping[str, Any], found: Detections) -> None:
     """What a document says of its video beside the frames: their rate, and the picture's size."""
     rate = next((data[key] for key in ("fps", "frame_rate", "frameRate") if isinstance(data.get(key), int | float)), 0)
     found.rate = float(rate) if 0 < rate <= FASTEST else found.rate
-    width, height = data.get("width"), data.get("height")
-    if isinstance(width, int) and isinstance(height, int) and 0 < min(width, height) <= max(width, height) <= LARGEST:
-        found.size = (width, height)
+    found.size = _size(data.get("width"), data.get("height")) or found.size
+
+
+def _size(width: Any, height: Any) -> tuple[int, int] | None:
+    """Of the picture, where these say one."""
+    whole = isinstance(width, int) and isinstance(height, int)
+    return (width, height) if whole and 0 < min(width, height) <= max(width, height) <= LARGEST else None
 
 
 def _openpose_frame(frame: Mapping[str, Any], found: Detections, number: float, where: str) -> None:
     """One frame of OpenPose's form, which AlphaPose and ControlNet write too; ControlNet says the picture's size."""
-    width, height = frame.get("canvas_width"), frame.get("canvas_height")
-    if isinstance(width, int) and isinstance(height, int):
-        found.size = (width, height)
+    found.size = _size(frame.get("canvas_width"), frame.get("canvas_height")) or found.size
     people = list_of(frame.get("people", frame.get("bodies")), where, "people")
     found.add(number, [_openpose_person(person, found, where) for person in people])
 
