@@ -36,6 +36,7 @@ def test_crops_and_targets_of_both_ways_are_the_same(coco, settings):
     assert pose_data._difference(coco, settings)() <= 1.01
 
 
+@pytest.mark.slow
 def test_the_difference_is_seen_where_there_is_one(coco, settings, monkeypatch):
     turned = PersonDataset.__getitem__
 

@@ -27,6 +27,7 @@ def test_the_diagram_is_symmetric_and_every_number_has_room(skeleton):
     assert apart > 0.1
 
 
+@pytest.mark.slow
 def test_every_skeleton_is_drawn_with_all_its_indices():
     figure = draw_skeletons()
     assert [text.get_text() for text in figure.legends[0].texts] == ["left", "right", "trunk"]

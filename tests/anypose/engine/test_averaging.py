@@ -8,6 +8,7 @@ from anypose.engine.evaluation import evaluate
 from tests.anypose.engine.toy import make_trainer
 
 
+@pytest.mark.slow
 def test_the_average_is_the_recurrence_over_the_weights_of_all_steps(tmp_path):
     trainer = make_trainer(tmp_path, ema=0.7, epochs=1)
     start = {name: value.double().clone() for name, value in trainer.model.state_dict().items()}

@@ -124,6 +124,7 @@ def test_flags_may_stand_between_settings():
     assert in_order(["a=1", "-m", "b=2", "--cfg", "job"]) == ["-m", "--cfg", "job", "a=1", "b=2"]
 
 
+@pytest.mark.slow
 def test_a_traceback_is_there_when_asked_for(run, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(InstantiationException, match=r"dataset.root=nowhere does not exist"):

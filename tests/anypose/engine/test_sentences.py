@@ -214,6 +214,7 @@ def value_errors(text: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, str(first.value)
 
 
+@pytest.mark.slow
 def test_what_is_said_of_a_setting_first_is_misuse_of_it():
     """So the code that a command ends with is known where something is raised, and is not read out of a message."""
     wrong = [

@@ -69,6 +69,7 @@ def test_the_command_is_saved_so_that_a_shell_runs_it(tmp_path):
 
 @pytest.mark.parametrize("mode", [None, "origin", "force_fp32"])
 @pytest.mark.parametrize("conv2d", [False, True])
+@pytest.mark.slow
 def test_with_atc_on_the_path_the_om_is_made_and_described(tmp_path, atc_on_path, capsys, mode, conv2d):
     path = tmp_path / "net.om"
     atc = Atc("Ascend310P3", mode, False, [])

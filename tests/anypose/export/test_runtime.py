@@ -41,6 +41,7 @@ def checkpoint(tmp_path):
 
 @pytest.mark.parametrize("sizes", [{"B": 2, "T": 90}, {"B": 1, "T": 27}, {"B": 4, "T": 40}])
 @pytest.mark.parametrize("runtime", ["onnx", "om"])
+@pytest.mark.slow
 def test_the_table_is_torch_s_to_a_hundredth_of_a_millimetre(
     tmp_path, motion, checkpoint, atc_on_path, ais_bench, runtime, sizes
 ):

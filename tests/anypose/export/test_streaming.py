@@ -41,6 +41,7 @@ def streams(model, tmp_path):
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("frames", [1, 5, 13, 14, 60])
+@pytest.mark.slow
 def test_frame_by_frame_is_the_whole_sequence_at_once_in_torch_and_onnx(tmp_path, causal, frames):
     model, all_three = streams(videopose3d(causal=causal), tmp_path)
     keypoints = sequence(frames)
@@ -95,6 +96,7 @@ def test_the_states_are_inputs_and_outputs_of_the_graph(tmp_path):
     assert facts["parity"][0]["largest"] < 1e-5
 
 
+@pytest.mark.slow
 def test_a_chip_streams_too(tmp_path, atc_on_path, ais_bench):
     task = lifting_task(videopose3d(causal=True))
     export_network(task, tmp_path / "stream.om", "om", OPTIONS, Atc("Ascend310P3", None, False, []), {}, None)

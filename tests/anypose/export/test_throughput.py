@@ -34,6 +34,7 @@ def test_a_free_shape_must_be_said(tmp_path):
     assert measure(session, [2, 40, 17, 2], loop=1, warmup=0).outputs == 14
 
 
+@pytest.mark.slow
 def test_a_network_with_states_and_no_calls_are_refused(tmp_path):
     with pytest.raises(ValueError, match="inputs 2d_poses, state_0, state_1, state_2; only networks with one input"):
         measure(open_session(exported(tmp_path, streaming=True, sizes={})), None, loop=1, warmup=0)

@@ -90,6 +90,7 @@ def test_convolutions_in_two_dimensions_have_kernels_of_k_by_1(tmp_path):
 
 @pytest.mark.parametrize("make", [videopose3d, baseline3d])
 @pytest.mark.parametrize(("dtype", "smaller"), [("float16", 0.7), ("int8", 0.7)])
+@pytest.mark.slow
 def test_smaller_types_are_smaller_and_near(tmp_path, make, dtype, smaller):
     task = lifting_task(make(**{"channels" if make is videopose3d else "linear_size": 64}))
     full, small = tmp_path / "full.onnx", tmp_path / "small.onnx"

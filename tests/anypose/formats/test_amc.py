@@ -179,6 +179,7 @@ def test_a_cut_or_empty_motion_is_refused(skeleton, tmp_path):
 
 
 @given(data=st.data())
+@pytest.mark.slow
 def test_files_cut_or_changed_anywhere_are_read_or_refused(data, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp()
     (folder / "x.asf").write_text(ASF, encoding="utf-8")

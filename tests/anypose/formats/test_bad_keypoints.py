@@ -86,7 +86,7 @@ BAD = [
         f'{{"people": [{{"pose_keypoints_2d": {[-0.5, 0.25, 0.9] * 18}}}]}}',
         r"a\.json: coordinates must be pixels or shares of the picture, found -0\.5 to 0\.25\. OpenPose writes",
     ),
-    ("a.txt", "hello", r"a\.txt should be keypoints: \.json, \.csv, \.npz, \.trc or a folder of JSON files"),
+    ("a.txt", "hello", r"a\.txt should be keypoints: \.json, \.csv, \.npz, \.npy, \.trc or a folder of JSON files"),
 ]
 
 

@@ -86,6 +86,7 @@ def _run(layer, x, lowered):
 
 
 @pytest.mark.parametrize("what", IN_BF16)
+@pytest.mark.slow
 def test_in_bf16_products_are_as_near_to_the_exact_result_as_torchs_convolution_is(what, monkeypatch):
     torch.manual_seed(0)
     plain, shape = IN_BF16[what]

@@ -55,6 +55,7 @@ def test_wrong_normalisation_is_refused():
         Normalization("rgb", IMAGENET_MEAN, (1.0, 0.0, 1.0))
 
 
+@pytest.mark.slow
 def test_a_network_with_its_normalisation_inside_exports(tmp_path, small_model):
     onnxruntime = pytest.importorskip("onnxruntime")
     model = FromPixels(small_model(), Normalization("bgr", IMAGENET_MEAN, IMAGENET_STD)).eval()

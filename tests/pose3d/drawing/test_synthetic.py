@@ -13,6 +13,7 @@ from pose3d.drawing.synthetic import contact_sheet, facing, histograms, measures
 from pose3d.synthesis.actions import ACTIONS
 
 
+@pytest.mark.slow
 def test_the_sheet_has_a_strip_per_action_named_above_it():
     sheet = contact_sheet(0)
     assert [text.get_text() for text in sheet.legends[0].texts] == ["left", "right", "trunk"]

@@ -51,6 +51,7 @@ def test_weigqs_port_with_the_statistics_of_the_training_split(tmp_path):
         torch.testing.assert_close(model(keypoints[:, None])[:, 0, 1:], model.joint_statistics.undo(outputs))
 
 
+@pytest.mark.slow
 def test_motionagformers_own_with_its_size_told_by_the_weights(tmp_path):
     source = agformer(num_frames=9, num_blocks=2, channels=16)
     path = tmp_path / "motionagformer-xs-h36m.pth.tr"
@@ -99,6 +100,7 @@ def test_a_published_file_of_a_known_name_asks_nothing(tmp_path):
     assert restored(path, model="videopose3d").model.input_skeleton.name == "coco_17"
 
 
+@pytest.mark.slow
 def test_microsofts_network_is_scored_on_the_crops_that_its_file_names_or_somebody_says(tmp_path):
     settings = {"depth": 18, "num_keypoints": 17, "trunk_channels": 16, "deconv_channels": 32, "bn_eps": 1e-5}
     size = {"height": 96, "width": 64}
@@ -138,7 +140,12 @@ def test_what_is_none_of_them_is_refused_in_words(tmp_path, content, model):
         ("baseline3d", {"linear_model/w1": torch.zeros(3)}, "no model=baseline3d has: tuple index out of range"),
         ("gmh_mdn", {"linear_model/w1": torch.zeros(32, 8), "linear_model/b5": torch.zeros(())}, "no model=gmh_mdn"),
         # What a name or a shape tells costs no bytes in the file.
-        ("motionagformer", {"layers.99999999.x": torch.zeros(1)}, "network is too large. Lower .*num_blocks=100000000"),
+        pytest.param(
+            "motionagformer",
+            {"layers.99999999.x": torch.zeros(1)},
+            "network is too large. Lower .*num_blocks=100000000",
+            marks=pytest.mark.slow,
+        ),
         ("baseline3d", {"linear_model/w1": torch.zeros(0, 10**7)}, "has 0 numbers, and the network .* has 8\\d{8}"),
     ],
     ids=str,

@@ -120,6 +120,7 @@ def test_the_number_is_that_of_evaluation_with_a_flip_test(tmp_path, motion, net
     assert offline_mm == pytest.approx(metrics.compute()["mpjpe_mm"], abs=0.01)
 
 
+@pytest.mark.slow
 def test_ais_bench_in_the_middle_changes_nothing(tmp_path, motion, atc_on_path):
     task = lifting_task(videopose3d())
     options = Options(opset=11, dtype="float32", sizes={"T": LENGTH}, dynamic=[], conv2d=True, streaming=False)

@@ -200,6 +200,7 @@ def test_the_skin_in_the_files_is_of_the_bodies_that_were_fitted(run, clip, netw
     assert asked == [1] * len(asked) != []
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_first_chunk_ends_it_there(run, clip, network, tmp_path):
     clip(400)
     find = network.find
@@ -233,6 +234,7 @@ def test_ctrl_c_finishes_the_frames_that_were_seen(run, clip, network, tmp_path,
     assert "frames" in told
 
 
+@pytest.mark.slow
 def test_a_fault_at_the_end_leaves_the_frames_before_it(run, clip, network, tmp_path):
     clip(300)
     find = network.find

@@ -144,6 +144,7 @@ def test_keypoints_found_badly_are_named_and_those_not_found_are_not_lifted():
         usable_keypoints(keypoints, np.full(17, np.nan), COCO, 0.1)
 
 
+@pytest.mark.slow
 def test_movenet_and_the_released_lifter_make_a_pose_of_a_real_photograph(real_data, tmp_path, capsys):
     root, network = real_data("coco_mini"), real_data("video") / "movenet_lightning_int8_v4_float.onnx"
     photo = next(iter(sorted(root.rglob("000000*.jpg"))))

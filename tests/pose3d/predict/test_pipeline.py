@@ -53,6 +53,7 @@ def test_where_chunks_end_does_not_show(tmp_path, monkeypatch, smooth, hold_feet
         np.testing.assert_allclose(motion.world, motions[0].world, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_file_can_be_seen_as_if_it_were_live(tmp_path):
     save(example_keypoints(20, 25.0), tmp_path / "walk.npz")
     parts = list(Pipeline(live=True).stream(tmp_path / "walk.npz"))
@@ -82,6 +83,7 @@ def example_keypoints(frames: int, rate: float) -> Motion:
     return replace(whole, times=np.arange(frames) / rate, keypoints=whole.keypoints[:frames], facts=facts)
 
 
+@pytest.mark.slow
 def test_the_person_is_where_they_walk(network, clip):
     motion = Pipeline(focal=0.85 * 160)(clip(90))
     truth = walk(motion.times, (-1.0, 5.0), (0.5, 0.0))
@@ -138,6 +140,7 @@ def test_a_live_source_gives_frame_by_frame(network, clip, monkeypatch):
     assert np.isfinite(join(chunks).joints[5:]).all()
 
 
+@pytest.mark.slow
 def test_stopping_finishes_what_was_seen(network, clip):
     pipeline = Pipeline()
     frames = 0
@@ -147,6 +150,7 @@ def test_stopping_finishes_what_was_seen(network, clip):
     assert 120 <= frames < 400
 
 
+@pytest.mark.slow
 def test_leaving_the_loop_early_ends_the_threads(network, clip):
     import threading
 

@@ -138,6 +138,7 @@ def test_the_zero_predictor_costs_on_coco_what_was_measured_for_the_original_s_r
     assert found["miss"] == pytest.approx(0.00169, rel=0.08)
 
 
+@pytest.mark.slow
 def test_real_images_train(real_data):
     torch.manual_seed(0)
     task = make_task(size=144, mask="miss")
@@ -223,6 +224,7 @@ def test_a_network_that_enlarges_learns_and_finds_what_one_does_whose_loss_enlar
 
 
 @pytest.mark.parametrize("enlarged", [False, True], ids=["enlarged outside", "enlarged inside"])
+@pytest.mark.slow
 def test_the_exported_file_agrees_with_the_network(enlarged, tmp_path):
     pytest.importorskip("onnxruntime")
     task = make_task(small_model(enlarged=enlarged), size=64, resolution="crop")

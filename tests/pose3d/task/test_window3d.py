@@ -75,6 +75,7 @@ def test_every_frame_is_scored_and_the_protocol_says_how(options):
     assert metrics.protocol()["windows"] == windows[options.get("step")]
 
 
+@pytest.mark.slow
 def test_windows_of_redrawn_people_are_learnt_frame_by_frame():
     lifting = Window3D(network(**CENTRED), **{**OPTIONS, "flip_augment": False})
     people = SimpleNamespace(
