@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pose2d.images.affine import transform
+from tests.learning import few_steps
 
 
 def batch_of(task, people, loading, count=4):
@@ -98,14 +99,7 @@ def test_a_few_steps_lower_the_loss(make_task, shared_folder, read_coco, loading
     torch.manual_seed(0)
     task = make_task(augment=None)
     batch = batch_of(task, read_coco(shared_folder), loading, count=6)
-    optimizer = torch.optim.Adam(task.model.parameters(), lr=1e-3)
-    losses = []
-    for _ in range(12):
-        loss, _ = task.loss(batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses, _ = few_steps(task, batch, 12)
     assert min(losses[-3:]) < 0.8 * losses[0]
 
 

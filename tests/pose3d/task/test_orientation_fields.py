@@ -21,6 +21,7 @@ from pose3d.capture.scores import CaptureScores
 from pose3d.model.total_capture import TotalCapture
 from pose3d.task.orientation_fields import OrientationFields
 from tests.conftest import REPOSITORY
+from tests.learning import few_steps
 from tests.pose3d.rendered import rendered_people
 
 CPU = torch.device("cpu")
@@ -146,14 +147,7 @@ def test_real_images_train(real_data):
     batch = next(iter(batches.epoch(0)))
     assert not batch["spatial"].any()
     assert 0 < batch["mask"].mean() < 1
-    optimizer = torch.optim.Adam(task.model.parameters(), 1e-3)
-    losses = []
-    for _ in range(4):
-        loss, terms = task.loss(batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses, terms = few_steps(task, batch, 4)
     assert losses[-1] < losses[0]
     assert float(terms["heatmap_error"] + terms["field_error"]) == pytest.approx(losses[-1])
 

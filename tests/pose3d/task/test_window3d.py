@@ -12,6 +12,7 @@ from anypose.skeleton import H36M_17
 from pose3d.motion.missing_joints import NONE
 from pose3d.task.lifting3d import Lifting3D
 from pose3d.task.window3d import Window3D
+from tests.learning import few_steps
 from tests.pose3d.lifting.test_redrawing import PLAIN, takes
 from tests.pose3d.model.test_motionagformer import CENTRED, network
 from tests.pose3d.motion.random_motion import dataset, sequence
@@ -88,14 +89,7 @@ def test_windows_of_redrawn_people_are_learnt_frame_by_frame():
     steps = batch["joints"].diff(dim=1)
     torch.testing.assert_close(steps[:, 4], steps[:, 3], atol=1e-5, rtol=0)
     assert lifting.model.joint_statistics.std.mean() > 0.05
-    optimizer = torch.optim.Adam(lifting.model.parameters(), lr=1e-3)
-    losses = []
-    for _ in range(4):
-        loss, _ = lifting.loss(batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses, _ = few_steps(lifting, batch, 4)
     assert losses[-1] < losses[0]
     for key, value in {"train_step": 5, "subset": 0.5, "flip_augment": True}.items():
         other = Window3D(network(**CENTRED), **{**OPTIONS, "flip_augment": False, key: value})
