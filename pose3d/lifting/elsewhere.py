@@ -121,8 +121,9 @@ def _of(name: str, path: Path) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, AttributeError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else "their names or shapes are not of its kind"
         raise ValueError(
-            f"init={path} has tensors that no model={name} has: {error}. Is it a checkpoint of another model?"
+            f"init={path} has tensors that no model={name} has: {what}. Is it a checkpoint of another model?"
         ) from error
 
 
