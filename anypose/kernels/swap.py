@@ -49,8 +49,8 @@ class Way:
     beside: tuple[tuple[type, type], ...] = ()
 
     def quicker(self, module: nn.Module) -> type | None:
-        """The class that takes the place of the module's own, None for a module that stays."""
-        for layer in self.layers:
+        """The class that takes the place of the module's own, None for a module that stays or was replaced before."""
+        for layer in () if replaced(module) else self.layers:
             made = combined(layer, type(module), self.product)
             if made.suits(module):
                 return made
@@ -79,7 +79,12 @@ KINDS: dict[str, dict[str, Way]] = {
 @cache
 def combined(layer: type, own: type, product: Callable[..., Any]) -> Any:
     """A class that computes as `layer` does and is an `own` in all else."""
-    return type(f"{layer.__name__}Of{own.__name__}", (layer, own), {"product": staticmethod(product)})
+    return type(f"{layer.__name__}Of{own.__name__}", (layer, own), {"product": staticmethod(product), "own": own})
+
+
+def replaced(module: nn.Module) -> bool:
+    """Whether the module's class is one of `combined`'s: two that look at one network do not replace it twice."""
+    return "own" in vars(type(module))
 
 
 def swap(network: nn.Module, choice: Mapping[str, str]) -> None:
@@ -95,7 +100,7 @@ def swap(network: nn.Module, choice: Mapping[str, str]) -> None:
         way = KINDS[kind][name]
         for module in list(network.modules()):
             made = way.quicker(module)
-            for own, layer in way.beside if made is None else ():
+            for own, layer in way.beside if made is None and not replaced(module) else ():
                 if isinstance(module, own):
                     made = combined(layer, type(module), way.product)
             if made is not None:

@@ -173,6 +173,18 @@ def test_a_copy_of_a_network_decides_nothing_for_it(monkeypatch):
     assert kernels.choice == {"dropout": "packed"}
 
 
+def test_two_that_look_at_one_network_replace_it_once(monkeypatch):
+    decided_by(monkeypatch, {"packed": 0.5, "onednn_rows": 0.5})
+    network = make()
+    first, second = Kernels("auto", network), Kernels("auto", network)
+    network(torch.randn(3, 8))
+    assert (first.choice, second.choice) == ({"dropout": "packed", "linear": "onednn_rows"}, {})
+    once = [type(module) for module in network.modules()]
+    swap(network, {"dropout": "packed", "linear": "by_hand"})
+    assert [type(module) for module in network.modules()][3:] == once[3:]
+    assert network(torch.randn(3, 8)).shape == (3, 4)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_processes_take_one_choice_in_training_and_each_its_own_in_scoring(monkeypatch, training):
     decided_by(monkeypatch, {"packed": 0.5})
