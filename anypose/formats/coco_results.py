@@ -69,7 +69,14 @@ class CocoSink(Sink):
 
 
 def read_results(entries: list[Any], found: Detections) -> str:
-    """COCO results, and AlphaPose's list, which names pictures instead of numbering them."""
+    """COCO results, and AlphaPose's list, which names pictures instead of numbering them.
+
+    Boxes without keypoints are left out, and where there are several categories all but COCO's first, the people.
+    """
+    several = len({str(entry.get("category_id")) for entry in entries}) > 1
+    entries = [entry for entry in entries if "keypoints" in entry and (not several or entry.get("category_id") == 1)]
+    if not entries:
+        raise ValueError(f"{found.where} holds boxes of people without keypoints, or of other things than people.")
     frames: dict[Any, list[tuple[int | None, np.ndarray]]] = {}
     names = {str(entry.get("skeleton", "")) for entry in entries}
     if len(names) == 1 and "" not in names:
@@ -79,7 +86,7 @@ def read_results(entries: list[Any], found: Detections) -> str:
         where, image = f"{found.where}, entry {place}", entry["image_id"]
         if not isinstance(image, int | str) or isinstance(image, bool):
             raise ValueError(f"{where}: image_id must be a number or a file's name, found {described(image)}.")
-        person = entry.get("track_id") if isinstance(entry.get("track_id"), int) else _alphapose_id(entry.get("idx"))
+        person = entry.get("track_id") if isinstance(entry.get("track_id"), int) else alphapose_id(entry.get("idx"))
         frames.setdefault(image, []).append((person, points_of(entry["keypoints"], f"{where}, keypoints")))
         if isinstance(entry.get("time"), int | float):
             times[image] = number_of(entry["time"], f"{where}, time")
@@ -100,7 +107,7 @@ def read_results(entries: list[Any], found: Detections) -> str:
     )
 
 
-def _alphapose_id(idx: Any) -> int | None:
+def alphapose_id(idx: Any) -> int | None:
     """A person of AlphaPose's: a number from 1, or nested lists of those whose boxes became one; 0 was not tracked."""
     ids = [idx]
     while any(isinstance(one, list) for one in ids):
@@ -121,7 +128,8 @@ def read_annotations(data: Mapping[str, Any], found: Detections) -> str:
         if isinstance(entry, Mapping) and entry.get("keypoints") and isinstance(entry.get("image_id"), int | str):
             points = points_of(entry["keypoints"], f"{found.where}, annotation {place}, keypoints")
             points[:, 2] = np.minimum(points[:, 2], 1)  # 1 hidden, 2 visible: both were looked at
-            people.setdefault(entry["image_id"], []).append((None, points))
+            person = entry["track_id"] if isinstance(entry.get("track_id"), int) else None  # PoseTrack's
+            people.setdefault(entry["image_id"], []).append((person, points))
     sizes = set()
     for place, image in enumerate(list_of(data["images"], found.where, "images")):
         if isinstance(image, Mapping):

@@ -7,6 +7,7 @@ from pathlib import Path
 from anypose.bounds import largest_under, raising
 
 LARGEST = 1e12  # of a coordinate, an angle or a time in any unit: products of larger ones overflow
+GZIP = b"\x1f\x8b"  # how its files begin
 
 
 def require_folder(root: str | Path, holds: str) -> Path:
@@ -41,4 +42,7 @@ def require_file(path: str | Path, what: str, most_bytes: int | None = None) -> 
 
 def read_bytes(path: str | Path, what: str, most_bytes: int | None = None) -> bytes:
     """The contents of a file that `require_file` accepts."""
-    return require_file(path, what, most_bytes).read_bytes()
+    data = require_file(path, what, most_bytes).read_bytes()
+    if data[:2] == GZIP:
+        raise ValueError(f"{path} is packed with gzip. Unpack it first.")
+    return data

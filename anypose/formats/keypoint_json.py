@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from anypose.bounds import json_size, largest, limit
-from anypose.formats.coco_results import read_annotations, read_results
+from anypose.formats.coco_results import alphapose_id, read_annotations, read_results
 from anypose.formats.detections import (
     Detections,
     described,
@@ -26,12 +26,15 @@ from anypose.formats.detections import (
     skeleton_by_names,
 )
 from anypose.formats.files import read_bytes
-from anypose.skeleton import BLAZEPOSE_33, BODY_25, OPENPOSE_15, OPENPOSE_18
+from anypose.formats.keypoint_csv import in_pixels
+from anypose.skeleton import BODY_25, OPENPOSE_15, OPENPOSE_18
 
 MAX_BYTES = 1 << 29
 FASTEST, LARGEST = 100_000, 100_000  # frames a second, and pixels of a side, that are believed
 # OpenPose's documented models by how many points they have. Others write theirs in its form: `skeleton=` says so.
 OPENPOSE = {25: BODY_25, 18: OPENPOSE_18, 15: OPENPOSE_15}
+LINES = ".jsonl"  # a document a line, each a frame
+LISTS = ("instances", "results", "predictions", "detections", "poses")  # what the people of a frame are called
 LANDMARKS = ("pose_landmarks", "poseLandmarks", "landmarks", "landmark")
 
 
@@ -42,12 +45,18 @@ def load_json(path: Path) -> Any:
         ValueError: with the path, for what is no JSON, nested too deep or too large.
     """
     data = read_bytes(path, "keypoints in JSON", MAX_BYTES)
-    if (size := json_size(data)) > largest():
-        raise ValueError(f"{path} takes about {size / 1e9:.3g} GB once it is read; at most {limit(largest())} are.")
+    if path.suffix.lower() == LINES:
+        return [_parsed(line, f"{path}, line {n}") for n, line in enumerate(data.splitlines(), 1) if line.strip()]
+    return _parsed(data, str(path))
+
+
+def _parsed(text: bytes, where: str) -> Any:
+    if (size := json_size(text)) > largest():
+        raise ValueError(f"{where} takes about {size / 1e9:.3g} GB once it is read; at most {limit(largest())} are.")
     try:
-        return json.loads(data)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {str(error)[:80]}.") from None
+        raise ValueError(f"{where} is not JSON: {str(error)[:80]}.") from None
 
 
 def read_document(data: Any, found: Detections, number: float | None, size: tuple[int, int] | None) -> str:
@@ -62,8 +71,8 @@ def read_document(data: Any, found: Detections, number: float | None, size: tupl
     where = found.where
     if isinstance(data, Mapping):
         if "instance_info" in data:
-            return _mmpose_video(data, found)
-        if "people" in data or "bodies" in data:
+            return _mmpose(data, found, number)
+        if _is_openposes(data):
             _openpose_frame(data, found, number or 0, where)
             return "OpenPose" if "people" in data else "AlphaPose"
         if "annotations" in data and "images" in data:
@@ -72,24 +81,25 @@ def read_document(data: Any, found: Detections, number: float | None, size: tupl
             _video(data, found)
             return _frames(data["frames"], found, size)
         if any(key in data for key in LANDMARKS):
-            _mediapipe_frame(data, found, number or 0, size, where)
-            return "MediaPipe"
-        if data and all(
-            isinstance(frame, Mapping) and ("people" in frame or "bodies" in frame) for frame in data.values()
-        ):
-            for place, (name, frame) in enumerate(data.items()):
-                _openpose_frame(frame, found, frame_number(str(name), place), f"{where}, {name}")
-            return "AlphaPose"
+            return _frame(data, found, number or 0, size, where)
+        if (key := next((key for key in LISTS if isinstance(data.get(key), list)), None)) is not None:
+            pictures = number is None and all(isinstance(entry, list) for entry in data[key])
+            return _frames(data[key], found, size) if pictures else _frame(data, found, number or 0, size, where)
+        if data and all(isinstance(frame, list) or _is_openposes(frame) for frame in data.values()):
+            forms = [
+                _frame(frame, found, frame_number(str(name), place), size, f"{found.where}, {str(name)[:60]}")
+                for place, (name, frame) in enumerate(data.items())
+            ]
+            return "AlphaPose" if forms[0] == "OpenPose" else next((form for form in forms if form != "nothing"), "")
     elif isinstance(data, list):
         if not data:
             if number is not None:  # a frame without anybody, and otherwise no frame
                 found.add(number, [])
             return "nothing"
-        if all(isinstance(entry, Mapping) and "image_id" in entry and "keypoints" in entry for entry in data):
+        if all(isinstance(entry, Mapping) and "image_id" in entry for entry in data):
             return read_results(data, found)
-        if all(isinstance(entry, Mapping) and "keypoints" in entry for entry in data):
-            found.add(number or 0, [_instance(entry, found, f"{where}, person {p}") for p, entry in enumerate(data)])
-            return "ultralytics" if isinstance(data[0]["keypoints"], Mapping) else "mmpose"
+        if number is not None or all(isinstance(entry, Mapping) and "keypoints" in entry for entry in data):
+            return _frame(data, found, number or 0, size, where)
         return _frames(data, found, size)
     raise ValueError(
         f"{where} is JSON, but none of OpenPose, AlphaPose, COCO results, MediaPipe, ultralytics, mmpose or anypose; "
@@ -98,47 +108,55 @@ def read_document(data: Any, found: Detections, number: float | None, size: tupl
 
 
 def _frames(frames: list[Any], found: Detections, size: tuple[int, int] | None) -> str:
-    """A list with something for each frame."""
+    """A list with something for each frame; gives the name of its form."""
     form = "nothing"
     for place, frame in enumerate(frames):
-        where = f"{found.where}, frame {place}"
-        number: float = place
-        if isinstance(frame, Mapping):
-            for key in ("frame", "frame_id", "frame_index", "frame_number", "frame_idx"):
-                if isinstance(frame.get(key), int | float):
-                    number = number_of(frame[key], f"{where}, {key}")
-            if any(key in frame for key in LANDMARKS):
-                _mediapipe_frame(frame, found, number, size, where)
-                form = "MediaPipe"
-                continue
-            if "people" in frame:
-                _openpose_frame(frame, found, number, where)
-                form = "OpenPose"
-                continue
-            listed = next(
-                (frame[key] for key in ("instances", "results", "predictions", "detections") if key in frame), None
-            )
-        else:
-            listed = frame
-        people = list_of(listed, where, "people") if listed is not None else []
-        if (
-            people
-            and isinstance(people[0], Mapping)
-            and {"x", "y"} <= people[0].keys()
-            and "keypoints" not in people[0]
-        ):
-            _mediapipe_frame({"landmarks": people}, found, number, size, where)
-            form = "MediaPipe"
-            continue
-        # mmpose's inferencer nests the people of a picture once more.
-        if len(people) == 1 and isinstance(people[0], list):
-            people = people[0]
-        if listed is None and not (frame is None or frame == {}):
-            raise ValueError(f"{where} is of no form that is known here; it holds {described(frame)}.")
-        found.add(number, [_instance(entry, found, f"{where}, person {p}") for p, entry in enumerate(people)])
-        if people:
-            form = "ultralytics" if isinstance(people[0].get("keypoints"), Mapping) else "mmpose"
+        one = _frame(frame, found, place, size, f"{found.where}, frame {place}")
+        form = form if one == "nothing" else one
     return form
+
+
+def _frame(frame: Any, found: Detections, number: float, size: tuple[int, int] | None, where: str) -> str:
+    """One frame: what it says of its number goes before `number`. Gives the name of its form."""
+    if isinstance(frame, str):  # what ultralytics' to_json() gives, in a list of its user's
+        frame = _parsed(frame.encode(), where)
+    if isinstance(frame, Mapping):
+        for key in ("frame", "frame_id", "frame_index", "frame_number", "frame_idx"):
+            if isinstance(frame.get(key), int | float):
+                number = number_of(frame[key], f"{where}, {key}")
+        if any(key in frame for key in LANDMARKS):
+            _mediapipe_frame(frame, found, number, size, where)
+            return "MediaPipe"
+        if _is_openposes(frame):
+            _openpose_frame(frame, found, number, where)
+            return "OpenPose"
+        listed = next((frame[key] for key in LISTS if key in frame), None)
+        if listed is None and frame:
+            raise ValueError(f"{where} is of no form that is known here; it holds {described(frame)}.")
+    else:
+        listed = frame
+    people = list_of(listed, where, "people") if listed is not None else []
+    if people and isinstance(people[0], Mapping) and {"x", "y"} <= people[0].keys() and "keypoints" not in people[0]:
+        _mediapipe_frame({"landmarks": people}, found, number, size, where)
+        return "MediaPipe"
+    # mmpose's inferencer nests the people of a picture once more.
+    if len(people) == 1 and isinstance(people[0], list):
+        people = people[0]
+    found.add(number, [_instance(entry, found, f"{where}, person {p}") for p, entry in enumerate(people)])
+    return _form_of(people[0]) if people else "nothing"
+
+
+def _is_openposes(frame: Any) -> bool:
+    return isinstance(frame, Mapping) and ("people" in frame or "bodies" in frame)
+
+
+def _form_of(person: Mapping[str, Any]) -> str:
+    """Whose form a person has that `_instance` can read."""
+    if isinstance(person["keypoints"], Mapping):
+        return "ultralytics"
+    if person["keypoints"] and isinstance(person["keypoints"][0], Mapping):
+        return "TensorFlow.js"
+    return "AlphaPose" if "idx" in person else "mmpose"
 
 
 def _video(data: Mapping[str, Any], found: Detections) -> None:
@@ -185,11 +203,6 @@ def _mediapipe_frame(frame: Mapping[str, Any], found: Detections, number: float,
     if landmarks is None or landmarks == []:
         return found.add(number, [])
     people = landmarks if isinstance(landmarks, list) and isinstance(landmarks[0], list) else [landmarks]
-    size = size or found.size
-    if size is None:
-        raise ValueError(f"{where}: MediaPipe's landmarks are shares of the picture. Say its size=[width, height].")
-    found.size = (int(size[0]), int(size[1]))
-    found.declared = BLAZEPOSE_33
     persons = []
     for p, person in enumerate(people):
         place = f"{where}, {key} of person {p}"
@@ -198,8 +211,7 @@ def _mediapipe_frame(frame: Mapping[str, Any], found: Detections, number: float,
             if not isinstance(point, Mapping) or not {"x", "y"} <= point.keys():
                 raise ValueError(f"{place}: a landmark must have x and y, found {described(point)}.")
             rows.append([point["x"], point["y"], point.get("visibility", point.get("presence", 1.0))])
-        points = points_of(rows, place)
-        persons.append((None, points * [*found.size, 1]))
+        persons.append((None, in_pixels(points_of(rows, place), size, found, where)))
     stamp = next(
         (frame[key] for key in ("timestamp_ms", "timestampMs") if isinstance(frame.get(key), int | float)), None
     )
@@ -209,7 +221,9 @@ def _mediapipe_frame(frame: Mapping[str, Any], found: Detections, number: float,
 
 
 def _instance(entry: Any, found: Detections, where: str) -> tuple[int | None, np.ndarray]:
-    """A person of ultralytics ({"keypoints": {"x", "y", "visible"}}) or of mmpose (points and scores apart)."""
+    """A person of ultralytics ({"keypoints": {"x", "y", "visible"}}), of mmpose (points and scores apart), of AlphaPose
+    (three numbers a point) or of TensorFlow.js (points with their names).
+    """
     if not isinstance(entry, Mapping) or "keypoints" not in entry:
         raise ValueError(f"{where} must be an object with 'keypoints', found {described(entry)}.")
     keypoints = entry["keypoints"]
@@ -225,6 +239,10 @@ def _instance(entry: Any, found: Detections, where: str) -> tuple[int | None, np
         if len({len(column) for column in columns}) > 1:
             raise ValueError(f"{where}: x, y and visible must be as many, found {[len(column) for column in columns]}.")
         return track, np.stack(columns, -1)
+    if isinstance(keypoints, list) and keypoints and isinstance(keypoints[0], Mapping):
+        return track, _named_points(keypoints, found, f"{where}, keypoints")
+    if "idx" in entry:
+        track = alphapose_id(entry["idx"])
     if "keypoint_scores" not in entry:
         return track, points_of(keypoints, f"{where}, keypoints")
     points = points_of(keypoints, f"{where}, keypoints", 2)
@@ -234,7 +252,16 @@ def _instance(entry: Any, found: Detections, where: str) -> tuple[int | None, np
     return track, np.concatenate([points, scores], -1)
 
 
-def _mmpose_video(data: Mapping[str, Any], found: Detections) -> str:
+def _named_points(points: list[Any], found: Detections, where: str) -> np.ndarray:
+    """Points that are objects with x, y, score and name."""
+    if not all(isinstance(point, Mapping) and {"x", "y"} <= point.keys() for point in points):
+        raise ValueError(f"{where}: a keypoint must have x and y, found {described(points)}.")
+    found.declared = skeleton_by_names([str(point.get("name", "")) for point in points]) or found.declared
+    return points_of([[point["x"], point["y"], point.get("score", 1.0)] for point in points], where)
+
+
+def _mmpose(data: Mapping[str, Any], found: Detections, number: float | None) -> str:
+    """A video or a picture, with what its dataset says of the points."""
     meta = data.get("meta_info", {})
     if isinstance(meta, Mapping):
         names = meta.get("keypoint_id2name")
@@ -246,6 +273,8 @@ def _mmpose_video(data: Mapping[str, Any], found: Detections) -> str:
             except ValueError:
                 found.declared = None  # a dataset that is not known here: the user is asked
     frames = list_of(data["instance_info"], found.where, "instance_info")
+    if frames and all(isinstance(entry, Mapping) and "keypoints" in entry for entry in frames):  # of one picture
+        return _frame(frames, found, number or 0, None, found.where)
     numbers = [frame.get("frame_id") if isinstance(frame, Mapping) else None for frame in frames]
     if numbers and all(isinstance(number, int) and number >= 1 for number in numbers):  # mmpose counts frames from 1
         frames = [{**frame, "frame_id": frame["frame_id"] - 1} for frame in frames]

@@ -13,22 +13,28 @@ from anypose.formats.files import require_file
 from anypose.formats.npz import read_npy, read_npz
 from anypose.skeleton import COCO_17
 
+POSITIONAL = {"arr_0": "keypoints", "arr_1": "scores"}  # what np.savez(file, keypoints, scores) calls its arrays
+
 
 def read_arrays(path: Path, names: Sequence[str], found: Detections) -> str:
     """Add the frames of an npz that is not ours; gives the name of its form."""
     if "positions_2d" in names:
         return _videopose3d(path, names, found)
-    if "keypoints" not in names:
+    if not {"keypoints", "arr_0"} & set(names):
         raise ValueError(
             f"{path} has no array 'keypoints' or 'positions_2d'; it has {', '.join(names[:8]) or 'nothing'}."
         )
     wanted = ("keypoints", "scores", "boxes", "metadata", "ids", "times", "fps", "size", "keypoint_names", "skeleton")
     # `segments` of Detectron is never needed.
-    data = read_npz(path, [name for name in wanted if name in names])
+    data = read_npz(path, [name for name in (*wanted, *POSITIONAL) if name in names])
+    if "keypoints" not in data:
+        data |= {name: data[place] for place, name in POSITIONAL.items() if place in data}
     keypoints = data["keypoints"]
     meta = data.get("metadata")
     if isinstance(keypoints, np.ndarray) and keypoints.dtype != object:
         return _rtmlib(path, data, found)
+    if _is_ragged(keypoints):
+        return _ragged(path, data, found)
     if isinstance(meta, Mapping) and isinstance(meta.get("w"), int | float) and isinstance(meta.get("h"), int | float):
         found.size = (int(meta["w"]), int(meta["h"]))
     return _detectron(path, keypoints, found)
@@ -38,7 +44,8 @@ def read_array(path: Path, found: Detections) -> str:
     """Add the frames of an .npy file, one array as in `_rtmlib`; gives the name of its form."""
     with require_file(path, "a NumPy .npy file").open("rb") as stream:
         keypoints = read_npy(stream, path.stat().st_size, str(path))
-    _rtmlib(path, {"keypoints": keypoints}, found)
+    data = {"keypoints": keypoints}
+    _ = _ragged(path, data, found) if _is_ragged(keypoints) else _rtmlib(path, data, found)
     return "npy"
 
 
@@ -63,22 +70,57 @@ def _rtmlib(path: Path, data: dict[str, Any], found: Detections) -> str:
         raise ValueError(
             f"{path}, keypoints: at most {MAX_PEOPLE} people of {MAX_POINTS} points are read, found {P} of {K}."
         )
-    if "skeleton" in data:
-        found.declared = declared_skeleton(str(data["skeleton"]), str(path))
-    elif "keypoint_names" in data:
-        found.declared = skeleton_by_names([str(name) for name in np.ravel(data["keypoint_names"]).tolist()])
+    _declared(path, data, found)
     ids = np.ravel(data["ids"]).tolist() if "ids" in data else [None] * P
     times = np.ravel(data["times"]) if "times" in data else np.arange(T)
     if len(ids) != P or len(times) != T:
         raise ValueError(f"{path}: times and ids must be as many as frames and people, {T} and {P}.")
     found.timed = "times" in data
+    there = ~(np.isnan(keypoints).any(-1) | (keypoints[..., :2] == 0).all(-1)).all(-1)
+    for t in range(T):
+        found.add(times[t], [(ids[p], keypoints[t, p]) for p in range(P) if there[t, p]])
+    return "rtmlib"
+
+
+def _declared(path: Path, data: Mapping[str, Any], found: Detections) -> None:
+    """What the points are, the frames' rate and the picture's size, as far as arrays say them."""
+    if "skeleton" in data:
+        found.declared = declared_skeleton(str(data["skeleton"]), str(path))
+    elif "keypoint_names" in data:
+        found.declared = skeleton_by_names([str(name) for name in np.ravel(data["keypoint_names"]).tolist()])
     if "fps" in data and np.size(data["fps"]) == 1:
         found.rate = float(np.ravel(data["fps"])[0])
     if "size" in data and np.size(data["size"]) == 2:
         found.size = tuple(int(side) for side in np.ravel(data["size"]))  # pyright: ignore[reportAttributeAccessIssue]
-    there = ~(np.isnan(keypoints).any(-1) | (keypoints[..., :2] == 0).all(-1)).all(-1)
-    for t in range(T):
-        found.add(times[t], [(ids[p], keypoints[t, p]) for p in range(P) if there[t, p]])
+
+
+def _is_ragged(keypoints: Any) -> bool:
+    """Whether an array of objects is frames of (P, K, 2 or 3) keypoints, with now more and now fewer people."""
+    frames = list(keypoints) if isinstance(keypoints, np.ndarray) and keypoints.ndim == 1 else []
+    if not all(isinstance(frame, np.ndarray) and frame.dtype.kind in "fiu" for frame in frames):
+        return False
+    filled = [frame for frame in frames if frame.size]
+    return bool(filled) and all(frame.ndim == 3 and frame.shape[-1] in (2, 3) for frame in filled)
+
+
+def _ragged(path: Path, data: Mapping[str, Any], found: Detections) -> str:
+    """What rtmlib gave frame by frame, as arrays of objects: (P, K, 2 or 3) keypoints and (P, K) scores each."""
+    _declared(path, data, found)
+    frames, scores = data["keypoints"], data.get("scores")
+    if scores is not None and len(scores) != len(frames):
+        raise ValueError(f"{path}: there must be scores for each of {len(frames)} frames, found {len(scores)}.")
+    for t, people in enumerate(frames):
+        if not people.size:
+            found.add(t, [])
+            continue
+        sure = np.ones(people.shape[:2]) if scores is None else np.asarray(scores[t])
+        if sure.dtype.kind not in "fiu" or sure.shape != people.shape[:2]:
+            raise ValueError(f"{path}, scores of frame {t} must be {people.shape[:2]}, found {sure.shape}.")
+        if scores is not None or people.shape[-1] == 2:
+            people = np.concatenate([people[..., :2], sure[..., None]], -1)
+        if people.shape[1] > MAX_POINTS:
+            raise ValueError(f"{path}, keypoints of frame {t}: at most {MAX_POINTS} points, found {people.shape[1]}.")
+        found.add(t, [(None, person) for person in people.astype(np.float64)])
     return "rtmlib"
 
 
@@ -116,7 +158,8 @@ def _videopose3d(path: Path, names: Sequence[str], found: Detections) -> str:
     if len(views) != 1:
         called = ", ".join(name for name, _ in views[:5])
         raise ValueError(
-            f"{path} must hold one video, found {len(views)} ({called}); datasets are trained with, not predicted."
+            f"{path} must hold one video, found {len(views)} ({called}{', ...' if len(views) > 5 else ''}). Save the "
+            "one that is meant by itself."
         )
     name, view = views[0]
     points = np.asarray(view)

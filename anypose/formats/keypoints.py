@@ -10,7 +10,8 @@ from pathlib import Path
 
 from anypose.formats.detections import Detections, frame_number, named_skeleton, to_motion
 from anypose.formats.keypoint_csv import read_table
-from anypose.formats.keypoint_json import load_json, read_document
+from anypose.formats.keypoint_json import LINES, load_json, read_document
+from anypose.formats.keypoint_labels import read_labels
 from anypose.formats.keypoint_npz import read_array, read_arrays
 from anypose.formats.keypoint_trc import read_markers
 from anypose.formats.motion_json import FORMAT, read_motion_json
@@ -20,7 +21,7 @@ from anypose.motion import Motion
 from anypose.skeleton import Skeleton
 
 MAX_FILES = 2_000_000
-SUFFIXES = (".json", ".csv", ".npz", ".npy", ".trc")
+SUFFIXES = (".json", LINES, ".csv", ".npz", ".npy", ".trc", ".txt")
 
 
 def read_keypoints(
@@ -32,7 +33,7 @@ def read_keypoints(
     """Read keypoints, or joints, that somebody found in a video.
 
     Args:
-        path: a .json, .csv, .npz, .npy or .trc file, or a folder of JSON files, one a frame.
+        path: a file with one of `SUFFIXES`, or a folder of .json or of .txt files, one a frame.
         skeleton: what the points are, where the file does not say.
         size: width and height of the picture [px], where the file does not say; needed for MediaPipe's landmarks.
         rate: frames/s, where the file has no times; 30 where nobody says.
@@ -51,10 +52,13 @@ def read_keypoints(
         raise ValueError(f"rate must be frames a second, found {rate}.")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. It should be keypoints: a file or a folder of JSON files.")
-    if path.is_dir():
-        return _folder(path, skeleton, picture, rate)
-    found = Detections(str(path))
     suffix = path.suffix.lower()
+    if path.is_dir():
+        files = sorted(path.glob("*.json"))
+        if len(files) != 1:
+            return _folder(path, files, skeleton, picture, rate)
+        path, suffix = files[0], ".json"  # mmpose's predictions/ of one video
+    found = Detections(str(path))
     if suffix == ".trc":
         return read_markers(path, skeleton, picture)
     if suffix == ".csv":
@@ -66,26 +70,38 @@ def read_keypoints(
         form = read_arrays(path, names, found)
     elif suffix == ".npy":
         form = read_array(path, found)
-    elif suffix == ".json":
+    elif suffix == ".txt":
+        form = read_labels([(0, path)], found, skeleton)
+    elif suffix in (".json", LINES):
         data = load_json(path)
         if isinstance(data, dict) and data.get("format") == FORMAT:
             return _agree(read_motion_json(data, path), path, skeleton, picture)
         form = read_document(data, found, None, picture)
     else:
-        raise ValueError(f"{path} should be keypoints: {', '.join(SUFFIXES)} or a folder of JSON files.")
+        raise ValueError(f"{path} should be keypoints: {', '.join(SUFFIXES)}, or a folder of .json or .txt files.")
     return to_motion(found, skeleton, picture, rate, {"source": form})
 
 
-def _folder(path: Path, skeleton: str | Skeleton | None, size: tuple[int, int] | None, rate: float | None) -> Motion:
+def _folder(
+    path: Path,
+    files: Sequence[Path],
+    skeleton: str | Skeleton | None,
+    size: tuple[int, int] | None,
+    rate: float | None,
+) -> Motion:
     """A file for each frame, in the order of the numbers in their names."""
-    files = sorted(path.glob("*.json"))
+    labels = [] if files else [file for file in sorted(path.glob("*.txt")) if file.name != "classes.txt"]
+    files = files or labels
     if not 0 < len(files) <= MAX_FILES:
-        raise ValueError(f"{path} has {len(files)} .json files; a folder of keypoints has one a frame.")
+        raise ValueError(f"{path} has {len(files)} .json or .txt files; a folder of keypoints has one a frame.")
     found, form = Detections(str(path)), ""
     numbers = [frame_number(file.stem.removesuffix("_keypoints"), place) for place, file in enumerate(files)]
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"{path}: every file is a frame, and the last number in its name must be the frame's.")
-    for number, file in sorted(zip(numbers, files, strict=True)):
+    ordered = sorted(zip(numbers, files, strict=True))
+    if labels:
+        return to_motion(found, skeleton, size, rate, {"source": read_labels(ordered, found, skeleton)})
+    for number, file in ordered:
         found.where = str(file)
         before = len(found.frames)
         form = read_document(load_json(file), found, number, size)

@@ -131,7 +131,10 @@ class PeopleInFile:
         live: bool = False,
     ) -> None:
         if motion.keypoints is None or motion.keypoint_skeleton is None:
-            raise ValueError(f"source={motion.name} must hold keypoints; it holds joints in 3D, which need no lifting.")
+            raise ValueError(
+                f"source={motion.name} must hold keypoints, and it holds joints in metres, which need no lifting. Of "
+                "Sports2D's files name the one in pixels, *_px_*.trc."
+            )
         if motion.size is None and video is None:
             raise ValueError(
                 f"source={motion.name} does not say how large its video was, and where people are depends on it. Say "

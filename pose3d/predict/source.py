@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from anypose.engine.finding import RELEASED
 from anypose.engine.place import PACKAGE
-from anypose.formats.keypoints import read_keypoints
+from anypose.formats.keypoints import SUFFIXES, read_keypoints
 from anypose.motion import Motion
 from anypose.settings import Misuse
 from pose3d.predict.people import Frame
@@ -24,7 +24,11 @@ log = logging.getLogger(__name__)
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FILMS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mts")
-KEYPOINTS = (".json", ".npz", ".npy", ".csv", ".trc", ".pkl")
+KEYPOINTS = (*SUFFIXES, ".pkl")
+LABELS = (".json", ".txt")  # folders of such files are keypoints
+MOTIONS = (".bvh", ".c3d", ".glb", ".fbx", ".amc", ".asf", ".mot", ".sto")
+PACKED = (".gz", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+TABLES = (".h5", ".hdf5", ".slp", ".mat", ".xml", ".yml", ".yaml", ".parquet", ".feather", ".xlsx", ".toml", ".md")
 NETWORKS = (".pt", ".pth", ".onnx", ".om", ".tflite", ".safetensors", ".ckpt", ".engine")
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 EXAMPLE = "example"  # the source that comes with the project
@@ -178,16 +182,31 @@ def open_pictures(source: str, decoder: str, rate: float | None, megapixels: flo
             f"source={source} is a network, and a source is a video, images or keypoints. To use it say "
             f"keypoints.weights={source} or lifter={source}."
         )
+    if path.suffix.lower() in PACKED:
+        raise ValueError(f"source={source} is packed. Unpack it first.")
+    if path.suffix.lower() in MOTIONS:
+        raise ValueError(
+            f"source={source} is motion in 3D already, and a source is a video, images or keypoints in 2D."
+        )
+    if path.suffix.lower() in TABLES:
+        raise ValueError(
+            f"source={source} is no video, and keypoints are read from {', '.join(SUFFIXES)} files or folders of them: "
+            "see docs/formats.md."
+        )
     if path.suffix.lower() in IMAGES:
         return Images([path], path.stem, rate, megapixels)
     return open_video(str(path), decoder, megapixels=megapixels)
 
 
 def holds_keypoints(source: str) -> bool:
-    """Whether a source is a file of keypoints, or a folder of OpenPose's."""
+    """Whether a source is a file of keypoints, or a folder of files that are a frame each.
+
+    Pictures go before such files, which may tell of them, but not before OpenPose's, which draws pictures beside them.
+    """
     path = Path(source).expanduser()
     if path.is_dir():
-        return any(path.glob("*.json")) and not any(file.suffix.lower() in IMAGES for file in path.iterdir())
+        suffixes = {file.suffix.lower() for file in path.iterdir()}
+        return any(path.glob("*_keypoints.json")) or bool(suffixes & {*LABELS} and not suffixes & {*IMAGES, *FILMS})
     return path.suffix.lower() in KEYPOINTS
 
 

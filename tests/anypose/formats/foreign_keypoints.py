@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from anypose.formats.keypoint_csv import MEDIAPIPE
+from anypose.formats.keypoint_columns import MEDIAPIPE
 
 SIZE = (640, 480)
 RNG = np.random.default_rng(7)

@@ -86,7 +86,7 @@ BAD = [
         f'{{"people": [{{"pose_keypoints_2d": {[-0.5, 0.25, 0.9] * 18}}}]}}',
         r"a\.json: coordinates must be pixels or shares of the picture, found -0\.5 to 0\.25\. OpenPose writes",
     ),
-    ("a.txt", "hello", r"a\.txt should be keypoints: \.json, \.csv, \.npz, \.npy, \.trc or a folder of JSON files"),
+    ("a.pkl", "hello", r"a\.pkl should be keypoints: \.json, \.jsonl, .*, or a folder of \.json or \.txt files"),
 ]
 
 
@@ -136,7 +136,7 @@ def test_arrays_that_are_none_of_keypoints_are_refused(tmp_path, arrays, message
 def test_files_and_folders_that_are_not_there(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.json does not exist\. It should be keypoints"):
         read_keypoints(tmp_path / "gone.json")
-    with pytest.raises(ValueError, match=r"has 0 \.json files; a folder of keypoints has one a frame"):
+    with pytest.raises(ValueError, match=r"has 0 \.json or \.txt files; a folder of keypoints has one a frame"):
         read_keypoints(tmp_path)
     for name in ("a_1.json", "b_1.json"):
         write(tmp_path / name, openpose(people(25)[0]))

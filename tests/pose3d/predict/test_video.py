@@ -238,7 +238,12 @@ def test_sources_that_are_none(tmp_path):
     (tmp_path / "nothing").mkdir()
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "a.MOV").touch()
+    for name in ("walk.bvh", "sleap.h5", "walk.json.gz"):
+        (tmp_path / name).write_bytes(b"x")
     for name, sentence in {
+        "walk.bvh": r"walk\.bvh is motion in 3D already, and a source is a video, images or keypoints in 2D",
+        "sleap.h5": r"sleap\.h5 is no video, and keypoints are read from \.json, \.jsonl, \.csv, .* or folders of them",
+        "walk.json.gz": r"walk\.json\.gz is packed\. Unpack it first",
         "net.onnx": r"is a network, and a source is .*keypoints.weights=",
         "empty.mp4": r"is empty \(0 bytes\)",
         "nothing": r"must hold images, found nothing\.$",
@@ -254,6 +259,13 @@ def test_keypoints_are_told_from_pictures(tmp_path):
     (tmp_path / "openpose").mkdir()
     (tmp_path / "openpose" / "a_000_keypoints.json").write_text("{}", encoding="utf-8")
     assert holds_keypoints(str(tmp_path / "openpose"))
+    (tmp_path / "openpose" / "a_000_rendered.png").touch()
+    assert holds_keypoints(str(tmp_path / "openpose"))
+    for name in ("labels/walk_1.txt", "takeout/walk.jpg", "takeout/walk.jpg.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert holds_keypoints(str(tmp_path / "labels"))
+    assert not holds_keypoints(str(tmp_path / "takeout"))
     assert holds_keypoints("walk.json")
     assert not holds_keypoints("walk.mp4")
     assert natural("frame10") > natural("frame9")
