@@ -12,7 +12,7 @@ from anypose.skeleton import Skeleton, get_skeleton, mirror
 from pose3d.lifter import Lifter
 from pose3d.lifting.bone_lengths import has_limbs, of_one_length
 from pose3d.lifting.missing_keypoints import FEWEST, as_read, complete, missing
-from pose3d.lifting.sliding import lift_sequences
+from pose3d.lifting.sliding import Poses, joined, lift_sequences
 from pose3d.motion.packed import mirror_keypoints
 
 Array = TypeVar("Array", np.ndarray, Tensor)
@@ -87,9 +87,7 @@ class ArrayLifter:
             TypeError: where `keypoints` are no array.
             ValueError: naming what must hold and what was found: a shape, pixels, a skeleton, the picture's size.
         """
-        joints = self._run(keypoints, skeleton, image_size, focal)[0]
-        given: Any = joints.numpy() if isinstance(keypoints, np.ndarray) else joints.to(keypoints.device)
-        return given
+        return _as_given(self._run(keypoints, skeleton, image_size, focal).joints, keypoints)
 
     def hypotheses(
         self, keypoints: Array, *, skeleton: str | Skeleton, image_size: tuple[int, int], focal: float | None = None
@@ -106,13 +104,9 @@ class ArrayLifter:
         _, means, weights = self._run(keypoints, skeleton, image_size, focal)
         if means is None or weights is None:
             raise ValueError(f"{self.source} gives one pose a frame, not several; model=gmh_mdn gives several.")
-        if isinstance(keypoints, np.ndarray):
-            return means.numpy(), weights.numpy()
-        return means.to(keypoints.device), weights.to(keypoints.device)
+        return _as_given(means, keypoints), _as_given(weights, keypoints)
 
-    def _run(
-        self, given: Any, skeleton: str | Skeleton, image_size: tuple[int, int], focal: float | None
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _run(self, given: Any, skeleton: str | Skeleton, image_size: tuple[int, int], focal: float | None) -> Poses:
         own = self.input_skeleton  # a person's own has a name that only the checkpoint knows
         source = skeleton if isinstance(skeleton, Skeleton) else own if skeleton == own.name else get_skeleton(skeleton)
         points = check_keypoints(given, source, image_size)
@@ -121,34 +115,34 @@ class ArrayLifter:
         leading = points.shape[:-2]
         if 0 in leading:  # nobody, or no frame: the shapes of somebody who is not seen
             unseen = self._run(torch.full(points.shape[-2:], torch.nan), source, image_size, focal)
-            joints, means, weights = (
-                None if part is None else part.new_zeros(*leading, *part.shape) for part in unseen
-            )
-            assert joints is not None
-            return joints, means, weights
+            return unseen.each(lambda part: part.new_zeros(*leading, *part.shape))
+        points = points.reshape(-1, leading[-1] if leading else 1, *points.shape[-2:])  # (N, T, K, C)
         points[missing(points)] = torch.nan
-        read = as_read(points, source, self.model)
-        frames = read.reshape(-1, leading[-1] if len(leading) else 1, *read.shape[-2:])  # (N, T, K, C)
-        lost = missing(frames)
+        filled, lost = self._filled(points, source)
+        people = self._as_trained(filled, image_size, focal)
+        joints, means, weights = joined([self._both_ways(person) for person in people], torch.stack)
         enough = (~lost).sum(-1) >= FEWEST
-        filled = complete(frames, lost, self.model)
+        if self.bones and means is None:
+            joints = self._of_one_length(joints, enough, points, source, camera(image_size, focal))
+        unknown = self._unknown(missing(points), source) | ~enough[..., None]
+        joints[unknown] = torch.nan
+        if means is not None:
+            means = means.masked_fill(unknown[:, :, None, :, None], torch.nan)
+        return Poses(joints, means, weights).each(lambda part: part.reshape(*leading, *part.shape[2:]))
+
+    def _filled(self, points: Tensor, source: Skeleton) -> tuple[Tensor, Tensor]:
+        """(N, T, K', C) the keypoints that the network reads [px], and (N, T, K') which of them were missing.
+
+        Args:
+            points: (N, T, K, 2 or 3) of `source`, NaN where one is missing.
+        """
+        read = as_read(points, source, self.model)
+        lost = missing(read)
+        filled = complete(read, lost, self.model)
         if self.model.keypoint_channels == 3:  # a score of 0 tells a network that reads scores what is missing
             scores = filled[..., 2:] if filled.shape[-1] == 3 else torch.ones_like(filled[..., :1])
             filled = torch.cat([filled[..., :2], scores.masked_fill(lost[..., None], 0.0)], -1)
-        seen = self._as_trained(filled, image_size, focal)
-        outputs = [self._both_ways(person) for person in seen]
-        parts = [torch.stack(part) if part[0] is not None else None for part in zip(*outputs, strict=True)]
-        joints, means, weights = parts
-        assert joints is not None
-        if self.bones and means is None:
-            given_points = points.reshape(*lost.shape[:2], *points.shape[-2:])
-            joints = self._of_one_length(joints, enough, given_points, source, camera(image_size, focal))
-        unknown = self._unknown(missing(points).reshape(*lost.shape[:2], -1), source) | ~enough[..., None]
-        joints[unknown] = torch.nan
-        if means is not None and weights is not None:
-            means = means.masked_fill(unknown[:, :, None, :, None], torch.nan)
-            means, weights = (part.reshape(*leading, *part.shape[2:]) for part in (means, weights))
-        return joints.reshape(*leading, *joints.shape[2:]), means, weights
+        return filled, lost
 
     def _of_one_length(
         self, joints: Tensor, enough: Tensor, points: Tensor, source: Skeleton, camera: tuple[float, float, float]
@@ -187,24 +181,19 @@ class ArrayLifter:
             xy = xy * (2 / PICTURE) - 1
         return torch.cat([xy, rest], -1)[..., : self.model.keypoint_channels].float()
 
-    def _both_ways(self, frames: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _both_ways(self, frames: Tensor) -> Poses:
         """As `_predict`; one pose is the mean of that and of the mirrored person's, mirrored back."""
-        joints, means, weights = self._predict(frames)
-        if not self.flip or means is not None or not self.input_skeleton.left:
-            return joints, means, weights
+        poses = self._predict(frames)
+        if not self.flip or poses.means is not None or not self.input_skeleton.left:
+            return poses
         axis = PICTURE if self.model.keypoint_frame == "pixel" else 0.0  # what x and its mirror image add up to
         mirrored = mirror_keypoints(frames, frames.new_full(frames.shape[:1], axis), self.input_skeleton)
-        return (joints + mirror(self._predict(mirrored)[0], self.output_skeleton)) / 2, None, None
+        return Poses((poses.joints + mirror(self._predict(mirrored).joints, self.output_skeleton)) / 2)
 
     @torch.no_grad()
-    def _predict(self, frames: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _predict(self, frames: Tensor) -> Poses:
         """(T, K, C) to (T, J, 3), and of a mixture (T, M, J, 3) and (T, M) too; the ends of a sequence are repeated."""
-        joints, means, weights = (
-            None if part is None else part[0].float().cpu()
-            for part in lift_sequences(self.model, frames[None].to(self.device))
-        )
-        assert joints is not None
-        return joints, means, weights
+        return lift_sequences(self.model, frames[None].to(self.device)).each(lambda part: part[0].float().cpu())
 
     def _unknown(self, lost: Tensor, source: Skeleton) -> Tensor:
         """(N, T, J) joints whose own keypoint, by name, is among the `lost` (N, T, K) of `source`; never the root."""
@@ -215,6 +204,12 @@ class ArrayLifter:
         ]
         padded = torch.cat([lost, torch.zeros_like(lost[..., :1])], -1)  # column -1: no keypoint has that name
         return padded[..., columns]
+
+
+def _as_given(found: Tensor, keypoints: Array) -> Array:
+    """An array or a tensor, as `keypoints` is."""
+    result: Any = found.numpy() if isinstance(keypoints, np.ndarray) else found.to(keypoints.device)
+    return result
 
 
 def camera(image_size: tuple[int, int], focal: float | None) -> tuple[float, float, float]:

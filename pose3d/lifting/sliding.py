@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +15,18 @@ from pose3d.motion.clips import cut
 AT_ONCE = 64  # windows in a batch
 FRAMES = 4096  # output frames at once: bounded memory for long sequences and many people
 
-Poses = tuple[Tensor, Tensor | None, Tensor | None]  # the likeliest pose, and of a mixture all poses and their weights
+
+class Poses(NamedTuple):
+    """What a lifter gives: the likeliest pose, and of a mixture all poses with their weights."""
+
+    joints: Tensor  # (..., J, 3) [m]
+    means: Tensor | None = None  # (..., M, J, 3) [m]
+    weights: Tensor | None = None  # (..., M)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Poses:
+        """The same change to each of the three that is there."""
+        means, weights = (part if part is None else change(part) for part in (self.means, self.weights))
+        return Poses(change(self.joints), means, weights)
 
 
 def reach(model: Lifter) -> tuple[int, int]:
@@ -37,7 +49,7 @@ def lift_sequences(model: Lifter, keypoints: Tensor) -> Poses:
         ValueError: where the network makes no numbers of keypoints that are.
     """
     if model.whole_window:
-        return _finite(model, keypoints, (lift_windows(model, keypoints, model.receptive_field), None, None))
+        return _finite(model, keypoints, Poses(lift_windows(model, keypoints, model.receptive_field)))
     past, future = reach(model)
     first, last = keypoints[:, :1], keypoints[:, -1:]
     return lift_inside(
@@ -52,14 +64,14 @@ def lift_inside(model: Lifter, keypoints: Tensor) -> Poses:
     found = []
     for sequences in keypoints.split(max(1, FRAMES // count)):
         starts = range(0, count, FRAMES)
-        found.append(_joined([_poses(model, sequences[:, at : at + FRAMES + more]) for at in starts], 1))
-    return _finite(model, keypoints, _joined(found, 0))
+        pieces = [_poses(model, sequences[:, at : at + FRAMES + more]) for at in starts]
+        found.append(joined(pieces, lambda parts: torch.cat(parts, 1)))
+    return _finite(model, keypoints, joined(found, torch.cat))
 
 
 def _finite(model: Lifter, keypoints: Tensor, poses: Poses) -> Poses:
     """The poses, if they are numbers: to whoever gets them NaN is a joint that nobody saw."""
-    joints, means, _ = poses
-    broken = ~(joints if means is None else means).isfinite().flatten(2).all(2)  # (B, T)
+    broken = ~(poses.joints if poses.means is None else poses.means).isfinite().flatten(2).all(2)  # (B, T)
     broken &= keypoints.isfinite().flatten(1).all(1)[:, None]
     if broken.any():
         raise ValueError(
@@ -93,15 +105,14 @@ def lift_windows(model: Lifter, keypoints: Tensor, step: int, causal: bool = Fal
 def _poses(model: Lifter, keypoints: Tensor) -> Poses:
     output: Any = model(keypoints)
     if isinstance(output, Tensor):
-        return output, None, None
+        return Poses(output)
     means, _sigmas, weights = output
-    return most_likely(means, weights), means, weights
+    return Poses(most_likely(means, weights), means, weights)
 
 
-def _joined(parts: list[Poses], dim: int) -> Poses:
-    joints, means, weights = (
-        None if part[0] is None else torch.cat(part, dim)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        for part in zip(*parts, strict=True)
-    )
-    assert joints is not None
-    return joints, means, weights
+def joined(pieces: Sequence[Poses], join: Callable[[Any], Tensor]) -> Poses:
+    """Several as one, each of the three by `join`: torch.cat or torch.stack."""
+    joints, means, weights = zip(*pieces, strict=True)
+    if means[0] is None:
+        return Poses(join(joints))
+    return Poses(join(joints), join(means), join(weights))
