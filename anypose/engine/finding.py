@@ -90,8 +90,8 @@ def find_checkpoint(
     """The checkpoint that `checkpoint=`, `run=` or else `model=` names; checkpoint=released is the project's own,
     and so is the name of one of its released files, e.g. released_video.
 
-    Of a run it is the last: the best was chosen on the subjects that get scored, which flatters. The seeds quote the
-    best all the same, so parity="seed" takes that.
+    Of a run it is the last: the best was chosen on the subjects that get scored, which flatters. The released code of
+    GMH-MDN takes the best all the same, and so does parity="seed".
 
     Args:
         model, run, file, parity: as typed.

@@ -34,7 +34,7 @@ from anypose.engine.place import CONF
 from anypose.engine.run import write_json
 from anypose.export.metadata import sha256
 from anypose.skeleton import get_skeleton
-from pose3d.lifting.published import dense_kernels, from_published
+from pose3d.lifting.published import both_from_published, dense_kernels, from_published
 
 # (keypoints, joints) of the files that are handed around.
 KNOWN = {
@@ -85,9 +85,12 @@ def read_bin(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("model_pos"), Mapping):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path} must hold 'model_pos', the pose network of VideoPose3D; found {found or 'nothing'}.")
+    trajectory = content.get("model_traj")
+    if trajectory is not None and not isinstance(trajectory, Mapping):
+        raise ValueError(f"{path}: model_traj must hold a network, found {type(trajectory).__name__}.")
     tensors: list[Tensor] = []
-    for key in ("model_pos", "model_traj"):
-        for name, value in content[key].items() if isinstance(content.get(key), Mapping) else ():
+    for key, network in (("model_pos", content["model_pos"]), ("model_traj", trajectory or {})):
+        for name, value in network.items():
             if not isinstance(name, str) or not isinstance(value, Tensor):
                 raise ValueError(
                     f"{path}: {key} must hold tensors by name, found {name!r:.40}: {type(value).__name__}."
@@ -180,10 +183,8 @@ def convert(
         f"model.dense={str(shape['dense']).lower()}",
     ]
     choices = {"model": "videopose3d"}
-    trajectory = content.get("model_traj")
-    if trajectory is not None:
-        if not isinstance(trajectory, Mapping):
-            raise ValueError(f"{file}: model_traj must hold a network, found {type(trajectory).__name__}.")
+    both = content.get("model_traj") is not None
+    if both:
         choices["task"] = "semi_supervised"
         overrides += ["task=semi_supervised", "task.loss=mpjpe"]
     num_keypoints, outputs = get_skeleton(keypoints).num_joints, 3 * get_skeleton(joints).num_joints
@@ -198,11 +199,10 @@ def convert(
 
     def build() -> nn.Module:
         model = instantiate(config.model)
-        return model if trajectory is None else instantiate(config.task, model=model).model
+        return instantiate(config.task, model=model).model if both else model
 
-    if trajectory is not None:
-        parts = {"pose": state, "trajectory": from_published(trajectory)}
-        state = {f"{part}.{name}": tensor for part, weights in parts.items() for name, tensor in weights.items()}
+    if both:
+        state = both_from_published(content)
     model = built_to_fit(build, lambda network: network, state, str(file))
     output.mkdir(parents=True, exist_ok=True)
     container = OmegaConf.to_container(config, resolve=True)

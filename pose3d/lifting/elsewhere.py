@@ -37,7 +37,7 @@ from pose2d.network.lineages import lineage_settings
 from pose2d.network.weights import architecture, convert, load_weights, read_weights
 from pose3d.capture.weights import load_capture_weights
 from pose3d.lifting.convert import KNOWN, read_bin, shape_of
-from pose3d.lifting.published import from_published
+from pose3d.lifting.published import both_from_published, from_published
 from pose3d.lifting.published_agformer import from_published_agformer, size_of
 
 log = logging.getLogger(__name__)
@@ -179,10 +179,9 @@ def _load(task: Any, name: str, content: Mapping[str, Any], path: Path, dataset:
     if name == "videopose3d":
         state = from_published(content["model_pos"])
         if isinstance(task.model, nn.ModuleDict):  # pose and trajectory
-            if not isinstance(content.get("model_traj"), Mapping):
+            if content.get("model_traj") is None:
                 raise ValueError(f"init={path} has no model_traj: score the pose alone with task=lifting3d.")
-            parts = {"pose": state, "trajectory": from_published(content["model_traj"])}
-            state = {f"{part}.{key}": value for part, weights in parts.items() for key, value in weights.items()}
+            state = both_from_published(content)
         elif content.get("model_traj") is not None:
             log.info("init=%s has a trajectory network, too: task=semi_supervised scores both.", path)
         checkpoint.load_weights(task.model, state, str(path))

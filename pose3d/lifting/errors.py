@@ -32,7 +32,7 @@ class FrameErrors:
         packed: the evaluated frames with their truth.
         actions: the table's rows, in order.
         protocol: what the scores are measured under; what is known here (frames, subjects, averaging) is added.
-        drop_last: leave out the last `frames % 64` frames of each action, as the seeds' code does.
+        drop_last: leave out the last `frames % 64` frames of each action, as 3d-pose-baseline and GMH-MDN do.
         by_subject: also a row for each subject and action, and each subject's average.
     """
 

@@ -224,7 +224,7 @@ def ais_bench_command(model: Path, inputs: Path, output: Path) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The commands."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_AsWritten)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     prepare = commands.add_parser("preprocess", help="a test set as files")
     prepare.add_argument("-d", "--dataset", help="folder of data_3d_h36m.npz and data_2d_h36m_<keypoints>.npz")
@@ -267,10 +267,6 @@ def _dataset(root: str | None, keypoints: str, subjects: str, overrides: list[st
         raise SystemExit("preprocess needs --dataset FOLDER, or dataset=NAME with its settings.")
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         return instantiate(compose("train", ["model=videopose3d", *overrides]).dataset)
-
-
-class _AsWritten(argparse.RawDescriptionHelpFormatter):
-    """The description is laid out already."""
 
 
 if __name__ == "__main__":

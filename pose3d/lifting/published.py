@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -18,6 +19,12 @@ def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name.removeprefix("module."): tensor.squeeze(-1) if tensor.dim() == 4 else tensor
         for name, tensor in weights.items()
     }
+
+
+def both_from_published(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state of a `PoseAndTrajectory` from a `.bin` file that holds both networks."""
+    networks = {"pose": from_published(content["model_pos"]), "trajectory": from_published(content["model_traj"])}
+    return {f"{part}.{name}": tensor for part, state in networks.items() for name, tensor in state.items()}
 
 
 def dense_kernels(widths: Sequence[int]) -> list[int] | None:

@@ -13,6 +13,7 @@ from anypose.settings import Misuse
 from anypose.skeleton import H36M_17, convert
 from pose3d.lifter import Lifter
 from pose3d.motion.sequence import PoseSequence
+from pose3d.motion.windows import frames_before
 from pose3d.synthesis.redrawn import Redraw
 
 Batch = dict[str, Tensor]
@@ -28,9 +29,6 @@ class Redrawn(Protocol):
     """A dataset whose training split is redrawn: its own cameras and keypoints are not used."""
 
     redraw: Redraw
-
-
-HOST = torch.device("cpu")
 
 
 def check_plain(name: str, settings: Mapping[str, tuple[Any, Any]]) -> None:
@@ -76,8 +74,7 @@ class RedrawnBatches:
                 f"keypoints in the frame '{model.keypoint_frame}' and gives {model.output_skeleton.name}. Set "
                 "model.input=centred, or choose another dataset."
             )
-        self.redraw, self.model, self.loading, self.device = redraw, model, loading, HOST
-        self.target = device
+        self.redraw, self.model, self.loading, self.device = redraw, model, loading, device
         takes = list({(s.subject, s.take): s for s in reversed(sequences)}.values())[::-1]
         lengths = torch.tensor([len(take) for take in takes])
         self.joints = torch.from_numpy(np.concatenate([convert(take.joints, take.skeleton, H36M_17) for take in takes]))
@@ -85,7 +82,7 @@ class RedrawnBatches:
         self.start = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
         self.fps = torch.tensor([take.fps for take in takes]).repeat_interleave(lengths)
         self.read = model.frames_read or tuple(range(model.receptive_field))
-        self.past = model.receptive_field - 1 if model.causal else (model.receptive_field - 1) // 2
+        self.past = frames_before(model.receptive_field, model.causal)
         available, together = len(self.joints), loading.batch_size * loading.world_size
         self.num_samples = available // together * loading.batch_size
         if self.num_samples == 0:
@@ -101,10 +98,10 @@ class RedrawnBatches:
         """(N, K, C) keypoints and (N, J, 3) joints of some thousand samples, to standardise by."""
         generator = self._generator(-1, 0)
         count = min(STATISTICS, STATISTICS_FRAMES // len(self.read) + 1)
-        picks = torch.randint(len(self.joints), (count,), generator=generator, device=self.device)
+        picks = torch.randint(len(self.joints), (count,), generator=generator)
         batch = self._draw(picks, generator)
         middle = self.past if self.model.whole_window else 0
-        return batch["keypoints"][:, self.past].to(self.target), batch["joints"][:, middle].to(self.target)
+        return batch["keypoints"][:, self.past].to(self.device), batch["joints"][:, middle].to(self.device)
 
     def epoch(self, number: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number` from batch `start` on."""
@@ -113,23 +110,22 @@ class RedrawnBatches:
         order = order[self.loading.rank :: self.loading.world_size]
         size = self.loading.batch_size
         for batch in range(start, len(self)):
-            picks = order[batch * size : (batch + 1) * size].to(self.device)
-            drawn = self._draw(picks, self._generator(number, batch))
-            yield {name: tensor.to(self.target, non_blocking=True) for name, tensor in drawn.items()}
+            drawn = self._draw(order[batch * size : (batch + 1) * size], self._generator(number, batch))
+            yield {name: tensor.to(self.device, non_blocking=True) for name, tensor in drawn.items()}
 
     def _generator(self, epoch: int, batch: int) -> torch.Generator:
         key = self.loading.seed, epoch + 1, batch, self.loading.rank
         seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
-        return torch.Generator(self.device).manual_seed(seed)
+        return torch.Generator().manual_seed(seed)
 
     @torch.no_grad()
     def _draw(self, picks: Tensor, generator: torch.Generator) -> Batch:
         """Windows around the frames `picks`; time runs at the motion's rate or a whole part of it."""
         count = len(picks)
         fps = self.fps[picks]
-        draw = torch.rand(count, generator=generator, device=self.device)
+        draw = torch.rand(count, generator=generator)
         step = 1 + (draw * (fps / SLOWEST).floor().clamp(min=1)).long()
-        steps = (torch.tensor(self.read, device=self.device) - self.past) * step[:, None]
+        steps = (torch.tensor(self.read) - self.past) * step[:, None]
         rows = picks[:, None] + steps
         rows = torch.minimum(torch.maximum(rows, self.start[picks][:, None]), self.end[picks][:, None] - 1)
         frames = steps * (RATE / fps)[:, None]

@@ -11,6 +11,7 @@ from torch import Tensor
 from pose3d.lifter import Lifter
 from pose3d.lifting.mixture import most_likely
 from pose3d.motion.clips import cut
+from pose3d.motion.windows import frames_before
 
 AT_ONCE = 64  # windows in a batch
 FRAMES = 4096  # output frames at once: bounded memory for long sequences and many people
@@ -31,7 +32,7 @@ class Poses(NamedTuple):
 
 def reach(model: Lifter) -> tuple[int, int]:
     """How many frames before and after its own an output frame depends on."""
-    past = model.receptive_field - 1 if model.causal else (model.receptive_field - 1) // 2
+    past = frames_before(model.receptive_field, model.causal)
     return past, model.receptive_field - 1 - past
 
 

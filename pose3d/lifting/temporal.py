@@ -23,7 +23,7 @@ class TemporalConv(nn.Conv1d):
         self.reach = (width - 1) * spacing  # frames by which an output over a sequence is shorter than the input
 
     def reset_parameters(self) -> None:
-        """torch's own start of a Conv1d, drawn tap by tap: a run is a function of its seed, and so it was before."""
+        """torch's own start of a Conv1d, drawn tap by tap: the order of drawing decides which weights a seed gives."""
         bound = 1 / math.sqrt(self.weight[0].numel())
         drawn = torch.empty_like(self.weight.transpose(1, 2), memory_format=torch.contiguous_format)
         with torch.no_grad():

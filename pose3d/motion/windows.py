@@ -59,7 +59,7 @@ class WindowBatches:
         self.batch_size, self.seed, self.device = batch_size, seed, device
         self.rank, self.world_size, self.trajectory = rank, world_size, trajectory
         self.stride, self.width = stride, receptive_field + stride - 1
-        self.past = _past(receptive_field, causal)
+        self.past = frames_before(receptive_field, causal)
         before, after = self.past + stride - 1, self.width - 1 - self.past
         start, sequence = _chunks(packed, stride, stride if step is None else step)
         self.frames, _ = pad(packed, before, after)
@@ -132,7 +132,7 @@ class SequenceBatches:
         frames_per_batch: int = EVALUATION_FRAMES,
     ) -> None:
         self.device, self.receptive_field, self.frames_per_batch = device, receptive_field, frames_per_batch
-        self.past = _past(receptive_field, causal)
+        self.past = frames_before(receptive_field, causal)
         future = receptive_field - 1 - self.past
         self.frames, rows = pad(packed, self.past, future)
         self.index = rows[self.past : len(rows) - future]
@@ -157,7 +157,7 @@ class SequenceBatches:
         return _move({name: tensor.unsqueeze(dimension) for name, tensor in batch.items()}, self.device)
 
 
-def _past(receptive_field: int, causal: bool) -> int:
+def frames_before(receptive_field: int, causal: bool) -> int:
     """How many earlier frames an output frame depends on."""
     return receptive_field - 1 if causal else (receptive_field - 1) // 2
 

@@ -59,7 +59,7 @@ class OrientationFields:
         mask: "miss", "all" or "none", see `pose3d.capture.region_masks`.
         resolution: where losses are taken: "maps", an eighth of the crop, or "crop", after TF1's bicubic enlargement.
         field_weight: of the fields' loss relative to the heatmaps'.
-        pof2d: samples of which only 2D is known teach the fields, too. The seed's training says no.
+        pof2d: samples of which only 2D is known teach the fields, too; not in the port's training.
         off_limb: see `pose3d.capture.loss.field_error`.
         baseline: crops on which the loss of predicting nothing is measured, to be told beside the training's own
             (`pose3d.capture.figure`); 0 does not.

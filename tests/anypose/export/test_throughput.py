@@ -15,7 +15,7 @@ def exported(tmp_path, **changes):
 
 
 def test_the_seed_s_throughput_is_all_frames_that_go_in_over_the_mean():
-    """The seed's 310: 715,495 fps of 2 x 6115 frames are 17.09 ms a call."""
+    """The port's on a 310: 715,495 fps of 2 x 6115 frames are 17.09 ms a call."""
     timing = Timing(np.full(100, 0.0170930), inputs=2 * 6115, outputs=5873)
     assert timing.input_rate == pytest.approx(715_495, rel=1e-4)
     assert timing.output_rate == pytest.approx(343_591, rel=1e-4)

@@ -1,4 +1,4 @@
-"""The seed's figure: told by the run itself, beside what predicting nothing costs."""
+"""The port's figure: told by the run itself, beside what predicting nothing costs."""
 
 import re
 
@@ -26,7 +26,7 @@ def test_a_seed_s_run_on_real_images_ends_with_the_comparison(real_data, caplog)
     text = caplog.text
     assert f"Mean of the last 10 losses: {np.mean(losses[-10:]):.5f}" in text
     assert f"nothing costs {np.mean(nothing[-10:]):.5f} on the same crops" in text
-    assert "The seed's, on two kinds of device, are 0.0038 and 0.0043" in text
+    assert "The Ascend port reports 0.0038 and 0.0043 on two kinds of device" in text
     over = re.search(r"over 60 crops: (\S+) with mask=all .*; (\S+) with mask=miss", text)
     assert over
     assert float(over[1]) > 2 * float(over[2]), "silhouettes are where the heatmaps are"

@@ -31,7 +31,7 @@ def test_heatmap_error_is_the_original_s_sum_over_mask_mean_over_valid_channels_
 
 
 def test_the_zero_predictor_pays_the_area_of_a_squared_gaussian():
-    """pi 7^2 / 368^2 = 0.00114: what the seed's figure has to be compared with."""
+    """pi 7^2 / 368^2 = 0.00114: what the port's figure has to be compared with."""
     keypoints = torch.full((1, 1, BODY.num_joints, 2), 180.3)
     target = draw_heatmaps(keypoints, torch.ones(1, 1, BODY.num_joints).bool(), 368, 368, 1)[:, : BODY.num_joints]
     everywhere, valid = torch.ones(1, 1, 368, 368), torch.ones(1, BODY.num_joints).bool()

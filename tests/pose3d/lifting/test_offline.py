@@ -197,7 +197,7 @@ def test_other_skeletons_are_converted_to_the_seventeen_joints():
 
 
 def test_the_commands_lead_from_the_npz_files_to_the_number(tmp_path, network, capsys):
-    """The seed's own command lines, on files as VideoPose3D's scripts write them."""
+    """The port's own command lines, on files as VideoPose3D's scripts write them."""
     rng = np.random.default_rng(0)
     names = [take for action in h36m.ACTIONS for take in h36m.takes_of("S9", action)]
     takes = {take: rng.normal(0, 0.3, (rng.integers(10, 64), 32, 3)).astype(np.float32) for take in names}
