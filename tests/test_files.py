@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ MODELS = re.compile(
     r"pose[23]d/(model|task)/|pose2d/network/resnet|pose3d/lifting/(residual_mlp|temporal|streaming_form|mixture\.|traj)"
 )
 MACHINE_WORDS = re.compile(r"onednn|mkldnn|winograd|(?<![a-z])avx|(?<![a-z._])cpus?(?![a-z(])", re.IGNORECASE)
+NAMED = re.compile(r"`((?:anypose|pose2d|pose3d|benchmarks)(?:\.\w+)+)")
 DRAWERS = {"utils", "util", "common", "helpers", "helper", "misc"}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError")
 OPEN_OTHERS = re.compile(r"^(os|av|self|self\.av|tarfile|archive|Image|Run)$")  # whose `open` is no file of text's
@@ -86,6 +88,22 @@ def no_path_of_one_machine(source: Source) -> Iterator[str]:
             yield f"line {number} names {found[0]}..."
 
 
+def names_in_text_are_there(source: Source) -> Iterator[str]:
+    for number, line in enumerate(source.text.splitlines(), start=1):
+        yield from (f"line {number} names {name}, which is not there" for name in NAMED.findall(line) if absent(name))
+
+
+@cache
+def absent(name: str) -> bool:
+    """Whether there is no such module, or nothing of that name in it."""
+    place, parts = ROOT, name.split(".")
+    while parts and (place / parts[0]).is_dir():
+        place = place / parts.pop(0)
+    module = bool(parts) and (place / f"{parts[0]}.py").is_file()
+    file = place / (f"{parts.pop(0)}.py" if module else "__init__.py")
+    return bool(parts) and not re.search(rf"\b{parts[0]}\b", file.read_text(encoding="utf-8"))
+
+
 def text_has_an_encoding(source: Source) -> Iterator[str]:
     """Without one Windows reads and writes in its own."""
     if not re.search(r"open\(|_text\(", source.text):
@@ -112,6 +130,7 @@ RULES: list[Rule] = [
     no_handler_catches_everything,
     public_names_have_docstrings,
     no_path_of_one_machine,
+    names_in_text_are_there,
     text_has_an_encoding,
 ]
 
@@ -170,6 +189,8 @@ BAD_EXAMPLES = [
     (no_handler_catches_everything, "anypose/a.py", "try:\n    f()\nexcept:\n    g()", "catches everything"),
     (public_names_have_docstrings, "anypose/a.py", '"""A."""\ndef f(): ...', "f has no docstring"),
     (no_path_of_one_machine, "anypose/a.py", 'x = "/home/me"', "names /home/m"),
+    (names_in_text_are_there, "anypose/a.py", '"""`anypose.engine.nobody`"""', "line 1 names anypose.engine.nobody"),
+    (names_in_text_are_there, "anypose/a.py", "# see `anypose.camera.nobody`", "names anypose.camera.nobody"),
     (text_has_an_encoding, "anypose/a.py", "a = path.read_text()", "line 1 leaves the encoding of read_text"),
     (text_has_an_encoding, "anypose/a.py", "a.open(mode='a')", "line 1 leaves the encoding of open"),
     (text_has_an_encoding, "anypose/a.py", "open(a)", "line 1 leaves the encoding of open"),

@@ -1,8 +1,8 @@
 """Batches of person crops: workers decode JPEG and hand over uint8, the rest happens batched on the device.
 
 One warp does it all: size, rotation, shift and mirroring are one matrix per person, so every pixel is interpolated
-once. On an accelerator workers hand over the unwarped window of each image and `pose2d.images.image.warp` resamples the
-whole batch; on the CPU, where that is no faster than OpenCV's own loop, the workers warp as well.
+once. On an accelerator workers hand over the unwarped window of each image and `pose2d.images.affine.warp` resamples
+the whole batch; on the CPU, where that is no faster than OpenCV's own loop, the workers warp as well.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class CropRules:
     Attributes:
         size: (H, W) of the crop [px].
         padding: the box grows by this factor after its aspect has been fitted.
-        aligned: UDP's convention, see `pose2d.images.image.crop_matrices`.
+        aligned: UDP's convention, see `pose2d.images.affine.crop_matrices`.
         reduced_decode: decode a JPEG at 1/2, 1/4 or 1/8 where a crop would shrink it by as much: quicker, and free
             of the aliasing that bilinear shrinking brings; not what the original networks were trained on.
         unreadable: what an image that cannot be decoded does: "stop", or "blank", which goes on with a black crop

@@ -100,8 +100,8 @@ def describe_ports(ports: Sequence[Port]) -> str:
 
 
 @dataclass(frozen=True)
-class KeypointNetwork:
-    """What a foreign keypoint network is.
+class Recognised:
+    """What a keypoint network of another project is, as its inputs and outputs tell.
 
     Attributes:
         kind: "simcc", "movenet" or "heatmaps".
@@ -126,7 +126,7 @@ class KeypointNetwork:
         return height, width
 
 
-def recognise(inputs: Sequence[Port], outputs: Sequence[Port], source: str) -> KeypointNetwork:
+def recognise(inputs: Sequence[Port], outputs: Sequence[Port], source: str) -> Recognised:
     """What kind of keypoint network this is, from its inputs and outputs.
 
     Raises:
@@ -142,12 +142,12 @@ def recognise(inputs: Sequence[Port], outputs: Sequence[Port], source: str) -> K
     names = tuple(port.name for port in outputs)
     if len(shapes) == 2 and all(len(shape) == 3 for shape in shapes) and shapes[0][1] == shapes[1][1]:
         swapped = names[0].lower().endswith("y") and names[1].lower().endswith("x")
-        return KeypointNetwork("simcc", image, names[::-1] if swapped else names, shapes[0][1], None)
+        return Recognised("simcc", image, names[::-1] if swapped else names, shapes[0][1], None)
     if len(shapes) == 1 and len(shapes[0]) == 4:
         if shapes[0][1:] == (1, 17, 3) and image.last:
-            return KeypointNetwork("movenet", image, names, 17, "coco_17")
+            return Recognised("movenet", image, names, 17, "coco_17")
         if _is_scaled_down(shapes[0][2:], image.size):
-            return KeypointNetwork("heatmaps", image, names, shapes[0][1], None)
+            return Recognised("heatmaps", image, names, shapes[0][1], None)
     raise ValueError(
         f"{source} is no keypoint network of a known kind. Known: SimCC (RTMPose: two outputs (B, K, x) and "
         "(B, K, y)), MoveNet of one person (an output (1, 1, 17, 3)), heatmaps (one output (B, K, h, w)). It has "
