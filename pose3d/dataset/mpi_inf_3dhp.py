@@ -10,13 +10,12 @@ import numpy as np
 
 from anypose.camera import camera_to_world
 from anypose.formats.files import require_folder
-from anypose.formats.h5 import open_h5, read_array
-from anypose.formats.mat import read_mat
 from anypose.formats.npz import motion_array, read_npz
 from anypose.settings import Misuse, judged
-from anypose.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert
+from anypose.skeleton import MPI_INF_3DHP_17
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
+from pose3d.motion.mpi_inf_3dhp import picture_size, read_test, read_training, test_folder
 from pose3d.motion.pinhole import fit_pinhole
 from pose3d.motion.remarks import remarks
 from pose3d.motion.sequence import PoseSequence, Split
@@ -96,8 +95,7 @@ class MPIINF3DHP:
             return [self.root / NPZ[split]]
         if split == "train":
             return [self.root / s / seq / "annot.mat" for s, seq in TRAIN if s in self.subjects[split]]
-        folder = self.root / "mpi_inf_3dhp_test_set"
-        return [(folder if folder.is_dir() else self.root) / ts / "annot_data.mat" for ts in self.subjects[split]]
+        return [test_folder(self.root) / subject / "annot_data.mat" for subject in self.subjects[split]]
 
     def sequences(self, split: Split) -> list[PoseSequence]:
         """Every chosen view of every sequence; test sequences in the stretches whose frames are valid."""
@@ -129,17 +127,10 @@ class MPIINF3DHP:
     def _train_mat(self, files: list[Path]) -> Iterator[_View]:
         for path in files:
             subject, sequence = path.parts[-3:-1]
-            cells = read_mat(path, ["annot2", self.annotation])
             frames, fps = TRAIN[subject, sequence]
-            for camera in self.cameras:
+            for camera, keypoints, joints in read_training(path, self.annotation, self.cameras):
                 where = f"{path}, camera {camera}"
-                arrays = []
-                for name, size in (("annot2", 2), (self.annotation, 3)):
-                    if cells[name].dtype != object or cells[name].size <= camera:
-                        raise ValueError(f"{where}: {name} must be a cell for each camera, found {cells[name].shape}.")
-                    array = motion_array(cells[name].ravel()[camera], ("T", 28 * size), f"{where}, {name}")
-                    arrays.append(convert(array[:frames].reshape(-1, 28, size), MPI_INF_3DHP_28, MPI_INF_3DHP_17))
-                yield _View(where, subject, sequence, camera, fps, *arrays)
+                yield _View(where, subject, sequence, camera, fps, keypoints[:frames], joints[:frames])
 
     def _train_npz(self, files: list[Path]) -> Iterator[_View]:
         data = self._read_npz(files[0])
@@ -157,11 +148,8 @@ class MPIINF3DHP:
 
     def _test_mat(self, files: list[Path]) -> Iterator[_View]:
         for path in files:
-            with open_h5(path) as file:
-                names = ("annot2", self.annotation, "valid_frame")
-                arrays = [read_array(file, name, path, finite=False) for name in names]
             name = path.parent.name
-            yield _View(str(path), name, name, 0, TEST_FPS, *(array.squeeze() for array in arrays))
+            yield _View(str(path), name, name, 0, TEST_FPS, *read_test(path, self.annotation))
 
     def _test_npz(self, files: list[Path]) -> Iterator[_View]:
         data = self._read_npz(files[0])
@@ -192,9 +180,8 @@ class MPIINF3DHP:
             raise ValueError(f"{view.where}: 2D, 3D and valid flags must be of one length, found {lengths} frames.")
         if valid.any():
             joints *= metres_per_unit(joints[valid], MPI_INF_3DHP_17, self.unit, view.where, UNITS, fine=False)
-        size = (1920, 1080) if view.subject in ("TS5", "TS6") else (2048, 2048)
         seen, shown = joints[valid].reshape(-1, 3), keypoints[valid].reshape(-1, 2)
-        camera = fit_pinhole(str(view.camera), seen, shown, size)
+        camera = fit_pinhole(str(view.camera), seen, shown, picture_size(view.subject))
         edges = np.flatnonzero(np.diff(np.concatenate([[False], valid, [False]]).astype(int))).reshape(-1, 2)
         for number, (start, stop) in enumerate(edges, start=1):
             part = slice(start, stop, self.frame_step)

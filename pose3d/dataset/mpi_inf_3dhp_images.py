@@ -14,13 +14,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from anypose.formats.files import require_folder
-from anypose.formats.h5 import open_h5, read_array
-from anypose.formats.mat import read_mat
 from anypose.formats.npz import motion_array
 from anypose.settings import Misuse
-from anypose.skeleton import H36M_17, MPI_INF_3DHP_17, MPI_INF_3DHP_28, convert, get_skeleton
+from anypose.skeleton import H36M_17, MPI_INF_3DHP_17, get_skeleton
 from pose2d.images.image_files import ImageFiles
 from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
+from pose3d.motion.mpi_inf_3dhp import picture_size, read_test, read_training, test_folder
 from pose3d.motion.pinhole import fit_pinhole
 from pose3d.motion.units import UNITS, metres_per_unit
 
@@ -91,7 +90,6 @@ class MPIINF3DHPImages:
         if frame_step < 1:
             raise Misuse(f"dataset.frame_step must be at least 1, got {frame_step}.")
         self.root = require_folder(root, "S1/Seq1/annot.mat, ... and TS1/annot_data.mat, ...")
-        self.test_folder = "mpi_inf_3dhp_test_set/" if (self.root / "mpi_inf_3dhp_test_set").is_dir() else ""
         self.annotation, self.cameras, self.frame_step = annotation, tuple(cameras), frame_step
         self.unit = unit
         self.subjects = {"train": tuple(train_subjects), "validation": tuple(validation_subjects)}
@@ -127,51 +125,35 @@ class MPIINF3DHPImages:
                 f"dataset.{split}_files={pattern} must be a path with the fields {{subject}}, {{sequence}}, {{camera}} "
                 f"and {{frame}}; {error} cannot be filled in."
             ) from error
-        return f"{self.test_folder}{file}" if split == "validation" else file
+        return (test_folder(self.root).relative_to(self.root) / file).as_posix() if split == "validation" else file
 
     def _train_views(self) -> Iterator[View]:
         for subject in self.subjects["train"]:
             for sequence in ("Seq1", "Seq2"):
                 path = self.root / subject / sequence / "annot.mat"
-                cells = read_mat(path, ["annot2", self.annotation])
-                for camera in self.cameras:
-                    arrays = []
-                    for name, size in (("annot2", 2), (self.annotation, 3)):
-                        where = f"{path}, {name}, camera {camera}"
-                        if cells[name].dtype != object or cells[name].size <= camera:
-                            raise ValueError(
-                                f"{where}: there must be a cell for each camera, found {cells[name].shape}."
-                            )
-                        array = motion_array(cells[name].ravel()[camera], ("T", 28 * size), where).astype(np.float64)
-                        arrays.append(convert(array.reshape(-1, 28, size), MPI_INF_3DHP_28, MPI_INF_3DHP_17))
-                    keypoints, joints = arrays
+                for camera, keypoints, joints in read_training(path, self.annotation, self.cameras):
                     count = min(len(keypoints), len(joints))
                     files = [self._file("train", subject, sequence, camera, frame + 1) for frame in range(count)]
                     valid = np.ones(count, bool)
                     joints = self._in_metres(joints[:count], valid, f"{path}, camera {camera}")
-                    yield View(keypoints[:count], joints, valid, files, (2048, 2048))
+                    yield View(keypoints[:count].astype(np.float64), joints, valid, files, picture_size(subject))
 
     def _test_views(self) -> Iterator[View]:
         for subject in self.subjects["validation"]:
-            path = self.root / f"{self.test_folder}{subject}" / "annot_data.mat"
-            with open_h5(path) as file:
-                names = ("annot2", self.annotation, "valid_frame")
-                found = [read_array(file, name, path, finite=False).squeeze() for name in names]
-            keypoints = motion_array(found[0], ("T", 17, 2), f"{path}, annot2").astype(np.float64)
-            valid = found[2] > 0
-            if not len(keypoints) == len(found[1]) == len(valid):
-                raise ValueError(
-                    f"{path}: 2D, 3D and valid flags must be of one length, found "
-                    f"{len(keypoints)}, {len(found[1])} and {len(valid)} frames."
-                )
-            joints = motion_array(np.where(valid[:, None, None], found[1], 1.0), ("T", 17, 3), f"{path}, 3D")
-            joints = self._in_metres(joints.astype(np.float64), valid, str(path))
+            path = test_folder(self.root) / subject / "annot_data.mat"
+            seen, places, flags = read_test(path, self.annotation)
+            keypoints, valid = motion_array(seen, ("T", 17, 2), f"{path}, annot2").astype(np.float64), flags > 0
+            if not len(keypoints) == len(places) == len(valid):
+                lengths = f"{len(keypoints)}, {len(places)} and {len(valid)}"
+                raise ValueError(f"{path}: 2D, 3D and valid flags must be of one length, found {lengths} frames.")
+            joints = motion_array(np.where(valid[:, None, None], places, 1.0), ("T", 17, 3), f"{path}, 3D")
+            joints = self._in_metres(joints, valid, str(path))
             files = [self._file("validation", subject, "", 0, frame + 1) for frame in range(len(valid))]
-            size = (1920, 1080) if subject in ("TS5", "TS6") else (2048, 2048)
-            yield View(keypoints, joints, valid, files, size)
+            yield View(keypoints, joints, valid, files, picture_size(subject))
 
     def _in_metres(self, joints: np.ndarray, valid: np.ndarray, where: str) -> np.ndarray:
-        """(T, 17, 3) in the file's unit -> [m], judged by the valid frames."""
+        """(T, 17, 3) in the file's unit -> float64 [m], judged by the valid frames."""
+        joints = joints.astype(np.float64)
         if not valid.any():
             return joints
         return joints * metres_per_unit(joints[valid], MPI_INF_3DHP_17, self.unit, where, UNITS, fine=False)

@@ -159,5 +159,5 @@ def test_a_file_with_too_few_cameras_is_refused(root, tmp_path):
     cell = np.empty((1, 1), dtype=object)
     cell[0, 0] = np.ones((FRAMES, 56))
     scipy.io.savemat(tmp_path / "S1" / "Seq1" / "annot.mat", {"annot2": cell, "annot3": cell})
-    with pytest.raises(ValueError, match=r"annot\.mat, annot2, camera 8: there must be a cell for each camera, found"):
+    with pytest.raises(ValueError, match=r"annot\.mat, camera 8: annot2 must be a cell for each camera, found"):
         read(tmp_path, cameras=[8]).people("train")
