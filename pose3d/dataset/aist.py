@@ -19,8 +19,8 @@ from anypose.skeleton import COCO_17
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.pinhole import rodrigues, straightened
-from pose3d.motion.remarks import remarks
-from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.remarks import part_name, remarks
+from pose3d.motion.sequence import PoseSequence, Split, stretches
 from pose3d.motion.units import UNITS, metres_per_unit
 
 FPS = 60.0
@@ -138,14 +138,13 @@ class AIST:
             camera, distortion = read_camera(path_cameras, view)
             detected = seen[VIEWS.index(view)].astype(np.float64)
             whole = np.isfinite(detected).all((1, 2)) & np.isfinite(world).all((1, 2))
-            edges = np.flatnonzero(np.diff(np.concatenate([[False], whole, [False]]).astype(int))).reshape(-1, 2)
-            stretches = [(start, stop) for start, stop in edges if stop - start >= FPS / 2]
-            for number, (start, stop) in enumerate(stretches, start=1):
+            pieces = [(start, stop) for start, stop in stretches(whole) if stop - start >= FPS / 2]
+            for number, (start, stop) in enumerate(pieces, start=1):
                 part = slice(start, stop, self.frame_step)
                 yield PoseSequence(
                     subject=subject[1] if subject else name,
                     action=GENRES[name[:3]],
-                    take=name if len(stretches) == 1 else f"{name} part {number}",
+                    take=part_name(name, number, len(pieces)),
                     camera=camera,
                     keypoints=straightened(detected[part, :, :2], camera, distortion).astype(np.float32),
                     keypoint_skeleton=COCO_17,

@@ -19,7 +19,7 @@ from anypose.skeleton import H36M_17
 from pose3d.motion import cmu
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
-from pose3d.motion.remarks import remarks
+from pose3d.motion.remarks import part_name, remarks
 from pose3d.motion.sequence import PoseSequence, Split
 from pose3d.motion.units import METRES
 from pose3d.motion.virtual_cameras import sample_cameras
@@ -200,7 +200,7 @@ class CMU:
                 PoseSequence(
                     subject=subject,
                     action=action,
-                    take=take if len(motions) == 1 else f"{take} part {number}",
+                    take=part_name(take, number, len(motions)),
                     camera=camera,
                     keypoints=project(world_to_camera(motion, camera), camera).astype(np.float32),
                     keypoint_skeleton=H36M_17,

@@ -13,6 +13,7 @@ from anypose.skeleton_text import skeleton_of
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.own_files import KEYS, Rows, read_rows
 from pose3d.motion.pinhole import LEVEL, fit_pinhole
+from pose3d.motion.remarks import part_name
 from pose3d.motion.sequence import PoseSequence, Split
 from pose3d.motion.units import METRES, UNITS, metres_per_unit
 
@@ -121,7 +122,7 @@ class Custom:
                 yield PoseSequence(
                     subject=subject,
                     action=action,
-                    take=recording if len(pieces) == 1 else f"{recording} part {number}",
+                    take=part_name(recording, number, len(pieces)),
                     camera=cameras[camera],
                     keypoints=rows.keypoints[part],
                     keypoint_skeleton=self.keypoint_skeleton,

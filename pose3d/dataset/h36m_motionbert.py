@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from anypose.settings import judged
 from anypose.skeleton import H36M_17
 from pose3d.motion import h36m
 from pose3d.motion.agreement import check_agreement
-from pose3d.motion.h36m_cameras import CAMERA_IDS, INTRINSICS, SIZES
+from pose3d.motion.h36m_cameras import CAMERA_IDS, published_cameras
 from pose3d.motion.sequence import PoseSequence, Split
 from pose3d.motion.units import check_person
 
@@ -85,58 +87,83 @@ class H36MMotionBERT:
 
     def _read(self, split: Split) -> Iterator[PoseSequence]:
         assert self.held is not None
-        part, where = self.held[PARTS[split]], f"{self.file}, {PARTS[split]}"
-        sources = _texts(part, "source", where)
-        count = len(sources)
-        cameras = _texts(part, "camera_name", where, count)
-        keypoints = _column(part, "joint_2d", (count, 17, 2), where)
-        joints = _column(part, "joint3d_image", (count, 17, 3), where)
-        confidence = part.get("confidence")
-        if confidence is None:
-            raise ValueError(f"{where} has no 'confidence'. The file must be h36m_sh_conf_cam_source_final.pkl.")
-        confidence = np.asarray(confidence)
-        confidence = confidence[..., 0] if confidence.ndim == 3 else confidence
-        confidence = motion_array(confidence, (count, 17), f"{where}, confidence")
-        if confidence.min() < -MOST_CONFIDENT or confidence.max() > MOST_CONFIDENT:  # NaN is told by the sequence
-            low, high = confidence.min(), confidence.max()
-            raise ValueError(f"{where}, confidence: must lie about 0 to 1, found {low:.3g} to {high:.3g}.")
-        factor = None  # [mm / px]
-        if split == "validation":
-            factor = motion_array(np.asarray(part.get("2.5d_factor")), (count,), f"{where}, 2.5d_factor")
-        changes = np.flatnonzero(sources[1:] != sources[:-1]) + 1
-        step = self.selection.frame_step
-        begun: set[str] = set()
-        for start, end in zip([0, *changes], [*changes, count], strict=True):
-            name = str(sources[start])
-            subject, take = _take(name, where)
-            if name in begun or (cameras[start:end] != cameras[start]).any():
-                found = "comes twice, with others between" if name in begun else "has frames of several cameras"
-                raise ValueError(f"{where}: source '{name}' {found}; its frames must follow one another, of one view.")
-            begun.add(name)
-            if subject not in self.selection.subjects(split) or take not in self.selection.takes(subject):
+        where, step = f"{self.file}, {PARTS[split]}", self.selection.frame_step
+        columns = _columns(self.held[PARTS[split]], split, where)
+        wanted = {(s, take) for s in self.selection.subjects(split) for take in self.selection.takes(s)}
+        for name, subject, take, camera, frames in _views(columns, where):
+            if (subject, take) not in wanted:
                 continue
-            camera = _camera(str(cameras[start]), where)
-            rows, told = slice(start, end, step), f"{where}, {name}"
-            check_agreement(keypoints[rows], H36M_17, joints[rows, :, :2], H36M_17, told)
-            if factor is not None:
+            rows, told = slice(frames.start, frames.stop, step), f"{where}, {name}"
+            keypoints, joints = columns.keypoints[rows], columns.joints[rows]
+            check_agreement(keypoints, H36M_17, joints[..., :2], H36M_17, told)
+            scale = None  # [m] that 1 is: half the width of the picture
+            if columns.factor is not None:
                 hint = "joint3d_image times 2.5d_factor must be millimetres."
-                check_person(joints[rows] * factor[rows, None, None] / 1000, H36M_17, told, hint)
-            width = camera.width
-            picture = joints[rows] / width * 2 - [1, camera.height / width, 0]
+                factor = columns.factor[rows]
+                check_person(joints * factor[:, None, None] / 1000, H36M_17, told, hint)
+                scale = (factor * camera.width / 2 / 1000).astype(np.float32)
+            picture = joints / camera.width * 2 - [1, camera.height / camera.width, 0]
             yield PoseSequence(
                 subject=subject,
                 action=h36m.action_of(take),
                 take=take,
                 camera=camera,
-                keypoints=keypoints[rows].astype(np.float32),
+                keypoints=keypoints.astype(np.float32),
                 keypoint_skeleton=H36M_17,
                 joints=picture.astype(np.float32),
                 skeleton=H36M_17,
                 fps=h36m.FPS / step,
-                scores=confidence[rows].astype(np.float32).clip(0, 1),
-                scale=None if factor is None else (factor[rows] * width / 2 / 1000).astype(np.float32),
+                scores=columns.confidence[rows].astype(np.float32).clip(0, 1),
+                scale=scale,
                 frame_stride=step,
             )
+
+
+class _Columns(NamedTuple):
+    """What a part of the file says of its N frames, those of a view one after the other."""
+
+    sources: np.ndarray  # (N,) names of views
+    cameras: np.ndarray  # (N,)
+    keypoints: np.ndarray  # (N, 17, 2) [px]
+    joints: np.ndarray  # (N, 17, 3) u, v, d [px]
+    confidence: np.ndarray  # (N, 17)
+    factor: np.ndarray | None  # (N,) [mm / px], in the test part alone
+
+
+def _columns(part: dict[str, Any], split: Split, where: str) -> _Columns:
+    """The part's columns, each of the form that it must have."""
+    sources = _texts(part, "source", where)
+    count = len(sources)
+    cameras = _texts(part, "camera_name", where, count)
+    keypoints = _column(part, "joint_2d", (count, 17, 2), where)
+    joints = _column(part, "joint3d_image", (count, 17, 3), where)
+    if part.get("confidence") is None:
+        raise ValueError(f"{where} has no 'confidence'. The file must be h36m_sh_conf_cam_source_final.pkl.")
+    confidence = np.asarray(part["confidence"])
+    confidence = confidence[..., 0] if confidence.ndim == 3 else confidence
+    confidence = motion_array(confidence, (count, 17), f"{where}, confidence")
+    low, high = confidence.min(), confidence.max()
+    if low < -MOST_CONFIDENT or high > MOST_CONFIDENT:  # NaN is told by the sequence
+        raise ValueError(f"{where}, confidence: must lie about 0 to 1, found {low:.3g} to {high:.3g}.")
+    factor = None
+    if split == "validation":
+        factor = motion_array(np.asarray(part.get("2.5d_factor")), (count,), f"{where}, 2.5d_factor")
+    return _Columns(sources, cameras, keypoints, joints, confidence, factor)
+
+
+def _views(columns: _Columns, where: str) -> Iterator[tuple[str, str, str, Camera, slice]]:
+    """Every view's name, its subject, take and camera, and its frames, which must follow one another."""
+    sources, cameras = columns.sources, columns.cameras
+    changes = np.flatnonzero(sources[1:] != sources[:-1]) + 1
+    begun: set[str] = set()
+    for start, end in zip([0, *changes], [*changes, len(sources)], strict=True):
+        name = str(sources[start])
+        subject, take = _take(name, where)
+        if name in begun or (cameras[start:end] != cameras[start]).any():
+            found = "comes twice, with others between" if name in begun else "has frames of several cameras"
+            raise ValueError(f"{where}: source '{name}' {found}; its frames must follow one another, of one view.")
+        begun.add(name)
+        yield name, subject, take, _camera(str(cameras[start]), where), slice(start, end)
 
 
 def _take(source: str, where: str) -> tuple[str, str]:
@@ -149,23 +176,18 @@ def _take(source: str, where: str) -> tuple[str, str]:
     return subject, h36m.takes_of(subject, action)[second != ((subject, action) in _EXCHANGED)]
 
 
+@cache
+def _lenses() -> dict[str, Camera]:
+    """{name: lens and picture}, the same for every subject; all stand at the origin: joints are in their own axes."""
+    return {
+        camera.name: replace(camera, rotation=np.eye(3), position=np.zeros(3)) for camera in published_cameras()["S1"]
+    }
+
+
 def _camera(name: str, where: str) -> Camera:
-    """The camera's lens and picture; it stands at the origin: joints are in its own axes."""
-    if name not in CAMERA_IDS:
+    if name not in _lenses():
         raise ValueError(f"{where}: camera_name '{name[:40]}' must be one of {', '.join(CAMERA_IDS)}.")
-    place = CAMERA_IDS.index(name)
-    focal_x, focal_y, centre_x, centre_y, *lens = INTRINSICS[place]
-    return Camera(
-        name=name,
-        rotation=np.eye(3),
-        position=np.zeros(3),
-        focal=np.array([focal_x, focal_y]),
-        centre=np.array([centre_x, centre_y]),
-        radial=np.array(lens[:3]),
-        tangential=np.array(lens[3:5]),
-        width=SIZES[place][0],
-        height=SIZES[place][1],
-    )
+    return _lenses()[name]
 
 
 def _texts(part: dict[str, Any], key: str, where: str, count: int | None = None) -> np.ndarray:

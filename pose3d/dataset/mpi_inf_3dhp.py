@@ -17,8 +17,8 @@ from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.mpi_inf_3dhp import picture_size, read_test, read_training, test_folder
 from pose3d.motion.pinhole import fit_pinhole
-from pose3d.motion.remarks import remarks
-from pose3d.motion.sequence import PoseSequence, Split
+from pose3d.motion.remarks import part_name, remarks
+from pose3d.motion.sequence import PoseSequence, Split, stretches
 from pose3d.motion.units import UNITS, metres_per_unit
 
 # Annotated frames and frames per second of the training sequences.
@@ -182,13 +182,13 @@ class MPIINF3DHP:
             joints *= metres_per_unit(joints[valid], MPI_INF_3DHP_17, self.unit, view.where, UNITS, fine=False)
         seen, shown = joints[valid].reshape(-1, 3), keypoints[valid].reshape(-1, 2)
         camera = fit_pinhole(str(view.camera), seen, shown, picture_size(view.subject))
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], valid, [False]]).astype(int))).reshape(-1, 2)
-        for number, (start, stop) in enumerate(edges, start=1):
+        pieces = stretches(valid)
+        for number, (start, stop) in enumerate(pieces, start=1):
             part = slice(start, stop, self.frame_step)
             yield PoseSequence(
                 subject=view.subject,
                 action=view.action,
-                take=view.action if len(edges) == 1 else f"{view.action} part {number}",
+                take=part_name(view.action, number, len(pieces)),
                 camera=camera,
                 keypoints=keypoints[part],
                 keypoint_skeleton=MPI_INF_3DHP_17,

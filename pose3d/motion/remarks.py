@@ -9,19 +9,26 @@ from pose3d.motion.sequence import PoseSequence
 
 log = logging.getLogger(__name__)
 
+_PART = " part "
+
+
+def part_name(take: str, number: int, count: int) -> str:
+    """What piece `number` (from 1) of `count` of a take is called; a whole take keeps its name."""
+    return take if count == 1 else f"{take}{_PART}{number}"
+
 
 def remarks(sequences: Sequence[PoseSequence], takes: Sequence[str], why: str) -> tuple[str, ...]:
     """Notes, which also go to the log.
 
     Args:
-        sequences: what is left; a piece of a take is called "<take> part <number>".
+        sequences: what is left; pieces of a take are called as `part_name` says.
         takes: what was asked for.
         why: a take may be gone, as in "cut away whole: ...".
 
     Raises:
         ValueError: nothing is left.
     """
-    left = {sequence.take.partition(" part ")[0] for sequence in sequences}
+    left = {sequence.take.partition(_PART)[0] for sequence in sequences}
     lost = [take for take in takes if take not in left]
     if not sequences:
         raise ValueError(f"Nothing is left of {', '.join(takes[:8])}{', ...' if len(takes) > 8 else ''}: {why}.")
