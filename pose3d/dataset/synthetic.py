@@ -95,16 +95,12 @@ class Synthetic:
             raise Misuse(f"dataset.fps={fps} must lie between 10 and 240: motion is made at this rate.")
         if not 0 <= proportion_spread <= 0.2:
             raise Misuse(f"dataset.proportion_spread={proportion_spread} must lie between 0 and 0.2.")
-        ranges = {
-            "camera_distance": camera_distance,
-            "camera_height": camera_height,
-            "camera_roll": camera_roll,
-            "camera_tilt": camera_tilt,
-            "focal": focal,
-        }
-        for key, values in ranges.items():
-            angle = key in ("camera_roll", "camera_tilt")
+        ranges = {"distance": camera_distance, "height": camera_height, "roll": camera_roll, "tilt": camera_tilt}
+        ranges["focal"] = focal
+        for name, values in ranges.items():
+            angle = name in ("roll", "tilt")
             if len(values) != 2 or values[0] > values[1] or (values[0] <= 0 and not angle):
+                key = name if name == "focal" else f"camera_{name}"
                 raise Misuse(
                     f"dataset.{key}={list(values)} must be [low, high] with 0 < low <= high (angles: any sign)."
                 )
@@ -116,14 +112,7 @@ class Synthetic:
         self.takes, self.frames, self.fps, self.frame_step = takes, frames, fps, frame_step
         self.num_cameras = num_cameras
         self.proportion_spread = proportion_spread
-        self.cameras = replace(
-            H36M_RANGES,
-            distance=(camera_distance[0], camera_distance[1]),
-            height=(camera_height[0], camera_height[1]),
-            roll=(camera_roll[0], camera_roll[1]),
-            tilt=(camera_tilt[0], camera_tilt[1]),
-            focal=(focal[0], focal[1]),
-        )
+        self.cameras = replace(H36M_RANGES, **{name: (low, high) for name, (low, high) in ranges.items()})
         self.noise = DetectorNoise(jitter, outliers, swaps, missing)
         self.name = "synthetic"
         self.keypoint_source = f"ground truth with {self.noise}" if any(astuple(self.noise)) else "ground truth"
