@@ -94,6 +94,7 @@ class Device:
     fused_optimizer = True
     memory_format = torch.contiguous_format  # of the weights of convolutions of images while they are trained
     graph_class = ""  # in `module`; empty where the device has no graphs
+    rounded = (False, False)  # whether training, and evaluation, may compute products in TF32 or HF32
 
     def __init__(self, index: int | None, deterministic: bool) -> None:
         if problem := self.problem():
@@ -158,8 +159,16 @@ class Device:
 
     @contextmanager
     def exact(self) -> Iterator[None]:
-        """Evaluation runs in here: no TF32 or HF32, whatever training uses."""
-        yield
+        """Evaluation runs in here: without TF32 or HF32 unless the settings ask for it, whatever training uses."""
+        training, evaluation = self.rounded
+        self.allow_rounding(evaluation)
+        try:
+            yield
+        finally:
+            self.allow_rounding(training)
+
+    def allow_rounding(self, on: bool) -> None:
+        """Let the device compute products in TF32 or HF32, where it has them."""
 
     def __enter__(self) -> Device:
         return self
@@ -203,10 +212,10 @@ class Cuda(Device):
         self, index: int | None, deterministic: bool, tf32: bool, tf32_evaluation: bool, benchmark: bool
     ) -> None:
         super().__init__(index, deterministic)
-        self.tf32, self.tf32_evaluation = tf32, tf32_evaluation
+        self.rounded = (tf32, tf32_evaluation)
         self._before = (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32)
         torch.backends.cudnn.benchmark = benchmark and not deterministic
-        self._allow(tf32)
+        self.allow_rounding(tf32)
 
     @classmethod
     def problem(cls) -> Absence | None:
@@ -218,18 +227,9 @@ class Cuda(Device):
     def supports_bf16(self) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
 
-    @staticmethod
-    def _allow(on: bool) -> None:
+    def allow_rounding(self, on: bool) -> None:
         torch.backends.cuda.matmul.allow_tf32 = on
         torch.backends.cudnn.allow_tf32 = on
-
-    @contextmanager
-    def exact(self) -> Iterator[None]:
-        self._allow(self.tf32_evaluation)
-        try:
-            yield
-        finally:
-            self._allow(self.tf32)
 
     def close(self) -> None:
         torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = self._before
@@ -263,10 +263,10 @@ class Npu(Device):
         hf32_evaluation: bool,
     ) -> None:
         super().__init__(index, deterministic)
-        self.hf32, self.hf32_evaluation = hf32, hf32_evaluation
+        self.rounded = (hf32, hf32_evaluation)
         self.module.set_compile_mode(jit_compile=jit_compile)
         self.module.config.allow_internal_format = internal_format
-        self._allow(hf32)
+        self.allow_rounding(hf32)
 
     @classmethod
     def problem(cls) -> Absence | None:
@@ -283,17 +283,9 @@ class Npu(Device):
     def sees_overflow(self) -> bool:
         return self.module.utils.is_support_inf_nan()
 
-    def _allow(self, on: bool) -> None:
+    def allow_rounding(self, on: bool) -> None:
         self.module.matmul.allow_hf32 = on
         self.module.conv.allow_hf32 = on
-
-    @contextmanager
-    def exact(self) -> Iterator[None]:
-        self._allow(self.hf32_evaluation)
-        try:
-            yield
-        finally:
-            self._allow(self.hf32)
 
     def __str__(self) -> str:
         return f"{self.torch} ({self.module.get_device_name(self.index)})"

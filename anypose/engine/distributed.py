@@ -67,6 +67,11 @@ class World:
         sys.stderr.flush()
         os._exit(1)
 
+    @property
+    def no_bar(self) -> bool | None:
+        """What tqdm takes as `disable`: no bar on ranks other than 0; None hides it where there is no terminal."""
+        return True if self.rank else None
+
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with its gradients averaged over the processes; parameters start as rank 0's."""
         if self.size == 1:

@@ -28,7 +28,7 @@ def evaluate(
     world.share_buffers(task.model)
     metrics = task.metrics()
     count = len(batches) if most is None else min(most, len(batches))
-    progress = tqdm(islice(batches.epoch(0), count), total=count, desc="evaluate", leave=False, disable=_quiet(world))
+    progress = tqdm(islice(batches.epoch(0), count), total=count, desc="evaluate", leave=False, disable=world.no_bar)
     with torch.no_grad(), device.exact():
         seen = False
         for batch in progress:
@@ -41,8 +41,3 @@ def evaluate(
                 metrics.load({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
         scores = metrics.compute() if world.rank == 0 else {}
     return metrics, world.broadcast(scores)
-
-
-def _quiet(world: World) -> bool | None:
-    """No bar on ranks other than 0; None lets tqdm hide it where there is no terminal."""
-    return True if world.rank else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,16 @@ def read_choices(folder: Path) -> dict[str, str]:
     return plain_choices(read_environment(folder).get("choices", {}), str(folder / ENVIRONMENT))
 
 
+def released_files() -> dict[str, Path]:
+    """{name: file} of the project's own weights."""
+    return {file.stem: file for file in sorted((PACKAGE / RELEASED).glob("*.safetensors"))}
+
+
+def in_run(folder: Path, names: Sequence[str] = (LAST, BEST)) -> Path | None:
+    """The first of these checkpoints that a run's folder holds."""
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
 def find_checkpoint(
     model: str,
     run: str | None = None,
@@ -102,44 +113,47 @@ def find_checkpoint(
         FileNotFoundError: saying what was looked for, and which command makes one.
     """
     command = f"{typed('train')} model={model}"
-    if file == RELEASED:
-        weights = sorted((PACKAGE / RELEASED).glob("*.safetensors"))
-        found = [path for path in weights if path.stem == model]
-        if not found:
-            raise FileNotFoundError(
-                f"{key}={RELEASED}: there are no released weights of {model}, only of "
-                f"{', '.join(path.stem for path in weights) or 'nothing'}. `{command}` makes some."
-            )
-        return found[0]
     if file is not None:
-        named = PACKAGE / RELEASED / f"{file}.safetensors"
-        if Path(file).name == file and named.is_file():
-            return named
-        path = Path(file).expanduser()
-        if path.is_dir():
-            raise Misuse(f"{key}={file} is a folder, and must be a file. Of a run: {key}={path / LAST}.")
-        if not path.is_file() and (exists or not [*path.parent.glob(f"{path.name}.*")]):
-            raise FileNotFoundError(f"{key}={file} does not exist. `{command}` makes one under {RUNS}/{model}/.")
-        return path
-    if run is not None:
-        folder: Path | None = Path(run).expanduser()
-    else:
-        folder = latest(model)
-        if folder is None:
-            raise FileNotFoundError(
-                f"No trained {model} found: looked for {RUNS}/{model}/*/{LAST} in {Path.cwd()}. "
-                f"Train one with `{command}`, or choose with run=FOLDER or checkpoint=FILE."
-            )
-        debug = read_choices(folder).get("debug")
-        what = f"a run with debug={debug}; there is no other" if debug else "the latest"
-        log.info("model=%s takes %s (%s of %d). Another: run=FOLDER.", model, folder, what, len(runs_of(model)))
-    for name in (BEST, LAST) if parity == "seed" else (LAST, BEST):
-        if (folder / name).is_file():
-            return folder / name
+        return _named(file, model, command, key, exists)
+    folder = _latest_told(model, command) if run is None else Path(run).expanduser()
+    if found := in_run(folder, (BEST, LAST) if parity == "seed" else (LAST, BEST)):
+        return found
     there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
     raise FileNotFoundError(
         f"run={run} holds neither {BEST} nor {LAST} (found: {there}). `{command}` makes a run with both."
     )
+
+
+def _named(file: str, model: str, command: str, key: str, exists: bool) -> Path:
+    """The released weights, or the file, that somebody named."""
+    released = released_files()
+    if file == RELEASED and model not in released:
+        raise FileNotFoundError(
+            f"{key}={RELEASED}: there are no released weights of {model}, only of {', '.join(released) or 'nothing'}. "
+            f"`{command}` makes some."
+        )
+    if (name := model if file == RELEASED else file) in released:
+        return released[name]
+    path = Path(file).expanduser()
+    if path.is_dir():
+        raise Misuse(f"{key}={file} is a folder, and must be a file. Of a run: {key}={path / LAST}.")
+    if not path.is_file() and (exists or not [*path.parent.glob(f"{path.name}.*")]):
+        raise FileNotFoundError(f"{key}={file} does not exist. `{command}` makes one under {RUNS}/{model}/.")
+    return path
+
+
+def _latest_told(model: str, command: str) -> Path:
+    """The latest run's folder, which the log names."""
+    folder = latest(model)
+    if folder is None:
+        raise FileNotFoundError(
+            f"No trained {model} found: looked for {RUNS}/{model}/*/{LAST} in {Path.cwd()}. "
+            f"Train one with `{command}`, or choose with run=FOLDER or checkpoint=FILE."
+        )
+    debug = read_choices(folder).get("debug")
+    what = f"a run with debug={debug}; there is no other" if debug else "the latest"
+    log.info("model=%s takes %s (%s of %d). Another: run=FOLDER.", model, folder, what, len(runs_of(model)))
+    return folder
 
 
 def products_folder(checkpoint: Path, model: str) -> Path:

@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from anypose.engine import checkpoint
-from anypose.engine.finding import BEST, LAST, RELEASED
+from anypose.engine.finding import BEST, LAST, RELEASED, in_run, released_files
 from anypose.engine.fitting import built_to_fit
-from anypose.engine.place import PACKAGE, typed
+from anypose.engine.place import typed
 from anypose.engine.restore import build_task, complete
 from anypose.engine.settings import check_stored
 from anypose.engine.task import Task
@@ -29,25 +29,29 @@ def find(source: str | Path) -> Path:
     """
     if not isinstance(source, (str, Path)):
         raise TypeError(f"A checkpoint is named by a path or a word, got {type(source).__name__}.")
-    released = {file.stem: file for file in sorted((PACKAGE / RELEASED).glob("*.safetensors"))}
-    if str(source) in released:
-        return released[str(source)]
-    if str(source) == RELEASED and FIRST in released:
-        return released[FIRST]
+    released = released_files()
+    if (name := FIRST if str(source) == RELEASED else str(source)) in released:
+        return released[name]
     path = Path(source).expanduser()
     if path.is_dir():
-        found = [path / name for name in (LAST, BEST) if (path / name).is_file()]
-        if not found:
-            names = sorted(file.name for file in path.iterdir())
-            there = ", ".join(names[:5] + ["..."] * (len(names) > 5)) or "nothing"
-            raise FileNotFoundError(f"{path} holds neither {LAST} nor {BEST} (found: {there}). Name a run's folder.")
-        return found[0]
+        if found := in_run(path):
+            return found
+        names = sorted(file.name for file in path.iterdir())
+        there = ", ".join(names[:5] + ["..."] * (len(names) > 5)) or "nothing"
+        raise FileNotFoundError(f"{path} holds neither {LAST} nor {BEST} (found: {there}). Name a run's folder.")
     if not path.is_file():
         raise FileNotFoundError(
             f"{source} does not exist. Name a checkpoint, a run's folder, which `{typed('train')}` makes under runs/, "
             f"or released weights: {', '.join(dict.fromkeys([RELEASED, *released]))}."
         )
     return path
+
+
+def _opened(source: str | Path) -> tuple[Path, dict[str, Any], DictConfig]:
+    """The file, what it holds, and the configuration in it."""
+    path = find(source)
+    state = checkpoint.load(path)
+    return path, state, cast("DictConfig", OmegaConf.create(state["config"]))
 
 
 def load_network(source: str | Path) -> nn.Module:
@@ -60,9 +64,7 @@ def load_network(source: str | Path) -> nn.Module:
         FileNotFoundError: saying what was looked for and which names there are.
         ValueError: for a file that is damaged, no checkpoint, or of settings that this version does not know.
     """
-    path = find(source)
-    state = checkpoint.load(path)
-    config = cast("DictConfig", OmegaConf.create(state["config"]))
+    path, state, config = _opened(source)
     complete(config, state.get("choices", {}), path, ("model",))
     check_stored(config, str(path))
     return built_to_fit(lambda: instantiate(config.model), lambda model: model, state["model"], str(path)).eval()
@@ -78,8 +80,7 @@ def load_task(source: str | Path) -> Any:
         FileNotFoundError: saying what was looked for and which names there are.
         ValueError: for a file that is damaged, no checkpoint, or of settings that this version does not know.
     """
-    path = find(source)
-    state = checkpoint.load(path)
-    task: Task = build_task(cast("DictConfig", OmegaConf.create(state["config"])), state, path)
+    path, state, config = _opened(source)
+    task: Task = build_task(config, state, path)
     task.model.eval()
     return task

@@ -38,10 +38,7 @@ def check_settings(cfg: DictConfig, command: str) -> None:
             _check_section(cfg, str(key), value)
         else:
             _check_like(cfg, str(key), value, defaults.get(str(key)))
-    if "seed" in values:
-        check_seed(values["seed"])
-    if "trainer" in values:
-        check_trainer(values["trainer"])
+    _check_run(values)
     if command == "train":
         check_beginning({str(key): value for key, value in values.items()})
 
@@ -62,12 +59,16 @@ def check_stored(config: DictConfig, source: str) -> None:
         for key in BUILT:
             if isinstance(values.get(key), dict):
                 _check_section(config, key, values[key])
-        if "seed" in values:
-            check_seed(values["seed"])
-        if "trainer" in values:
-            check_trainer(values["trainer"])
+        _check_run(values)
     except Misuse as error:
         raise ValueError(f"{source}: {error}") from None
+
+
+def _check_run(values: dict) -> None:
+    if "seed" in values:
+        check_seed(values["seed"])
+    if "trainer" in values:
+        check_trainer(values["trainer"])
 
 
 def _check_section(cfg: DictConfig, key: str, values: dict) -> None:

@@ -156,7 +156,7 @@ class Trainer:
         """Train to the end and return `task.monitor` after the last step."""
         if not self.epochs and not self.begun:
             raise Misuse(NOTHING_TO_SCORE)
-        with interruptions() as interrupted, self._bar() as bar:
+        with interruptions() as interrupted, self.bar() as bar:
             self.score_if_due()  # what was resumed may have been stopped before its score
             while not self.finished:
                 signal = self.train_epoch(bar, interrupted)
@@ -291,9 +291,9 @@ class Trainer:
         if self.finished:
             log.info("It is finished. To train on raise trainer.epochs=%d or trainer.max_steps.", self.epochs)
 
-    def _bar(self) -> tqdm:
-        quiet = True if self.world.rank else None  # None: hidden where there is no terminal
-        return tqdm(total=int(self.steps), initial=self.step, desc="train", unit="step", disable=quiet)
+    def bar(self) -> tqdm:
+        """Of the steps."""
+        return tqdm(total=self.steps, initial=self.step, desc="train", unit="step", disable=self.world.no_bar)
 
 
 class _Loss(nn.Module):

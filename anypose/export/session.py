@@ -15,12 +15,10 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from anypose.engine import checkpoint
+from anypose.engine.loading import load_task
 from anypose.engine.place import typed
-from anypose.engine.restore import build_task
 from anypose.export.foreign_onnx import bound_memory, described, told_of
 from anypose.export.metadata import beside, describe_model
 from anypose.kernels.blockwise import Blockwise
@@ -175,14 +173,12 @@ class OmSession:
 
 def load_model(path: Path) -> nn.Module:
     """The trained model of a checkpoint."""
-    state = checkpoint.load(path)
-    config = OmegaConf.create(state["config"])
-    return build_task(cast("DictConfig", config), state, path).model
+    return load_task(path).model
 
 
 def open_checkpoint(path: Path, device: str = "cpu", kernels: str = "auto") -> TorchSession:
     """The model of a checkpoint; on a CPU with quicker equal layers, and whole sequences in blocks of frames."""
-    model = load_model(path).eval()
+    model = load_model(path)
     if kernels == "plain" or torch.device(device).type != "cpu":
         return TorchSession(model, device)
     streaming = getattr(model, "streaming", None)
