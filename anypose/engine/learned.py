@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from anypose.engine.averaging import Average
 from anypose.engine.divergence import check_weights
 from anypose.engine.optimizer import load_state
 from anypose.engine.precision import Arithmetic
+
+log = logging.getLogger(__name__)
 
 
 class Learned:
@@ -56,10 +59,16 @@ class Learned:
             checkpoint.check_finite(state["model"], source)
             self.average.load(state["model"])
         try:
-            load_state(self.optimizer, state["optimizer"])
+            fresh = load_state(self.optimizer, state["optimizer"])
             self.arithmetic.load_state_dict(state["scaler"])
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{source}: the state of its optimizer does not fit optimizer={type(self.optimizer).__name__} "
                 f"({error}). Go on with the one it was trained with, or begin a new run: init=FILE."
             ) from error
+        if fresh and state["step"]:
+            names = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+            log.warning(
+                "%s holds no state of its optimizer for %d of %d parameters (%s, ...): for them it begins anew.",
+                *(source, len(fresh), len(names), ", ".join(names[place] for place in fresh[:3])),
+            )

@@ -13,8 +13,8 @@ Shapes = Mapping[str, tuple[int, ...] | None]  # by name; None is a plain value
 PROBED = {"lr": 0.0, "fused": False, "foreach": False, "capturable": False}  # on the CPU, whatever the device
 
 
-def load_state(optimizer: Optimizer, state: Mapping[int, Any]) -> None:
-    """Take a checkpoint's state, the groups' settings as they are.
+def load_state(optimizer: Optimizer, state: Mapping[int, Any]) -> list[int]:
+    """Take a checkpoint's state, the groups' settings as they are; return the parameters that it holds nothing of.
 
     Fused kernels take for granted that each tensor has its parameter's shape and lies in memory as that does. Another
     shape would be written beyond its end, another order gives wrong results; neither is said.
@@ -34,6 +34,7 @@ def load_state(optimizer: Optimizer, state: Mapping[int, Any]) -> None:
         for name, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return [] if kept == {} else [place for place in range(len(parameters)) if place not in state]
 
 
 def _kept(optimizer: Optimizer) -> Shapes | None:

@@ -146,7 +146,7 @@ class Job:
         if not stopped:
             write_json(self.summary_file(source), summary)
         self.rows.append(row(source, summary))
-        print(told(summary, self.summary_file(source)), flush=True)
+        print(told(summary, None if stopped else self.summary_file(source)), flush=True)
 
     def report(self) -> float:
         """Print the table of several sources, leave what a sweep's table reads, and give the frames a second."""
@@ -291,8 +291,8 @@ def row(source: str, summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def told(summary: dict[str, Any], file: Path) -> str:
-    """What the screen says of a source."""
+def told(summary: dict[str, Any], file: Path | None) -> str:
+    """What the screen says of a source; `file` is its summary, None where it was stopped and has none."""
     stages = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in summary["seconds_of_stages"].items())
     lines = [
         f"{summary['source']}: {summary['frames']} frame{'' if summary['frames'] == 1 else 's'}, "
@@ -303,7 +303,7 @@ def told(summary: dict[str, Any], file: Path) -> str:
         f"({summary['contact_frames']} contact frames).",
         *([f"Assumed: {', '.join(summary['assumed'])}."] if summary["assumed"] else []),
         *(f"  {one['format']:6}{one['path']}" for one in summary["files"]),
-        f"  {'sum':6}{file}",
+        *([f"  {'sum':6}{file}"] if file else []),
     ]
     return "\n".join(lines)
 

@@ -136,10 +136,10 @@ class Window3D:
         """
         window, longest = self.model.receptive_field, int(frames.max())
         if longest < window:
+            more = f", or a larger task.subset than {self.subset}" if self.subset < 1 else ""
             raise ValueError(
                 f"A window of {window} frames is longer than every training take: the longest has {longest} frames. "
-                f"Choose a smaller model.size or model.num_frames, a smaller dataset.frame_step, or task.subset=1.0 "
-                f"(here {self.subset})."
+                f"Choose a smaller model.size or model.num_frames, or a smaller dataset.frame_step{more}."
             )
         if short := int((frames < window).sum()):
             log.warning(

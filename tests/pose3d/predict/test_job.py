@@ -232,6 +232,7 @@ def test_ctrl_c_finishes_the_frames_that_were_seen(run, clip, network, tmp_path,
     assert len((tmp_path / "out" / "walk.csv").read_text(encoding="utf-8").splitlines()) > len(arrays["times"])
     assert not (tmp_path / "out" / "walk.summary.json").exists()
     assert "frames" in told
+    assert "summary.json" not in told
 
 
 @pytest.mark.slow
