@@ -125,8 +125,8 @@ class OnnxSession:
                 f"See its own message above, and `{typed('doctor')}`."
             )
         self.runtime = f"onnxruntime {ort.__version__} {used}"
-        self.inputs = tuple(_onnx_port(node) for node in self.session.get_inputs())
-        self.outputs = tuple(_onnx_port(node) for node in self.session.get_outputs())
+        self.inputs = tuple(_onnx_port(node, path) for node in self.session.get_inputs())
+        self.outputs = tuple(_onnx_port(node, path) for node in self.session.get_outputs())
         carried = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         self.metadata: dict[str, Any] = described(carried, path)
 
@@ -134,7 +134,12 @@ class OnnxSession:
         feeds = dict(zip([port.name for port in self.inputs], checked(arrays, self.inputs), strict=True))
         names = [port.name for port in self.outputs]
         with self._told("cannot be run"):
-            return dict(zip(names, self.session.run(names, feeds), strict=True))
+            results = dict(zip(names, self.session.run(names, feeds), strict=True))
+            for port in self.outputs:
+                if port.shape and not _fits(results[port.name], port):  # none of one whose rank is open
+                    told = f"{port.name} came out as {results[port.name].dtype} {results[port.name].shape}"
+                    raise RuntimeError(f"{told}, and the file says {port.dtype} {port.shape}")
+        return results
 
 
 class OmSession:
@@ -228,15 +233,21 @@ def checked(arrays: Mapping[str, np.ndarray], ports: tuple[Port, ...]) -> list[n
         raise ValueError(f"The network's inputs are {', '.join(names)}, got {', '.join(arrays) or 'nothing'}.")
     for port in ports:
         array = arrays[port.name]
-        fits = len(array.shape) == len(port.shape) and all(
-            wanted is None or wanted == found for wanted, found in zip(port.shape, array.shape, strict=True)
-        )
-        if not fits or array.dtype != port.dtype:
+        if not _fits(array, port):
             shape = ", ".join("any" if size is None else str(size) for size in port.shape)
             raise ValueError(
                 f"Input {port.name} must be {port.dtype} of shape ({shape}), got {array.dtype} of shape {array.shape}."
             )
     return [arrays[name] for name in names]
+
+
+def _fits(array: np.ndarray, port: Port) -> bool:
+    """Whether an array is what a port takes or gives."""
+    return (
+        len(array.shape) == len(port.shape)
+        and array.dtype == port.dtype
+        and all(wanted in (None, found) for wanted, found in zip(port.shape, array.shape, strict=True))
+    )
 
 
 def _existing(path: Path) -> Path:
@@ -264,9 +275,9 @@ _ONNX_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor
 }
 
 
-def _onnx_port(node: Any) -> Port:
+def _onnx_port(node: Any, path: Path) -> Port:
     if node.type not in _ONNX_TYPES:
-        raise ValueError(f"A network must take and give arrays of numbers; its {node.name} is {node.type}.")
+        raise ValueError(f"{path}: a network must take and give arrays of numbers; its {node.name} is {node.type}.")
     shape = tuple(size if isinstance(size, int) else None for size in node.shape)
     return Port(node.name, shape, np.dtype(_ONNX_TYPES[node.type]))
 

@@ -81,7 +81,7 @@ def decode(data: bytes) -> str:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             text = data.decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def forward_kinematics(bvh: Bvh, joints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anypose.bounds import check_made
 from anypose.settings import Misuse
 from pose2d.images.decoding import cv2
 from pose2d.images.image import Normalization
@@ -163,6 +164,7 @@ class PersonDetector:
             raise Misuse(f"boxes.size={list(size)} cannot be had: {source} takes {height}x{width} px.")
         if min(height, width) < 32 or height % 32 or width % 32:
             raise Misuse(f"boxes.size must be two multiples of 32, got {height} and {width}.")
+        check_made(12.0 * height * width, f"boxes.size={[height, width]}")
         if self.image.batch not in (None, 1):
             raise ValueError(f"{source} wants {self.image.batch} images at once; a detector here sees one at a time.")
         self.size = (height, width)
@@ -183,7 +185,10 @@ class PersonDetector:
 
     def _people(self, found: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """(P, 4) boxes [px of the network's input] and (P,) scores of people above the threshold."""
-        table = found[0] if found.ndim == 3 else found
+        table = found[0] if found.ndim == 3 and len(found) == 1 else found
+        if table.ndim != 2 or (labels is not None and labels.size != len(table)):
+            given = f" and {labels.shape} classes" if labels is not None else ""
+            raise ValueError(f"{self.source} must give boxes (1, n, 5) of one picture, found {found.shape}{given}.")
         raw = labels is None and table.shape[1] > 5 and len(table) in {_cells(grids, self.size) for grids in _GRIDS}
         if raw:
             table = decode_yolox(table, self.size)

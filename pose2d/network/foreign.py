@@ -9,6 +9,7 @@ What a network is, its inputs and outputs say; what its keypoints are they do no
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from anypose.bounds import largest, limit
 from pose2d.images.affine import crop_matrices, fit_aspect, invert, transform, warp_one
 from pose2d.images.image import IMAGENET_MEAN, IMAGENET_STD, Normalization
 from pose2d.network.heatmap import Coding
@@ -76,11 +78,16 @@ class ImageInput:
         return {self.name: np.ascontiguousarray(array, dtype=self.dtype)}
 
 
-def image_input(inputs: Sequence[Port], source: str) -> ImageInput:
+def image_input(inputs: Sequence[Port], source: str, at_once: int = 1) -> ImageInput:
     """The only input of a network, as an image.
 
+    Args:
+        inputs: of the network.
+        source: its file, for messages.
+        at_once: how many images it will be shown together, where it does not say.
+
     Raises:
-        ValueError: naming `source` and the inputs it has instead.
+        ValueError: naming `source` and the inputs it has instead, or what its images would take.
     """
     shape = inputs[0].shape if len(inputs) == 1 else ()
     last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
@@ -89,8 +96,32 @@ def image_input(inputs: Sequence[Port], source: str) -> ImageInput:
             f"{source} must have one input, images of shape (B, 3, H, W) or (B, H, W, 3) in {', '.join(DTYPES)}; it "
             f"has {describe_ports(inputs)}. Is it a network that reads images?"
         )
+    known = [shape[0] or at_once, *(size for size in shape[1:] if size is not None)] if shape[0] != 0 else [0]
+    if min(known) < 1:
+        raise ValueError(f"{source} takes {describe_ports(inputs)}: at least one image, of a pixel, is wanted.")
+    if 4 * math.prod(known) > largest():
+        raise ValueError(f"{source} takes {describe_ports(inputs)}, at once more than {limit(largest())}.")
     batch, size = shape[0], (shape[1:3] if last else shape[2:4])
     return ImageInput(inputs[0].name, batch, (size[0], size[1]), last, np.dtype(inputs[0].dtype))
+
+
+def answers(found: Mapping[str, np.ndarray], names: Sequence[str], shown: int, source: str) -> list[np.ndarray]:
+    """The outputs called `names` of a network that was shown so many images, a row for each.
+
+    Raises:
+        ValueError: where it gives another number of rows, nothing, or more than a file may hold: what a network
+            declares leaves sizes open.
+    """
+    arrays = [found[name] for name in names]
+    for name, array in zip(names, arrays, strict=True):
+        if array.ndim < 1 or len(array) != shown or not array.size:
+            raise ValueError(
+                f"{source} was shown {shown} images, and its {name} came out as {array.shape}; something for each is "
+                "wanted."
+            )
+        if array.nbytes > largest():
+            raise ValueError(f"{source}: its {name} came out as {array.shape}, more than {limit(largest())}.")
+    return arrays
 
 
 def describe_ports(ports: Sequence[Port]) -> str:
@@ -132,7 +163,7 @@ def recognise(inputs: Sequence[Port], outputs: Sequence[Port], source: str) -> R
     Raises:
         ValueError: for any other network, naming `source`, what is known and what the file has.
     """
-    image = image_input(inputs, source)
+    image = image_input(inputs, source, AT_ONCE)
     if None in image.size:
         raise ValueError(
             f"{source} leaves the size of its input open ({describe_ports(inputs)}). A keypoint network must say it: "
@@ -288,7 +319,10 @@ class KeypointFinder:
         if network.image.batch is not None:
             crops = np.concatenate([crops, np.zeros((network.image.batch - count, *crops.shape[1:]), np.uint8)])
         found = self.session.run(network.image.feed(crops, self.normalization))
-        arrays = [found[name][:count] for name in network.outputs]
+        arrays = [array[:count] for array in answers(found, network.outputs, len(crops), self.source)]
+        points = arrays[0].shape[2 if network.kind == "movenet" else 1]
+        if network.num_keypoints not in (None, points):
+            raise ValueError(f"{self.source} must give {network.num_keypoints} keypoints, and it gave {points}.")
         # The highest of what is no number is nowhere: a joint whose map holds one is told apart before it is decoded.
         lost = ~np.logical_and.reduce([np.isfinite(a).reshape(count, a.shape[1], -1).all(axis=2) for a in arrays])
         if network.kind == "movenet":
@@ -297,5 +331,10 @@ class KeypointFinder:
         if network.kind == "simcc":
             keypoints, scores = decode_simcc(arrays[0], arrays[1], network.crop_size)
         else:
+            if not _is_scaled_down(arrays[0].shape[2:], network.crop_size):
+                raise ValueError(
+                    f"{self.source} gave heatmaps {arrays[0].shape[2:]} of crops {network.crop_size}: a crop made "
+                    "smaller, both sides alike, is wanted."
+                )
             keypoints, scores = decode_heatmaps(arrays[0], network.crop_size, self.decoder, self.aligned, self.peak)
         return keypoints, np.where(lost, np.nan, scores)

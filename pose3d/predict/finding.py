@@ -45,8 +45,9 @@ class People(Protocol):
     skeleton: Skeleton
     live: bool
     chunk: int
-    warnings: list[str]
 
+    @property
+    def warnings(self) -> list[str]: ...
     @property
     def size(self) -> tuple[int, int] | None: ...
     @property
@@ -78,9 +79,14 @@ class PeopleInPictures:
         self.source, self._network, self.stopwatch = source, network, stopwatch
         self.stack, self.pictures = stack, pictures
         self.name, self.network, self.skeleton = source.name, network.name, network.skeleton
-        self.live, self.warnings = source.live or live, source.warnings
+        self.live = source.live or live
         self.chunk = 1 if self.live else CHUNK
         self.decode: Ahead[Decoded] | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        broken = getattr(self._network, "broken", list)  # those who say what came out as no number
+        return [*self.source.warnings, *broken()]
 
     @property
     def dropped(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,6 +26,20 @@ CHECKPOINTS = (".pt", ".safetensors")
 Find = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # image, (P, 4) boxes -> (P, K, 2), (P, K)
 
 
+class Finder(Protocol):
+    """Finds keypoints in boxes.
+
+    Attributes:
+        nonfinite: how many came out as NaN or infinite so far.
+    """
+
+    nonfinite: int
+
+    def find(self, image: np.ndarray, box_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(P, K, 2) keypoints [px] and (P, K) scores of the people of an image in (P, 4) boxes."""
+        ...
+
+
 class TopDown:
     """Implements `KeypointNetwork`: keypoints inside boxes, which a detector finds and keypoints carry on.
 
@@ -34,10 +49,20 @@ class TopDown:
         name: for reports.
         detect: (P, 4) boxes and (P,) scores of a picture; None: its whole extent is one.
         every: new people are looked for so often [s].
+        broken: sentences on what came out as no number so far.
     """
 
-    def __init__(self, find: Find, skeleton: Skeleton, name: str, detect: Callable | None, every: float) -> None:
+    def __init__(
+        self,
+        find: Find,
+        skeleton: Skeleton,
+        name: str,
+        detect: Callable | None,
+        every: float,
+        broken: Callable[[], list[str]] = list,
+    ) -> None:
         self._find, self.skeleton, self.name, self.detect, self.every = find, skeleton, name, detect, every
+        self.broken = broken
         self.boxes = np.zeros((0, 4))
         self.looked = -math.inf
 
@@ -98,17 +123,24 @@ def open_network(settings: Any, stills: bool) -> KeypointNetwork:
     path = Path(keypoints.weights).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"keypoints.weights={keypoints.weights} does not exist.")
-    find, found_skeleton = open_finder(path, skeleton, device, keypoints.peak)
-    detect = None
+    finder, found_skeleton = open_finder(path, skeleton, device, keypoints.peak)
+    detector = None
     if boxes.weights is not None:
         from pose2d.network.detectors import PersonDetector  # wants OpenCV, as pictures do; keypoints need none
 
         session = open_session(boxes.weights, device)
-        detect = PersonDetector(session, str(boxes.weights), boxes.preset, min_score=boxes.min_score).find
-    return TopDown(find, found_skeleton, path.name, detect, every)
+        detector = PersonDetector(session, str(boxes.weights), boxes.preset, min_score=boxes.min_score)
+
+    def broken() -> list[str]:
+        counts = {f"{path} gave {finder.nonfinite} keypoints": finder.nonfinite}
+        if detector is not None:
+            counts[f"{boxes.weights} gave {detector.nonfinite} boxes"] = detector.nonfinite
+        return [f"{what} that are NaN or infinite, taken as not found" for what, count in counts.items() if count]
+
+    return TopDown(finder.find, found_skeleton, path.name, detector and detector.find, every, broken)
 
 
-def open_finder(path: Path, skeleton: str | None, device: str = "cpu", peak: float = 1.0) -> tuple[Find, Skeleton]:
+def open_finder(path: Path, skeleton: str | None, device: str = "cpu", peak: float = 1.0) -> tuple[Finder, Skeleton]:
     """What finds the keypoints of people in boxes, by the network of a file, and what the keypoints are.
 
     Args:
@@ -120,7 +152,21 @@ def open_finder(path: Path, skeleton: str | None, device: str = "cpu", peak: flo
     return _checkpoint(path, skeleton) if path.suffix in CHECKPOINTS else _foreign(path, skeleton, device, peak)
 
 
-def _checkpoint(path: Path, skeleton: str | None) -> tuple[Find, Skeleton]:
+class _Trained:
+    """Implements `Finder` by a task that finds keypoints in pictures."""
+
+    def __init__(self, task: Any, skeleton: Skeleton) -> None:
+        self.task, self.skeleton, self.nonfinite = task, skeleton, 0
+
+    def find(self, image: np.ndarray, box_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Finder`."""
+        found = self.task.find(image, box_xyxy, self.skeleton)
+        keypoints, scores = (found[name].double().cpu().numpy() for name in ("keypoints", "scores"))
+        self.nonfinite += int((~np.isfinite(keypoints).all(-1) | ~np.isfinite(scores)).sum())
+        return keypoints, scores.clip(0, 1)
+
+
+def _checkpoint(path: Path, skeleton: str | None) -> tuple[Finder, Skeleton]:
     task = load_task(path)
     if not hasattr(task, "find"):
         raise ValueError(
@@ -128,15 +174,10 @@ def _checkpoint(path: Path, skeleton: str | None) -> tuple[Find, Skeleton]:
             "Train one: model=simplebaseline."
         )
     layout = get_skeleton(skeleton or "coco_17")
-
-    def find(image: np.ndarray, box_xyxy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = task.find(image, box_xyxy, layout)
-        return found["keypoints"].double().cpu().numpy(), found["scores"].double().cpu().numpy().clip(0, 1)
-
-    return find, layout
+    return _Trained(task, layout), layout
 
 
-def _foreign(path: Path, skeleton: str | None, device: str, peak: float) -> tuple[Find, Skeleton]:
+def _foreign(path: Path, skeleton: str | None, device: str, peak: float) -> tuple[Finder, Skeleton]:
     from pose2d.network.foreign import KeypointFinder  # wants OpenCV
 
     finder = KeypointFinder(open_session(path, device), str(path), peak=peak)
@@ -153,4 +194,5 @@ def _foreign(path: Path, skeleton: str | None, device: str, peak: float) -> tupl
         raise Misuse(
             f"skeleton={layout.name} has {layout.num_joints} keypoints, {path} gives {finder.network.num_keypoints}."
         )
-    return finder.find, layout
+    finder.network = replace(finder.network, num_keypoints=layout.num_joints)  # where the file leaves it open
+    return finder, layout

@@ -162,9 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise ValueError(
             f"--lifter {options.lifter} is an exported network. Name the checkpoint that it was made from."
         )
-    find, skeleton = open_finder(options.keypoints, options.skeleton)
+    finder, skeleton = open_finder(options.keypoints, options.skeleton)
     model = load_network(options.lifter)
-    found, certain = find(image, box[None])
+    found, certain = finder.find(image, box[None])
     keypoints, scores = found[0], certain[0]
     doubtful = usable_keypoints(keypoints, scores, skeleton, options.min_score)
     joints = lift(model, keypoints, skeleton)

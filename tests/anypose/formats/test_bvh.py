@@ -56,7 +56,7 @@ def test_a_file_is_read_as_written(path):
     assert bvh.fps == pytest.approx(120, rel=1e-5)
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
 def test_line_ends_and_encodings_change_nothing(path, tmp_path, end, encoding):
     other = tmp_path / "other.bvh"

@@ -152,6 +152,19 @@ def test_a_network_that_finds_no_people_is_refused_by_what_it_gives(given, free:
         PersonDetector(Fake(given, free=free), "rtmdet.onnx")
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"dets": np.zeros((0, 7, 5), np.float32)},
+        {"dets": np.zeros((2, 7, 5), np.float32)},
+        {"dets": np.zeros((1, 7, 5), np.float32), "labels": np.zeros((1, 3), np.int64)},
+    ],
+)
+def test_boxes_that_are_not_those_of_one_picture_are_refused(given: dict[str, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="of one picture, found"):
+        PersonDetector(Fake(given), "rtmdet.onnx").find(np.zeros((32, 32, 3), np.uint8))
+
+
 def test_a_name_that_tells_nothing_asks_for_the_preset() -> None:
     with pytest.raises(ValueError, match=r"persons\.onnx.*boxes\.preset=rtmdet\|yolox\|ultralytics"):
         preset_of("a/rtmdet/persons.onnx", "auto")

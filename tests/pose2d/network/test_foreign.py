@@ -199,6 +199,32 @@ def test_a_network_of_another_kind_is_refused_by_what_it_is(inputs, outputs, rea
         recognise(inputs, outputs, "some.onnx")
 
 
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [((0, K, 64, 48), "shown 1 images"), ((1, 0, 64, 48), "shown 1 images"), ((1, K, 9, 48), r"heatmaps \(9, 48\)")],
+)
+def test_answers_that_are_no_keypoints_are_refused(shape: tuple[int, ...], reason: str) -> None:
+    seer = Seer("heatmaps", (256, 192))
+    seer.outputs = (port("maps", (None, K, None, None)),)
+    seer.run = lambda arrays: {"maps": np.zeros(shape, np.float32)}
+    with pytest.raises(ValueError, match=reason):
+        KeypointFinder(seer, "x.onnx").find(np.zeros((9, 9, 3), np.uint8), np.array([[0.0, 0, 9, 9]]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ((None, 3, 100_000, 100_000), r"at once more than 2 GB"),
+        ((10**6, 3, 64, 64), "at once more than 2 GB"),
+        ((1, 3, 0, 64), "at least one image"),
+        ((0, 3, 64, 64), "at least one image"),
+    ],
+)
+def test_images_of_absurd_sizes_are_refused_before_one_is_made(shape: tuple[int | None, ...], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        recognise([port("image", shape)], [port("maps", (None, K, None, None))], "x.onnx")
+
+
 def test_what_the_file_does_not_say_stays_unsaid() -> None:
     simcc = recognise(Seer("simcc", (256, 192)).inputs, Seer("simcc", (256, 192)).outputs, "x")
     assert (simcc.outputs, simcc.skeleton) == (("simcc_x", "simcc_y"), None)

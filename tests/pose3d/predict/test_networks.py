@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from anypose.skeleton import COCO_17
+from pose3d.predict.finding import PeopleInPictures
 from pose3d.predict.networks import TopDown, open_network
 from pose3d.predict.people import Frame
 from pose3d.predict.settings import complete
+from pose3d.predict.stages import Stopwatch
 
 SHAPE = np.stack([np.arange(-8, 9), np.arange(-8, 9) % 5 * 4 - 8], -1)  # of somebody of a crowd [px]
 DOT = np.array([70.0, 40.0])  # where the picture is bright [px]
@@ -24,7 +29,7 @@ def picture() -> np.ndarray:
     return image
 
 
-def heatmaps_of_red(keypoints: int = 17) -> bytes:
+def heatmaps_of_red(keypoints: int = 17, bias: float = 2.118 * 0.9 / 4.367) -> bytes:
     """An ONNX file whose heatmaps are as high as its picture is red."""
     onnx = pytest.importorskip("onnx", reason="NO ONNX: pip install 'anypose[export]'")
     helper, number = onnx.helper, onnx.TensorProto.FLOAT
@@ -35,7 +40,7 @@ def heatmaps_of_red(keypoints: int = 17) -> bytes:
     ]
     constants = [
         helper.make_tensor("weight", number, (keypoints, 3, 1, 1), weight.ravel()),
-        helper.make_tensor("bias", number, (keypoints,), np.full(keypoints, 2.118 * 0.9 / 4.367)),
+        helper.make_tensor("bias", number, (keypoints,), np.full(keypoints, bias)),
     ]
     ports = [
         [helper.make_tensor_value_info("image", number, (1, 3, 64, 48))],
@@ -110,3 +115,15 @@ def test_without_a_detector_the_whole_picture_is_one_person() -> None:
     crowd, image = Crowd((30, 30), (90, 60)), np.zeros((96, 128, 3), np.uint8)
     network = TopDown(crowd.find, COCO_17, "crowd", None, every=0.25)
     assert [len(network.find(Frame(t, t / 10, image))) for t in range(3)] == [1, 1, 1]
+
+
+def test_what_came_out_as_no_number_is_counted_among_the_warnings(tmp_path: Path) -> None:
+    file = tmp_path / "red.onnx"
+    file.write_bytes(heatmaps_of_red(bias=float("nan")))
+    network = open_network(complete({"keypoints": str(file), "skeleton": "coco_17"}), stills=False)
+    with ExitStack() as stack:
+        source: Any = SimpleNamespace(name="s", live=False, warnings=["cut off"])
+        people = PeopleInPictures(source, network, Stopwatch(), stack, pictures=False)
+        assert people.warnings == ["cut off"]
+        assert network.find(Frame(0, 0.0, picture())) == []
+        assert people.warnings == ["cut off", f"{file} gave 17 keypoints that are NaN or infinite, taken as not found"]
