@@ -17,7 +17,7 @@ from anypose.bounds import check_made
 from anypose.settings import Misuse
 from pose2d.images.decoding import cv2
 from pose2d.images.image import Normalization
-from pose2d.network.foreign import Network, Port, describe_ports, image_input
+from pose2d.network.ports import Network, Port, describe_ports, image_input
 
 log = logging.getLogger(__name__)
 GREY = 114  # what fills a letterbox; RTMDet's, YOLOX's and ultralytics'
