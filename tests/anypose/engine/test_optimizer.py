@@ -1,12 +1,14 @@
 """What torch's optimisers remember, put back where weights lie otherwise."""
 
 import copy
+import logging
 
 import pytest
 import torch
 from torch import nn
 
-from anypose.engine import optimizer
+from anypose.engine import checkpoint, optimizer
+from tests.anypose.engine.toy import make_trainer
 
 SETTINGS = {"lr": 1e-2, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1, "amsgrad": False, "fused": True}
 
@@ -60,3 +62,18 @@ def _network_with(weights):
     network = _network()
     network.load_state_dict(weights)
     return network
+
+
+def test_parameters_whose_moments_a_checkpoint_lacks_are_said_to_begin_anew(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
+    make_trainer(tmp_path, epochs=1).fit()
+    state = checkpoint.load(tmp_path / "last.pt")
+    make_trainer(tmp_path / "whole", epochs=2).resume(tmp_path / "last.pt")
+    assert not caplog.messages
+    del state["optimizer"][1]
+    checkpoint.save(tmp_path / "last.pt", state)
+    trainer = make_trainer(tmp_path / "part", epochs=2)
+    trainer.resume(tmp_path / "last.pt")
+    names = [name for name, _ in trainer.model.named_parameters()]
+    (said,) = caplog.messages
+    assert f"last.pt holds no state of its optimizer for 1 of {len(names)} parameters ({names[1]}, ...)" in said

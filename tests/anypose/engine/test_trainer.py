@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import signal
 from functools import partial
@@ -79,21 +78,6 @@ def test_a_run_can_change_its_precision_when_it_resumes(tmp_path):
     assert same(weights(trainer), saved)
     trainer.fit()
     assert trainer.step == 20
-
-
-def test_parameters_whose_moments_a_checkpoint_lacks_are_said_to_begin_anew(tmp_path, caplog):
-    caplog.set_level(logging.WARNING)
-    make_trainer(tmp_path, epochs=1).fit()
-    state = checkpoint.load(tmp_path / "last.pt")
-    make_trainer(tmp_path / "whole", epochs=2).resume(tmp_path / "last.pt")
-    assert not caplog.messages
-    del state["optimizer"][1]
-    checkpoint.save(tmp_path / "last.pt", state)
-    trainer = make_trainer(tmp_path / "part", epochs=2)
-    trainer.resume(tmp_path / "last.pt")
-    names = [name for name, _ in trainer.model.named_parameters()]
-    (said,) = caplog.messages
-    assert f"last.pt holds no state of its optimizer for 1 of {len(names)} parameters ({names[1]}, ...)" in said
 
 
 def test_the_learning_rate_of_a_resumed_run_is_the_configurations(tmp_path):
