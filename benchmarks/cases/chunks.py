@@ -13,6 +13,7 @@ from benchmarks import naive, peers
 from benchmarks.ceilings import write_seconds
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.motion import RandomMotion
+from benchmarks.training import endless
 from pose3d.motion.packed import Packed, pack
 from pose3d.motion.windows import WindowBatches
 
@@ -39,7 +40,7 @@ def _comparison(receptive_field: int, settings: Settings) -> Comparison:
     packed = _pack(RandomMotion(8 if settings.quick else 60, 800), settings)
     windows = _windows(packed, receptive_field, settings)
     generator, peer_name = _generator(packed, receptive_field, settings, shuffle=True)
-    our_stream, their_stream = _endless(windows), _tensors(generator, device)
+    our_stream, their_stream = endless(windows), _tensors(generator, device)
     batch = next(our_stream)
     size = batch["keypoints"].nbytes + batch["joints"].nbytes
     return Comparison(
@@ -68,13 +69,6 @@ def _windows(packed: Packed, receptive_field: int, settings: Settings) -> Window
     return WindowBatches(
         packed, receptive_field=receptive_field, batch_size=BATCH, seed=0, device=device, flip=True, drop_last=False
     )
-
-
-def _endless(windows: WindowBatches) -> Iterator[dict[str, torch.Tensor]]:
-    epoch = 0
-    while True:
-        yield from windows.epoch(epoch)
-        epoch += 1
 
 
 def _tensors(generator: Generator, device: torch.device) -> Iterator[tuple[torch.Tensor, ...]]:

@@ -16,7 +16,7 @@ from anypose.metrics import mpjpe
 from benchmarks.ceilings import ceilings
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.motion import RandomMotion
-from benchmarks.training import adam_bytes, build_trainer, linear_training_flops
+from benchmarks.training import adam_bytes, build_trainer, linear_training_flops, stepping
 from pose3d.lifting.mixture import log_density
 
 BATCH = 64
@@ -62,13 +62,7 @@ def run(settings: Settings) -> Iterator[Row]:
 
 
 def _step(trainer: Trainer) -> Callable[[], None]:
-    batches = cycle(list(trainer.batches.epoch(0))[:8])
-
-    def step() -> None:
-        trainer.schedule.set_rate(trainer.optimizer, 1, 0)
-        trainer.train_step(next(batches))
-
-    return step
+    return stepping(trainer, cycle(list(trainer.batches.epoch(0))[:8]))
 
 
 def _likelihood_difference(trainer: Trainer) -> float:

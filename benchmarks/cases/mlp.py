@@ -16,7 +16,7 @@ from benchmarks import naive, peers
 from benchmarks.ceilings import ceilings, write_seconds
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.motion import RandomMotion
-from benchmarks.training import adam_bytes, build_trainer, linear_training_flops
+from benchmarks.training import adam_bytes, build_trainer, endless, linear_training_flops, stepping
 from pose3d.motion.windows import WindowBatches
 
 BATCH = 64
@@ -42,13 +42,9 @@ def _step(trainer: Trainer, peer_precision: str, settings: Settings) -> Comparis
     theirs = cycle([_standardised(trainer.model, next(batches)) for _ in range(8)])
     step, peer_name = _eager_step(peer_precision, settings)
 
-    def ours() -> None:
-        trainer.schedule.set_rate(trainer.optimizer, 1, 0)
-        trainer.train_step(next(batches))
-
     return Comparison(
         f"training step, batch {BATCH}",
-        ours,
+        stepping(trainer, batches),
         peer=lambda: step(*next(theirs)),
         peer_name=peer_name,
         difference=lambda: _gradient_difference(settings),
@@ -62,7 +58,7 @@ def _data(trainer: Trainer, settings: Settings) -> Comparison:
     windows = trainer.batches
     assert isinstance(windows, WindowBatches)
     keypoints, joints = _arrays(windows)
-    our_stream, their_stream = _endless(trainer), naive.frame_batches(keypoints, joints, BATCH)
+    our_stream, their_stream = endless(windows), naive.frame_batches(keypoints, joints, BATCH)
     device = settings.device.torch
     batch = next(our_stream)
 
@@ -161,13 +157,6 @@ def _learns(trainer: Trainer, steps: Callable[[], None]) -> bool:
     steps()
     after = list(trainer.model.parameters())
     return all(bool(p.isfinite().all()) and not torch.equal(p, b) for p, b in zip(after, before, strict=True))
-
-
-def _endless(trainer: Trainer) -> Iterator[dict[str, Tensor]]:
-    epoch = 0
-    while True:
-        yield from trainer.batches.epoch(epoch)
-        epoch += 1
 
 
 def _floor(model: nn.Module, settings: Settings) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from itertools import repeat
 
 import torch
 from hydra.utils import instantiate
@@ -13,7 +14,7 @@ from anypose.engine.trainer import Trainer
 from benchmarks.ceilings import ceilings
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.naive2d import JointLoop
-from benchmarks.training import adam_bytes, build_trainer, compose
+from benchmarks.training import adam_bytes, build_trainer, compose, stepping
 from pose2d.task.topdown2d import TopDown2D
 
 PROTOCOL = "experiment=simplebaseline_coco_msra"
@@ -53,10 +54,6 @@ def _step(trainer: Trainer, batch_size: int, settings: Settings) -> Comparison:
             expected = criterion(plain(image), target, weight[..., None])
         return abs(float(loss - expected)) / float(expected)
 
-    def ours() -> None:
-        trainer.schedule.set_rate(trainer.optimizer, 1000, 0)
-        trainer.train_step(batch)
-
     def peer() -> float:
         loss = criterion(theirs(image), target, weight[..., None])
         optimizer.zero_grad()
@@ -66,7 +63,7 @@ def _step(trainer: Trainer, batch_size: int, settings: Settings) -> Comparison:
 
     return Comparison(
         f"training step, ResNet-50, batch {batch_size}",
-        ours,
+        stepping(trainer, repeat(batch), 1000),
         peer,
         "eager step, fp32",
         difference,

@@ -5,25 +5,21 @@ The ratio is of time. Frames/s as the vendor counts them are 2 x T over it, pose
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from itertools import cycle
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from anypose.export.network import DType, Network, Options, trace
-from anypose.export.onnx_graph import import_onnx, tidy
-from anypose.export.onnx_types import quantise
-from anypose.export.session import OnnxSession
+from anypose.export.network import DType, Options
 from anypose.kernels.blockwise import Blockwise
 from anypose.kernels.frame_by_frame import FrameByFrame
 from anypose.kernels.swap import Kernels
 from benchmarks import naive_tcn, peers
 from benchmarks.ceilings import ceilings
 from benchmarks.harness import Comparison, Row, Settings, compare
+from benchmarks.training import exported
 from pose3d.lifting.published import from_published
 from pose3d.model.videopose3d import VideoPose3D
 
@@ -106,15 +102,9 @@ def _onnx(
     model: VideoPose3D, reference: nn.Module, keypoints: Tensor, name: str, dtype: DType, settings: Settings
 ) -> Comparison:
     """Our exported file under ONNX Runtime."""
-    onnx = import_onnx()
     sizes = {"B": 2, "T": keypoints.shape[1]}
     options = Options(opset=11, dtype=dtype, sizes=sizes, dynamic=[], conv2d=False, streaming=False)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        trace(Network(model, options), path, options.opset)
-        graph = tidy(onnx.load(path))
-        onnx.save(quantise(graph, path) if dtype == "int8" else graph, path)
-        session = OnnxSession(path, threads=settings.threads)
+    session = exported(model, options, settings)
     array = keypoints.numpy()
 
     def ours() -> np.ndarray:

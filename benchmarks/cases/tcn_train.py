@@ -17,7 +17,7 @@ from benchmarks import naive, naive_tcn, peers
 from benchmarks.ceilings import ceilings
 from benchmarks.harness import Comparison, Row, Settings, compare
 from benchmarks.motion import RandomMotion
-from benchmarks.training import adam_bytes, build_trainer
+from benchmarks.training import adam_bytes, build_trainer, endless, stepping
 from pose3d.motion.windows import WindowBatches
 
 KERNELS = {27: [3, 3, 3], 243: [3, 3, 3, 3, 3]}
@@ -54,17 +54,13 @@ def _step(trainer: Trainer, field: int, batch: int, peer_precision: str, setting
     batches = cycle(list(trainer.batches.epoch(0))[:4])
     step, peer_name = _plain_step(field, peer_precision, settings)
 
-    def ours() -> None:
-        trainer.schedule.set_rate(trainer.optimizer, 1, 0)
-        trainer.train_step(next(batches))
-
     def peer() -> None:
         sample = next(batches)
         step(sample["keypoints"], sample["joints"])
 
     return Comparison(
         f"training step, {field} frames, batch {batch}",
-        ours,
+        stepping(trainer, batches),
         peer,
         peer_name if peer_precision == settings.precision else f"{peer_name}, {peer_precision}",
         difference=lambda: _gradient_difference(field, settings),
@@ -79,7 +75,7 @@ def _loop(trainer: Trainer, field: int, batch: int, settings: Settings) -> Compa
     assert isinstance(windows, WindowBatches)
     step, peer_name = _plain_step(field, settings.precision, settings)
     device = settings.device.torch
-    ours_stream, their_stream = _endless(trainer), _sliced(field, batch)
+    ours_stream, their_stream = endless(windows), _sliced(field, batch)
 
     def ours() -> None:
         trainer.train_step(next(ours_stream))
@@ -105,13 +101,6 @@ def _plain_step(field: int, precision: str, settings: Settings) -> tuple[Callabl
     if settings.peers and (module := peers.load(settings.peers, peers.VIDEOPOSE3D, "common/model.py")):
         network, name = module.TemporalModelOptimized1f(17, 2, 17, KERNELS[field]), "VideoPose3D"
     return naive_tcn.TemporalStep(network.to(settings.device.torch), precision == "bf16"), name
-
-
-def _endless(trainer: Trainer) -> Iterator[dict[str, Tensor]]:
-    epoch = 0
-    while True:
-        yield from trainer.batches.epoch(epoch)
-        epoch += 1
 
 
 def _sliced(field: int, batch: int) -> Iterator[tuple]:
