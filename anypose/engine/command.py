@@ -15,8 +15,6 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +25,7 @@ from anypose.engine import texts as texts  # registers what conf/ looks files up
 from anypose.engine.distributed import adopt_submitit
 from anypose.engine.durable import check_file, check_folder, remove_empty
 from anypose.engine.extras import check_extras, check_launcher
+from anypose.engine.overrides import parsed
 from anypose.engine.place import CONF
 from anypose.engine.sentences import FULL_ERROR, MISUSED, check_words, in_order, told
 from anypose.engine.sentences import explanation as explanation
@@ -168,10 +167,10 @@ def suggestions(config: str, overrides: list[str]) -> list[str]:
         for folder in CONF.rglob("*")
         if folder.is_dir()
     }
-    ours = [override for override in _parse(overrides) if not override.key_or_group.startswith("hydra")]
-    parsed = [override for override in ours if not override.is_add()]
+    ours = (override for override in parsed(overrides) if not override.key_or_group.startswith("hydra"))
+    given = [override for override in ours if not override.is_add()]
     lines, good = [], []
-    for override in parsed:
+    for override in given:
         options = groups.get(override.key_or_group)
         if options is None:
             continue
@@ -184,7 +183,7 @@ def suggestions(config: str, overrides: list[str]) -> list[str]:
         else:
             good.append(override.input_line.split(",")[0] if override.input_line else "")
     keys = _keys(config, good) or _keys(config, [])
-    for override in parsed:
+    for override in given:
         key = override.key_or_group
         if key in groups or key in keys:
             continue
@@ -196,17 +195,6 @@ def suggestions(config: str, overrides: list[str]) -> list[str]:
         else:
             lines.append(_line(key, key, [*keys, *(group for group in groups if "/" not in group)]))
     return lines
-
-
-def _parse(overrides: list[str]) -> list[Override]:
-    parser = OverridesParser.create()
-    found = []
-    for line in overrides:
-        try:
-            found.append(parser.parse_override(line))
-        except HydraException:
-            continue  # `check_words` says what is wrong with the line itself
-    return found
 
 
 def _keys(name: str, overrides: list[str]) -> list[str]:

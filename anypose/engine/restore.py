@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError
@@ -18,6 +16,7 @@ from omegaconf.errors import ConfigAttributeError
 from anypose.engine import checkpoint
 from anypose.engine.finding import RELEASED, RUNS, find_checkpoint, latest, products_folder, read_choices
 from anypose.engine.fitting import built_to_fit
+from anypose.engine.overrides import parsed
 from anypose.engine.settings import check_stored
 from anypose.engine.stored import BUILT, existing, options, own_section
 from anypose.engine.task import Task
@@ -95,8 +94,7 @@ def _from_elsewhere(cfg: DictConfig, chosen: Any) -> tuple[DictConfig, dict[str,
 
 def typed_keys() -> set[str]:
     """The keys that were said on the command line."""
-    parser = OverridesParser.create()
-    return {parser.parse_override(word).key_or_group for word in HydraConfig.get().overrides.task}
+    return {override.key_or_group for override in parsed(HydraConfig.get().overrides.task)}
 
 
 def build_task(config: DictConfig, state: dict[str, Any], path: Path) -> Task:
@@ -208,8 +206,7 @@ def overlay(
     keep_own(config, choices or {}, source)
     for group in FRESH:
         config[group] = cfg[group]
-    parser = OverridesParser.create()
-    for override in map(parser.parse_override, overrides):
+    for override in parsed(overrides):
         key = override.key_or_group
         if key in PROTOCOLS:
             for section in ("dataset", "task", "parity"):
@@ -244,7 +241,8 @@ def choose_model(overrides: list[str]) -> list[str]:
     Returns:
         More overrides; `overlay` knows that nobody typed them.
     """
-    given = dict(_typed(overrides))
+    single = [override for override in parsed(overrides) if not override.is_sweep_override()]
+    given = {o.key_or_group: str(o.value()) for o in single if o.value() is not None}
     ADDED.clear()
     choices, model = {}, given.get("model", _default_model())
     if RELEASED in (given.get("checkpoint"), given.get("init")):
@@ -273,17 +271,6 @@ def results_folder(path: Path, state: dict[str, Any]) -> Path:
     folder = products_folder(path, model)
     dataset = HydraConfig.get().runtime.choices.get("dataset")
     return folder if dataset in (None, state["choices"].get("dataset")) else folder / str(dataset)
-
-
-def _typed(overrides: list[str]) -> Iterator[tuple[str, str]]:
-    parser = OverridesParser.create()
-    for word in overrides:
-        try:
-            override = parser.parse_override(word)
-        except HydraException:
-            continue  # is answered when it is composed
-        if not override.is_sweep_override() and override.value() is not None:
-            yield override.key_or_group, str(override.value())
 
 
 def _choices_inside(path: Path) -> dict[str, str]:

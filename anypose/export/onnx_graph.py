@@ -45,7 +45,7 @@ def tidy(model: Any) -> Any:
     _drop_copies(model.graph)
     _fold_constants(model)
     _fold_batch_norms(model.graph)
-    _drop_unused(model.graph)
+    drop_unread(model.graph)
     del model.graph.value_info[:]  # shapes of what is no longer there
     return onnx.shape_inference.infer_shapes(model)
 
@@ -195,9 +195,16 @@ def _array(tensor: Any) -> np.ndarray:
     return import_onnx().numpy_helper.to_array(tensor).astype(np.float64)
 
 
-def _drop_unused(graph: Any) -> None:
-    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
-    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+def drop_unread(graph: Any) -> None:
+    """Without the nodes and the weights that nothing reads."""
+    outputs = {output.name for output in graph.output}
+    unread = True
+    while unread:
+        read = outputs | {name for node in graph.node for name in node.input}
+        unread = [node for node in graph.node if not read & set(node.output)]
+        for node in unread:
+            graph.node.remove(node)
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
         graph.initializer.remove(tensor)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from anypose.export.onnx_graph import import_onnx
+from anypose.export.onnx_graph import drop_unread, import_onnx
 
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # What may run in float16 between two products. Everything else (standardisation in pixels, say) stays float32.
@@ -37,7 +37,6 @@ def to_half(model: Any) -> Any:
     onnx = import_onnx()
     graph = model.graph
     half_type, full_type = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
-    outputs = {output.name for output in graph.output}
     arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     constants = {name for name, array in arrays.items() if array.dtype == np.float32}
     computed = {
@@ -70,7 +69,7 @@ def to_half(model: Any) -> Any:
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
-    _drop_unread(graph, outputs)
+    drop_unread(graph)
     del graph.value_info[:]
     return onnx.shape_inference.infer_shapes(model)
 
@@ -121,16 +120,3 @@ def outer_products(graph: Any) -> list[str]:
             else:
                 outward |= set(node.input)
     return sorted(found)
-
-
-def _drop_unread(graph: Any, outputs: set[str]) -> None:
-    """Casts and weights that nothing reads."""
-    while True:
-        read = outputs | {name for node in graph.node for name in node.input}
-        unread = [node for node in graph.node if not read & set(node.output)]
-        if not unread:
-            break
-        for node in unread:
-            graph.node.remove(node)
-    for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
-        graph.initializer.remove(tensor)

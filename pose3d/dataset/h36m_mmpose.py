@@ -72,9 +72,7 @@ class H36MMMPose:
         for part in parts:
             if part not in self.read:
                 self.read[part] = self._cached(part)
-        takes: dict[str, set[str]] = {}
-        for sequence in (sequence for part in parts for sequence in self.read[part]):
-            takes.setdefault(sequence.subject, set()).add(sequence.take)
+        takes = h36m.takes_in(sequence for part in parts for sequence in self.read[part])
         files = " and ".join(FILES[part] for part in parts)
         notes = self.selection.check(takes, str(self.root), f"in {files}", self.selection.needed(split))
         self.notes = tuple(dict.fromkeys((*self.notes, *notes)))

@@ -78,9 +78,7 @@ class H36MMotionBERT:
                 raise ValueError(f"{self.file} must hold a dictionary with the parts train and test.")
             self.held = held
         sequences = list(self._read(split))
-        found: dict[str, set[str]] = {}
-        for sequence in sequences:
-            found.setdefault(sequence.subject, set()).add(sequence.take)
+        found = h36m.takes_in(sequences)
         notes = self.selection.check(found, str(self.file), f"in {PARTS[split]}", self.selection.subjects(split))
         self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
         return h36m.told(self.selection, sequences, notes)

@@ -85,9 +85,7 @@ class H36MNPZ:
         for part in ("train", "validation"):
             if set(self.selection.subjects(part)) <= set(needed) and part not in self.read:
                 self.read[part] = self._cached(self.selection.subjects(part))
-        takes: dict[str, set[str]] = {subject: set() for subject in needed}
-        for sequence in (sequence for part in self.read.values() for sequence in part):
-            takes.setdefault(sequence.subject, set()).add(sequence.take)
+        takes = h36m.takes_in(sequence for part in self.read.values() for sequence in part)
         notes = []
         subject, take = LEFT_OUT
         if take in self.actions and takes.get(subject) and take not in takes[subject]:

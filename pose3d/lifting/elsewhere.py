@@ -67,17 +67,8 @@ def task_elsewhere(config: DictConfig, typed: set[str], name: str, path: Path, d
     for key, value in told.items():
         if key not in typed:
             OmegaConf.update(config, key, value, force_add=True)
-    if name == "videopose3d" and not ours and "model.input_skeleton" not in typed and path.stem not in KNOWN:
-        raise ValueError(
-            f"init={path}: the weights do not say which keypoints they read. Say model.input_skeleton=h36m_17 for "
-            "Human3.6M's layout (CPN, ground truth, Ascend's model_best.bin), coco_17 for Detectron's on COCO."
-        )
-    sizes = {"model.height", "model.width"}
-    if name == "simplebaseline" and not ours and not ("experiment" in typed or sizes <= typed | told.keys()):
-        raise ValueError(
-            f"init={path}: the weights do not say the size of the crops they were trained on, and nor does the file's "
-            "name (as in pose_resnet_50_256x192). Say model.height=256 model.width=192, or whichever it was."
-        )
+    if not ours:
+        _check_said(name, typed | told.keys(), path)
     words = ", ".join(f"{key}={value}" for key, value in told.items() if not key.endswith("_target_"))
     log.info("init=%s tells %s.", path, words or "no setting of the model")
 
@@ -95,6 +86,20 @@ def task_elsewhere(config: DictConfig, typed: set[str], name: str, path: Path, d
     else:
         _load(task, name, content, path, dataset, device)
     return task
+
+
+def _check_said(name: str, known: set[str], path: Path) -> None:
+    """Refuse to guess what weights cannot tell: `known` are the keys that they or the command line say."""
+    if name == "videopose3d" and "model.input_skeleton" not in known:
+        raise ValueError(
+            f"init={path}: the weights do not say which keypoints they read. Say model.input_skeleton=h36m_17 for "
+            "Human3.6M's layout (CPN, ground truth, Ascend's model_best.bin), coco_17 for Detectron's on COCO."
+        )
+    if name == "simplebaseline" and "experiment" not in known and not {"model.height", "model.width"} <= known:
+        raise ValueError(
+            f"init={path}: the weights do not say the size of the crops they were trained on, and nor does the file's "
+            "name (as in pose_resnet_50_256x192). Say model.height=256 model.width=192, or whichever it was."
+        )
 
 
 def _check_size(build: Callable[[], Any], config: DictConfig, content: Any, path: Path) -> None:

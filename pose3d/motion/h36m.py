@@ -180,6 +180,14 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
 
 
+def takes_in(sequences: Iterable[PoseSequence]) -> dict[str, set[str]]:
+    """{subject: takes} that there are."""
+    takes: dict[str, set[str]] = {}
+    for sequence in sequences:
+        takes.setdefault(sequence.subject, set()).add(sequence.take)
+    return takes
+
+
 def told(selection: Selection, sequences: list[PoseSequence], notes: Sequence[str]) -> list[PoseSequence]:
     """`sequences`, after what the log should say of them: how many frames each subject has, and should have where that
     is known, and what every number from them must be read with."""
