@@ -224,5 +224,7 @@ def test_a_browser_opens_it_from_disk_and_draws(tmp_path) -> None:
     image = cv2.imread(str(tmp_path / "shot.png"))[..., ::-1].astype(int)
     for colour in ((43, 125, 224), (228, 87, 46)):  # left and right limbs
         assert (np.abs(image - colour).sum(-1) < 30).sum() > 200
+    limbs = (np.abs(image - (43, 125, 224)).sum(-1) < 30) | (np.abs(image - (228, 87, 46)).sum(-1) < 30)
+    assert not limbs[60:700, 340:400].any(), "people stand beside the picture, not behind it"
     # The picture of frame 7 in its corner, under the keypoints.
     assert (np.abs(image[60:200, 20:300] - (47, 90, 200)).sum(-1) < 40).mean() > 0.3
