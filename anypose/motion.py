@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
 from anypose.camera import Camera
 from anypose.shapes import check_shape
 from anypose.skeleton import Skeleton
+
+OVER_TIME = ("keypoints", "landmarks", "joints", "world", "rotations", "filled", "contacts", "hypotheses")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,4 +92,35 @@ class Motion:
                 check_shape(array, shape, f"{name} of {self.name}", T=T, P=P)
 
     def __len__(self) -> int:
+        """How many frames."""
         return len(self.times)
+
+    def __getitem__(self, frames: slice) -> Self:
+        """These frames of everybody, as motion[30:90]; their times stay what they are.
+
+        Raises:
+            TypeError: for anything but a slice.
+        """
+        if not isinstance(frames, slice):
+            raise TypeError(f"{self.name} is cut by a slice of its {len(self)} frames, as [30:90]; got {frames!r:.40}.")
+        arrays = {name: getattr(self, name) for name in OVER_TIME}
+        parts: dict[str, Any] = {name: None if array is None else array[frames] for name, array in arrays.items()}
+        return replace(self, times=self.times[frames], **parts)
+
+    def only(self, *ids: int) -> Self:
+        """The same frames of these people alone, in this order.
+
+        Args:
+            ids: of some of those there are.
+
+        Raises:
+            ValueError: for somebody who is not there.
+        """
+        there = np.asarray(self.ids).tolist()
+        if unknown := [number for number in ids if number not in there]:
+            raise ValueError(f"{self.name} has the people {', '.join(map(str, there)) or 'nobody'}, not {unknown[0]}.")
+        columns = [there.index(number) for number in ids]
+        arrays = {name: getattr(self, name) for name in OVER_TIME}
+        parts: dict[str, Any] = {name: None if array is None else array[:, columns] for name, array in arrays.items()}
+        parts["rest"] = None if self.rest is None else self.rest[columns]
+        return replace(self, ids=self.ids[columns], **parts)

@@ -140,5 +140,5 @@ def hierarchy(rig: Rig, skeleton: Skeleton, rest: np.ndarray) -> str:
 
 
 def _offset(offset: np.ndarray, depth: int) -> str:
-    x, y, z = offset
+    x, y, z = np.round(offset.astype(np.float64), 6) + 0.0  # of what rounds to 0 the sign is left out
     return "\t" * depth + f"OFFSET {x:12.6f} {y:12.6f} {z:12.6f}"

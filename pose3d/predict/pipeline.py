@@ -93,7 +93,7 @@ class Pipeline:
         """
         return join(list(self.stream(source)))
 
-    def stream(self, source: str | Path | int) -> Iterator[Motion]:
+    def stream(self, source: str | Path | int) -> Iterator[Recording]:
         """The motion of a source, chunk after chunk; of a live source frame by frame.
 
         Args:
@@ -103,7 +103,7 @@ class Pipeline:
             ValueError: for a source that cannot be read, and at the end where nobody was in any frame.
         """
         for motion, _pictures in self.run(source, pictures=False):
-            yield motion
+            yield Recording(**vars(motion))
 
     def run(self, source: str | Path | int, pictures: bool = True, stop: Sequence = ()) -> Generator[Chunk, None, None]:
         """Chunks of motion, each with its pictures where there are some and they are asked for.

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from anypose.motion import Motion
+from anypose.motion import OVER_TIME, Motion
 from anypose.settings import Misuse
-
-OVER_TIME = ("keypoints", "landmarks", "joints", "world", "rotations", "filled", "contacts", "hypotheses")
 
 
 def cut(motion: Motion, keep: slice) -> Motion:
     """The frames `keep` of a motion, with the people who are in them."""
-    there = _there(motion)[keep].any(0)
-    parts: dict[str, Any] = {"times": motion.times[keep], "ids": motion.ids[there]}
-    for name in OVER_TIME:
-        array = getattr(motion, name)
-        parts[name] = None if array is None else array[keep][:, there]
-    parts["rest"] = None if motion.rest is None else motion.rest[there]
-    return replace(motion, **parts)
+    kept = motion[keep]
+    return kept.only(*kept.ids[_there(kept).any(0)].tolist())
 
 
 def join(motions: Sequence[Motion]) -> Recording:
@@ -59,7 +52,7 @@ def join(motions: Sequence[Motion]) -> Recording:
 
 @dataclass(frozen=True, eq=False)
 class Recording(Motion):
-    """A whole motion that can be written."""
+    """A motion that can be written."""
 
     def save(self, path: str | Path, overwrite: bool = False) -> list[Path]:
         """Write the file, in the format that its suffix names: npz, json, csv, bvh, trc, c3d, glb, html, mp4."""
@@ -93,12 +86,7 @@ class MainPeople:
         for column in np.argsort(-presence(motion.keypoints), kind="stable"):
             if len(self._chosen) < self.count and ids[column] not in self._chosen:
                 self._chosen.append(ids[column])
-        columns = sorted(ids.index(number) for number in self._chosen)
-        parts: dict[str, Any] = {}
-        for name in ("keypoints", "landmarks", "filled"):
-            array = getattr(motion, name)
-            parts[name] = None if array is None else array[:, columns]
-        return replace(motion, ids=motion.ids[columns], **parts)
+        return motion.only(*sorted(self._chosen, key=ids.index))
 
 
 def presence(keypoints: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -31,6 +33,7 @@ def test_what_is_read_back_is_where_it_was_to_a_tenth_of_a_millimetre(tmp_path) 
             np.testing.assert_allclose(read, motion.world[: len(read), 0], atol=1e-4)
     assert read_bvh(sink.path).fps == pytest.approx(25, abs=1e-6)
     assert sink.files == [tmp_path / "dance.bvh"]
+    assert not re.search(r"-0\.0+\s", sink.path.read_text(encoding="utf-8"))
 
 
 def test_an_independent_reader_sees_the_same(tmp_path) -> None:

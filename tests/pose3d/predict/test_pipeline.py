@@ -23,7 +23,7 @@ from tests.pose3d.predict.walkers import seen, walk
 LIMBS = [f"{s}_{j}" for s in ("left", "right") for j in ("hip", "knee", "foot", "shoulder", "elbow", "wrist")]
 
 
-def test_every_frame_comes_out_once_with_everything(network, clip, monkeypatch):
+def test_every_frame_comes_out_once_with_everything(network, clip, monkeypatch, tmp_path):
     monkeypatch.setattr(finding, "CHUNK", 50)
     pipeline = Pipeline()
     chunks = list(pipeline.stream(clip(170)))
@@ -35,6 +35,8 @@ def test_every_frame_comes_out_once_with_everything(network, clip, monkeypatch):
     assert np.isfinite(whole.world).all()
     assert network.frames == list(range(170))
     assert set(pipeline.stopwatch.seconds) == {"decode", "2D", "3D"}
+    (file,) = chunks[1][:20].save(tmp_path / "part.csv")
+    assert len(file.read_text(encoding="utf-8").splitlines()) == 21
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from anypose.formats.bvh import read_bvh
 from anypose.formats.motion_npz import read_motion_npz
 from anypose.formats.trc import read_trc
 from anypose.skeleton import COCO_17, H36M_17
-from pose3d.predict.recording import OVER_TIME
 from pose3d.predict.sinks import SINKS, open_sinks, save
 from tests.anypose.formats.dancers import dancers, part
 
@@ -136,13 +135,7 @@ def test_formats_that_are_none_are_refused(tmp_path, names, found) -> None:
 
 def test_frames_without_anybody_are_frames_too(tmp_path) -> None:
     motion = dancers(frames=12, rotations=None, rest=None)
-    nobody = replace(
-        motion,
-        ids=motion.ids[:0],
-        rest=None if motion.rest is None else motion.rest[:0],
-        **{name: None if getattr(motion, name) is None else getattr(motion, name)[:, :0] for name in OVER_TIME},
-    )
     with open_sinks(tmp_path, list(SINKS), "walk") as sinks:
-        sinks.write(nobody)
+        sinks.write(motion.only())
         sinks.write(replace(motion, times=motion.times + motion.times[-1] + 1))
     assert all(sink.frames == 2 * len(motion) for sink in sinks.sinks.values())
