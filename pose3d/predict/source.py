@@ -23,6 +23,7 @@ from pose3d.predict.video import open_video, source_name
 log = logging.getLogger(__name__)
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+PHOTOS = (".heic", ".heif", ".avif", ".dng", ".cr2", ".nef", ".arw")  # what cameras write beside JPEG
 FILMS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mts")
 KEYPOINTS = (*SUFFIXES, ".pkl")
 LABELS = (".json", ".txt")  # folders of such files are keypoints
@@ -155,7 +156,8 @@ def open_pictures(source: str, decoder: str, rate: float | None, megapixels: flo
         FileNotFoundError: where nothing is there.
         ValueError: where it is none of the kinds, or empty.
     """
-    if source.isdecimal():
+    if source.isdecimal() or (device := re.fullmatch(r"/dev/video(\d+)", source)):
+        source = source if source.isdecimal() else device[1]
         return open_video(source, decoder, live=True, megapixels=megapixels)
     if URL.match(source):
         return open_video(source, decoder, live=True, megapixels=megapixels)
@@ -188,6 +190,8 @@ def open_pictures(source: str, decoder: str, rate: float | None, megapixels: flo
         raise ValueError(
             f"source={source} is motion in 3D already, and a source is a video, images or keypoints in 2D."
         )
+    if path.suffix.lower() in PHOTOS:
+        raise ValueError(f"source={source} is a photo of a kind that is not read here. Save it as JPEG or PNG.")
     if path.suffix.lower() in TABLES:
         raise ValueError(
             f"source={source} is no video, and keypoints are read from {', '.join(SUFFIXES)} files or folders of them: "

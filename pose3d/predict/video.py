@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 DECODERS = ("auto", "av", "opencv")
 MEGAPIXELS = 120.0  # of a frame, where nobody says: as for pictures
 OPENCV_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+EARLY = 1.0  # so much sooner than it says a video must end to be told as cut off [s]
 PATIENCE = 10  # time after which a stream that says nothing is given up [s]
 MISSING = "Video needs PyAV or OpenCV ({}): pip install 'anypose[video]'."
 
@@ -80,6 +81,10 @@ class Video:
         rate = self.video.average_rate or self.video.guessed_rate
         self.rate = float(rate) if rate else None
         self.count: int | None = self.video.frames or None
+        alone = len(self.container.streams) == 1  # sound may go on
+        length, unit = self.video.duration, self.video.time_base
+        length, unit = (length, unit) if length else (alone and self.container.duration, 1 / self.av.time_base)
+        self.promised = 0.0 if self.live or not length else float(length * unit)  # the video's length [s]
 
     def frames(self) -> Iterator[Frame]:
         """Every frame in turn. What follows a fault in the file is left out, with a warning."""
@@ -104,6 +109,12 @@ class Video:
                 f"source={self.path} holds no frame that can be decoded"
                 f"{': ' + self.warnings[-1].rpartition(': ')[2] if self.warnings else ''}."
             )
+        last = (clock.last or 0.0) + max(clock.first or 0.0, 0.0)
+        if not self.warnings and self.promised > max(1.05 * last, last + EARLY):
+            self.warnings.append(
+                f"{self.path} says that it lasts {self.promised:.1f} s, and its last frame is at {last:.1f} s"
+            )
+            log.warning("%s.", self.warnings[-1])
 
 
 class CvVideo:
@@ -179,7 +190,7 @@ def open_video(path: str, decoder: str, live: bool = False, megapixels: float = 
 
 def source_name(path: str) -> str:
     """ "walk" for videos/walk.mp4 and for rtsp://camera/walk?token=1."""
-    return Path(path.partition("?")[0].rstrip("/")).stem or "source"
+    return Path((path.partition("?")[0] if "://" in path else path).rstrip("/")).stem or "source"
 
 
 def _check_size(path: str, width: int, height: int, megapixels: float) -> None:

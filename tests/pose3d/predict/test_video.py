@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -149,10 +150,12 @@ def test_what_is_no_video_is_told(tmp_path, decoder):
 @both
 def test_a_video_cut_off_gives_what_there_is(tmp_path, decoder):
     rng = np.random.default_rng(0)
-    clip = write_clip(tmp_path / "cut.mkv", [rng.integers(0, 255, (48, 64, 3)).astype(np.uint8) for _ in range(40)])
+    clip = write_clip(tmp_path / "cut.mkv", [rng.integers(0, 255, (48, 64, 3)).astype(np.uint8) for _ in range(90)])
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     video = open_video(str(clip), decoder)
-    assert 5 < len(list(video.frames())) < 40
+    assert 5 < len(list(video.frames())) < 90
+    if decoder == "av":
+        assert re.search(r"cut\.mkv says that it lasts 3\.\d s, and its last frame is at [12]\.\d s", video.warnings[0])
 
 
 def test_a_film_on_a_server_is_no_stream(tmp_path):
@@ -182,8 +185,9 @@ def test_frames_of_a_file_that_change_size_are_told(tmp_path, decoder):
 
 
 def test_a_webcam_that_is_not_there_is_told():
-    with pytest.raises(ValueError, match=r"source=97: there is no webcam number 97"):
-        open_pictures("97", "auto", None)
+    for source in ("97", "/dev/video97"):
+        with pytest.raises(ValueError, match=r"source=97: there is no webcam number 97"):
+            open_pictures(source, "auto", None)
 
 
 def test_an_unknown_decoder_is_told(tmp_path):
@@ -238,11 +242,12 @@ def test_sources_that_are_none(tmp_path):
     (tmp_path / "nothing").mkdir()
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "a.MOV").touch()
-    for name in ("walk.bvh", "sleap.h5", "walk.json.gz"):
+    for name in ("walk.bvh", "sleap.h5", "walk.json.gz", "walk.HEIC"):
         (tmp_path / name).write_bytes(b"x")
     for name, sentence in {
         "walk.bvh": r"walk\.bvh is motion in 3D already, and a source is a video, images or keypoints in 2D",
         "sleap.h5": r"sleap\.h5 is no video, and keypoints are read from \.json, \.jsonl, \.csv, .* or folders of them",
+        "walk.HEIC": r"walk\.HEIC is a photo of a kind that is not read here\. Save it as JPEG or PNG",
         "walk.json.gz": r"walk\.json\.gz is packed\. Unpack it first",
         "net.onnx": r"is a network, and a source is .*keypoints.weights=",
         "empty.mp4": r"is empty \(0 bytes\)",
