@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections import Counter
 from typing import Any
 
 import yaml
@@ -18,6 +19,12 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise ComposerError(None, None, "anchors (&x, *x) are not read", self.peek_event().start_mark)
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := [name for name, count in names.items() if count > 1]:  # of which Python would keep the last
+            raise ComposerError(None, None, f"{twice[0][:80]} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(text: str, where: str) -> Any:

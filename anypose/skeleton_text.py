@@ -10,6 +10,7 @@ root: pelvis            # what joints are measured from; if it is not said: hip,
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from anypose.plain_yaml import read_yaml, shown
@@ -17,6 +18,7 @@ from anypose.skeleton import SKELETONS, Skeleton
 
 KEYS = ("name", "joints", "parents", "left", "right", "root")
 MOST_JOINTS = 1000
+SIDED = re.compile(r"(^|[_ .:])(([Ll]eft|[Rr]ight|LEFT|RIGHT)(?=[_ .A-Z]|$)|[lLrR](?=[_ .]|$|[A-Z][a-z]))")
 
 
 def skeleton_of(skeleton: str | Skeleton, where: str = "the skeleton") -> Skeleton:
@@ -58,6 +60,11 @@ def parse_skeleton(text: str, where: str) -> Skeleton:
             f"{where}: left and right must name as many joints each, in the same order and none twice, found "
             f"left {', '.join(left)[:200] or 'none'}; right {', '.join(right)[:200] or 'none'}"
             f"{f'; {unknown[0]} is no joint' if unknown else ''}."
+        )
+    if not {"left", "right"} & set(held) and (sided := [name for name in joints if SIDED.search(name)]):
+        raise ValueError(
+            f"{where}: {sided[0][:80]} sounds like one side of two, and left and right are not said. Say which joints "
+            "they are, in the same order; left: [] where there are none."
         )
     name = str(held.get("name") or "own")
     if name in SKELETONS:

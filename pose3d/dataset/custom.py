@@ -17,6 +17,9 @@ from pose3d.motion.remarks import part_name
 from pose3d.motion.sequence import PoseSequence, Split
 from pose3d.motion.units import METRES, UNITS, metres_per_unit
 
+INSIDE = 0.5  # share of keypoints that lie in their picture
+BEHIND = -0.5  # [m]; joints measured from a root lie about it
+
 
 @judged("dataset")
 class Custom:
@@ -101,9 +104,15 @@ class Custom:
                 f"{rows.where} does not say what the picture's size is, or how many frames a second has. Say it with "
                 "dataset.width=, dataset.height= and dataset.rate=."
             )
+        _check_picture(rows, int(width), int(height))
         self._check_axes(rows)
         units = {rows.unit: METRES[rows.unit]} if rows.unit else UNITS
         joints = rows.joints * metres_per_unit(rows.joints, self.joint_skeleton, self.unit, rows.where, units)
+        if (depth := float(np.median(joints[..., 2]))) < BEHIND:
+            raise ValueError(
+                f"{rows.where}: joints must be before the camera, z away from it, and they are {-depth:.3g} m behind "
+                "it. Turn them: joints[..., 2] *= -1 (and one more axis, or left is right)."
+            )
         words = [rows.names.get(key, np.broadcast_to(np.array("All"), (len(joints),))) for key in KEYS]
         keys = list(zip(*(word.tolist() for word in words), strict=True))
         order = sorted(range(len(keys)), key=lambda row: (keys[row], rows.frame[row]))
@@ -169,6 +178,19 @@ class Custom:
             tangential=np.zeros(2),
             width=size[0],
             height=size[1],
+        )
+
+
+def _check_picture(rows: Rows, width: int, height: int) -> None:
+    """Refuse keypoints that are no pixels of a picture of that size: shares of it, or of another."""
+    points = rows.keypoints.reshape(-1, 2)
+    inside = float(((points >= 0) & (points <= (width, height))).all(1).mean())
+    if inside < INSIDE or (points.max() <= 2 and min(width, height) > 20):
+        low, high = np.percentile(points, [5, 95], axis=0)
+        raise ValueError(
+            f"{rows.where}: keypoints must be pixels of a picture of {width}x{height}, and most lie between "
+            f"{low[0]:.4g} and {high[0]:.4g} across, {low[1]:.4g} and {high[1]:.4g} down. Multiply shares of a picture "
+            "by its sides; dataset.width= and dataset.height= say another size."
         )
 
 

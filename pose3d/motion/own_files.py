@@ -18,14 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from anypose.formats.files import require_file
+from anypose.formats.files import LARGEST, require_file
 from anypose.formats.npz import motion_array, names_in_npz, read_npz
 from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 
 KEYS = ("subject", "action", "take", "camera")
 MAX_CSV_BYTES = 1 << 28
-LARGEST_FRAME = 1e12
+LARGEST_FRAME = 10**12
+LARGEST_SIDE = 100_000  # of a picture [px]
 LONGEST_WORD = 200  # of a name; NumPy gives all as many letters as the longest has
 WHAT = "an .npz or .csv of keypoints and joints"
 
@@ -60,11 +61,28 @@ class Rows:
 def read_rows(path: str, keypoints: Skeleton, joints: Skeleton) -> Rows:
     """The file's frames, checked against what its keypoints and joints are said to be."""
     file = require_file(path, WHAT)
-    if file.suffix.lower() == ".npz":
-        return _from_npz(file, keypoints, joints)
-    if file.suffix.lower() in (".csv", ".tsv", ".txt"):
-        return _from_csv(file, keypoints, joints)
-    raise Misuse(f"dataset.file={path} must be {WHAT}, found '{file.suffix}'.")
+    readers = {".npz": _from_npz, **dict.fromkeys((".csv", ".tsv", ".txt"), _from_csv)}
+    if file.suffix.lower() not in readers:
+        raise Misuse(f"dataset.file={path} must be {WHAT}, found '{file.suffix}'.")
+    rows = readers[file.suffix.lower()](file, keypoints, joints)
+    _check(rows)
+    return rows
+
+
+def _check(rows: Rows) -> None:
+    """Refuse what is no motion, however it was written."""
+    if not len(rows.keypoints):
+        raise ValueError(f"{rows.where} holds no frame.")
+    if rows.size is not None and not all(1 <= side <= LARGEST_SIDE for side in rows.size):
+        raise ValueError(f"{rows.where}: a picture has 1 to {LARGEST_SIDE} px a side, found {rows.size}.")
+    if not all(abs(int(number)) < LARGEST_FRAME for number in (rows.frame.min(), rows.frame.max())):
+        raise ValueError(f"{rows.where}: numbers of frames must be within {LARGEST_FRAME:g}.")
+    for what, points in (("keypoints", rows.keypoints), ("joints", rows.joints)):
+        if not (there := (np.abs(points) <= LARGEST).all((1, 2))).all():
+            raise ValueError(
+                f"{rows.where}: the {what} of frame {int(there.argmin())} of {len(points)} hold NaN or infinity, or a "
+                f"number beyond {LARGEST:g}."
+            )
 
 
 def _from_npz(path: Path, keypoints: Skeleton, joints: Skeleton) -> Rows:
@@ -83,7 +101,7 @@ def _from_npz(path: Path, keypoints: Skeleton, joints: Skeleton) -> Rows:
         raise ValueError(f"{path}, frame: {len(points)} whole numbers are wanted, found {frame.dtype} {frame.shape}.")
     fps = _number(held.get("fps"), f"{path}, fps")
     size = np.asarray(held["size"]).ravel() if "size" in held else None
-    if size is not None and (size.shape != (2,) or size.dtype.kind not in "iuf" or not (size > 0).all()):
+    if size is not None and (size.shape != (2,) or size.dtype.kind not in "iuf" or not np.isfinite(size).all()):
         raise ValueError(f"{path}, size: width and height of the picture are wanted, found {str(held['size'])[:80]}.")
     return Rows(
         where=str(path),
@@ -109,13 +127,11 @@ def _from_csv(path: Path, keypoints: Skeleton, joints: Skeleton) -> Rows:
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a table in UTF-8: {error}.") from None
     N, K, J = len(cells), keypoints.num_joints, joints.num_joints
-    if not N:
-        raise ValueError(f"{path} must have a line of names and a row for each frame, found 1 lines.")
     points, poses, scores = np.split(cells[:, : 2 * K + 3 * J + scored * K], [2 * K, 2 * K + 3 * J], axis=1)
     frame = cells[:, -1] if "frame" in header else None
-    if frame is not None and not (np.abs(frame) < LARGEST_FRAME).all():
+    if frame is not None and not (whole := (np.abs(frame) < LARGEST_FRAME) & (frame == np.round(frame))).all():
         raise ValueError(
-            f"{path}, frame: whole numbers are wanted, row {np.argmin(np.abs(frame) < LARGEST_FRAME) + 2}."
+            f"{path}, frame: whole numbers are wanted, found {frame[whole.argmin()]:g} in row {whole.argmin() + 2}."
         )
     return Rows(
         where=str(path),
@@ -137,6 +153,8 @@ def _columns(header: list[str], path: Path, keypoints: Skeleton, joints: Skeleto
     scores = [f"{joint}_score" for joint in keypoints.joints]
     scored = any(name in header for name in scores)
     wanted += scores if scored else []
+    if twice := [name for name in ("subject", *KEYS, "frame", *wanted) if header.count(name) > 1]:
+        raise ValueError(f"{path} has two columns {twice[0]}. Leave one of them out.")
     if missing := [name for name in ("subject", *wanted) if name not in header]:
         raise ValueError(
             f"{path} has no column {', '.join(missing[:8])}{', ...' if len(missing) > 8 else ''}; it has "
@@ -188,7 +206,7 @@ def _number(value: Any, where: str) -> float | None:
     if value is None:
         return None
     array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "iuf" or not 0 < float(array.ravel()[0]) < 1e5:
+    if array.size != 1 or array.dtype.kind not in "iuf" or not 0.01 < float(array.ravel()[0]) < 1e5:
         raise ValueError(f"{where}: one number of frames per second is wanted, found {str(value)[:80]}.")
     return float(array.ravel()[0])
 

@@ -17,6 +17,8 @@ UNITS = {unit: METRES[unit] for unit in ("m", "cm", "mm")}  # that published joi
 LEG = (0.46, 1.14)
 # The two points of a pose that lie farthest apart, in the median frame: crouched, to tall with an arm up.
 EXTENT = (0.8, 2.6)
+APART = 8.0  # times the median size: nobody grows so much, but metres become centimetres
+FEW = 0.01  # share of frames that may be spoilt
 
 
 def metres_per_unit(
@@ -46,7 +48,8 @@ def metres_per_unit(
     if not np.isfinite(joints).all():
         frame = int(np.argwhere(~np.isfinite(joints))[0][0])
         raise ValueError(f"{where}: NaN or infinity in frame {frame} of {len(joints)}.")
-    what, size, (low, high) = _size(joints, skeleton, len(candidates) > 2 if fine is None else fine)
+    what, sizes, (low, high) = _sizes(joints, skeleton, len(candidates) > 2 if fine is None else fine)
+    size = float(np.median(sizes)) if len(sizes) else 0.0
     fits = {unit: metres for unit, metres in candidates.items() if low <= size * metres <= high}
     if len(fits) != 1:
         found = f"in {' or in '.join(fits)}" if fits else f"in none of {', '.join(candidates)}"
@@ -55,13 +58,30 @@ def metres_per_unit(
             f"{found}. "
             f"Say which it is with dataset.unit={'|'.join(METRES)}."
         )
+    _check_alike(sizes, what, where)
     return next(iter(fits.values()))
+
+
+def _check_alike(sizes: np.ndarray, what: str, where: str) -> None:
+    """Refuse (N,) sizes of which some are of another unit, or of nobody at all: zeros where nothing was captured."""
+    median = np.median(sizes)
+    odd = np.flatnonzero((sizes > APART * median) | (sizes * APART < median))
+    if not len(odd):
+        return
+    told = (
+        f"{where}: {what} measures {median:.4g} of the file's units in most frames, and {sizes[odd[0]]:.4g} in others "
+        f"({len(odd) / len(sizes):.1%})"
+    )
+    if len(odd) > FEW * len(sizes):
+        raise ValueError(f"{told}. Two units in one file, or frames without anybody? Save each to its own file.")
+    log.warning("%s.", told)
 
 
 def _doubt(joints: np.ndarray, skeleton: Skeleton, stated: str, where: str) -> None:
     """Say where the unit that the user states makes nobody of a person's size; what is stated stands."""
     if len(joints) and np.isfinite(joints).all():
-        what, size, (low, high) = _size(joints, skeleton, fine=False)
+        what, sizes, (low, high) = _sizes(joints, skeleton, fine=False)
+        size = float(np.median(sizes))
         if not low / 2 <= size <= 2 * high:
             log.warning("%s: with dataset.unit=%s %s measures %.3g m, which is no person's.", where, stated, what, size)
 
@@ -72,19 +92,21 @@ def check_person(joints: np.ndarray, skeleton: Skeleton, where: str, hint: str) 
     Raises:
         ValueError: with what was measured and the hint.
     """
-    what, size, (low, high) = _size(joints, skeleton, fine=False)
+    what, sizes, (low, high) = _sizes(joints, skeleton, fine=False)
+    size = float(np.median(sizes))
     if not low <= size <= high:
         raise ValueError(f"{where}: {what} measures {size:.3g} m, which is no person's ({low} to {high} m). {hint}")
 
 
-def _size(joints: np.ndarray, skeleton: Skeleton, fine: bool) -> tuple[str, float, tuple[float, float]]:
+def _sizes(joints: np.ndarray, skeleton: Skeleton, fine: bool) -> tuple[str, np.ndarray, tuple[float, float]]:
+    """What is measured, (N,) of it in some frames or all, and how large it is of a person [m]."""
     chain = [(f"{side}_hip", f"{side}_knee", f"{side}_foot") for side in ("left", "right")]
     if fine and all(name in skeleton.joints for leg in chain for name in leg):
         legs = []
         for leg in chain:
             hip, knee, foot = (joints[:, skeleton.index(name)] for name in leg)
             legs.append(np.linalg.norm(hip - knee, axis=-1) + np.linalg.norm(knee - foot, axis=-1))
-        return "a leg", float(np.median(legs)), LEG
+        return "a leg", np.mean(legs, 0), LEG
     some = joints[:: max(1, len(joints) // 200)]
     apart = np.linalg.norm(some[:, :, None] - some[:, None], axis=-1)
-    return "the widest pose", float(np.median(apart.max((1, 2)))), EXTENT
+    return "the widest pose", apart.max((1, 2)), EXTENT

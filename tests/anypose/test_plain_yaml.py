@@ -19,7 +19,9 @@ def test_a_text_that_refers_to_itself_again_and_again_is_refused_at_once(times):
     assert time.process_time() - start < 1
 
 
-@pytest.mark.parametrize("text", ["a: 2001-99-99", "!!timestamp x", "!!int ''", "!!float x", "? [a]\n: b", "["])
+@pytest.mark.parametrize(
+    "text", ["a: 2001-99-99", "!!timestamp x", "!!int ''", "!!float x", "? [a]\n: b", "[", "a: 1\na: 2"]
+)
 def test_odd_values_are_refused_with_the_file(text):
     with pytest.raises(ValueError, match=r"^f is not YAML: "):
         read_yaml(text, "f")

@@ -25,6 +25,8 @@ def test_a_text_is_a_skeleton():
     assert parse_skeleton(OWN + "root: neck\n", "x").root == 5
     assert skeleton_of("h36m_17") is H36M_17
     assert skeleton_of(skeleton) is skeleton
+    assert parse_skeleton("joints: [root, leg, L5, LEG]\nparents: [null, root, root, leg]", "x").left == ()
+    assert parse_skeleton("joints: [root, l_arm]\nparents: [null, root]\nleft: []", "x").left == ()
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,7 @@ def test_a_text_is_a_skeleton():
         ("name: mine", "name: coco_17", r"name 'coco_17' is one of this project's own skeletons"),
         ("name: mine", "name: mine\nroot: tail", r"root 'tail' is no joint"),
         ("name: mine", "name: mine\n_target_: os.system", r"x\.yaml has _target_; a skeleton has name"),
+        ("left: [l_hip, l_knee]\nright: [r_hip, r_knee]", "", r"l_hip sounds like one side of two.* left: \[\] where"),
         ("neck]", "5]", r"joints must be a list of names"),
     ],
 )

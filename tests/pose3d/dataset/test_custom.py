@@ -112,10 +112,14 @@ def test_a_table_says_the_same_as_arrays(folder):
     (folder / "long.csv").write_text("\n".join([lines[0], "x" * 200_000 + lines[1]]), encoding="utf-8")
     with pytest.raises(ValueError, match=r"long\.csv is not a table in UTF-8: field larger than field limit"):
         read(folder / "long.csv")
-    framed = [f"{line},{frame}" for line, frame in zip(lines[:3], ("frame", "1", "nan"), strict=True)]
-    (folder / "framed.csv").write_text("\n".join(framed), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"framed\.csv, frame: whole numbers are wanted, row 3"):
-        read(folder / "framed.csv")
+    for frame in ("nan", "1.5"):
+        framed = [f"{line},{word}" for line, word in zip(lines[:3], ("frame", "1", frame), strict=True)]
+        (folder / "framed.csv").write_text("\n".join(framed), encoding="utf-8")
+        with pytest.raises(ValueError, match=rf"framed\.csv, frame: whole numbers are wanted, found {frame} in row 3"):
+            read(folder / "framed.csv")
+    (folder / "twice.csv").write_text("\n".join([lines[0] + ",head_x_px", lines[1] + ",5"]), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"twice\.csv has two columns head_x_px"):
+        read(folder / "twice.csv")
     (folder / "less.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines), encoding="utf-8")
     with pytest.raises(ValueError, match=r"less\.csv has no column r_foot_z_cm; it has subject, action, head_x_px"):
         read(folder / "less.csv")
@@ -185,6 +189,14 @@ def damaged(folder, **changes):
         ({"subject": np.array(["a", "b"])}, {}, r"subject: 240 names, or one for all, are wanted"),
         ({"fps": None}, {}, r"how many frames a second .*dataset\.rate="),
         ({"size": np.array([5])}, {}, r"size: width and height of the picture are wanted"),
+        ({"size": np.array([np.inf, 5])}, {}, r"size: width and height of the picture are wanted"),
+        ({"size": np.array([1e300, 5])}, {}, r"x\.npz: a picture has 1 to 100000 px a side"),
+        ({"size": np.array([64, 36])}, {}, r"pixels of a picture of 64x36, and most lie between"),
+        ({"keypoints": content()["keypoints"] / SIZE}, {}, r"pixels of .*Multiply shares of a picture"),
+        ({"keypoints": content()["keypoints"] * np.nan}, {}, r"the keypoints of frame 0 of 240 hold NaN"),
+        ({"frame": np.arange(240, dtype=np.uint64) + 2**63}, {}, r"numbers of frames must be within 1e\+12"),
+        ({name: content()[name][:0] for name in ("keypoints", "joints", "subject", "action")}, {}, r"holds no frame"),
+        ({"joints": content()["joints"] * [1, 1, -1]}, {}, r"joints must be before the camera.* 5\.03 m behind"),
         ({"joints": content()["joints"] * [1, -1, -1]}, {}, r"their y falls where the keypoints go down .*\*= -1"),
         ({"joints": content()["joints"] * 20}, {}, r"the widest pose measures .* in none of m, cm, mm.*dataset\.unit="),
         ({}, {"validation_subjects": []}, r"at least one each; the file has ann, bob, eve"),

@@ -59,3 +59,15 @@ def test_nan_is_named_by_its_frame():
     joints[2, 4] = np.nan
     with pytest.raises(ValueError, match=r"x: NaN or infinity in frame 2 of 3"):
         metres_per_unit(joints, H36M_17, None, "x")
+
+
+def test_two_units_in_one_file_and_frames_without_anybody_are_refused(caplog):
+    frames = np.repeat(person(0.9), 100, 0)
+    for factor, told in ((100, "90 in others"), (0, "0 in others")):
+        mixed = frames.copy()
+        mixed[-30:] *= factor
+        with pytest.raises(ValueError, match=rf"x: a leg measures 0\.9 .*, and {told} \(10\.0%\)\. Two units"):
+            metres_per_unit(mixed, H36M_17, None, "x", METRES)
+    frames[5] *= 100
+    assert metres_per_unit(frames, H36M_17, None, "x", METRES) == 1
+    assert "90 in others (0.3%)" in caplog.text
