@@ -11,6 +11,7 @@ root: pelvis            # what joints are measured from; if it is not said: hip,
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from anypose.plain_yaml import read_yaml, shown
@@ -18,7 +19,12 @@ from anypose.skeleton import SKELETONS, Skeleton
 
 KEYS = ("name", "joints", "parents", "left", "right", "root")
 MOST_JOINTS = 1000
-SIDED = re.compile(r"(^|[_ .:])(([Ll]eft|[Rr]ight|LEFT|RIGHT)(?=[_ .A-Z]|$)|[lLrR](?=[_ .]|$|[A-Z][a-z]))")
+# A word for a side at the head, between marks, or at the end of a name: l_hip, lhip, LeftHip, rig:RArm, hip.R.
+SIDE = re.compile(
+    r"(?:(?<=^)|(?<=[_ .:-]))"
+    r"(?:([Ll]eft|[Rr]ight|LEFT|RIGHT)(?=[_ .A-Z-]|$)|[lLrR](?=[_ .-]|$|[A-Z][a-z])|[lr](?=[a-z]))"
+)
+OTHER = dict(zip(("left", "Left", "LEFT", "l", "L"), ("right", "Right", "RIGHT", "r", "R"), strict=True))
 
 
 def skeleton_of(skeleton: str | Skeleton, where: str = "the skeleton") -> Skeleton:
@@ -61,10 +67,10 @@ def parse_skeleton(text: str, where: str) -> Skeleton:
             f"left {', '.join(left)[:200] or 'none'}; right {', '.join(right)[:200] or 'none'}"
             f"{f'; {unknown[0]} is no joint' if unknown else ''}."
         )
-    if not {"left", "right"} & set(held) and (sided := [name for name in joints if SIDED.search(name)]):
+    if apart := unpaired(joints, list(zip(left, right, strict=True))):
         raise ValueError(
-            f"{where}: {sided[0][:80]} sounds like one side of two, and left and right are not said. Say which joints "
-            "they are, in the same order; left: [] where there are none."
+            f"{where}: {' and '.join(apart[0])[:200]} sound like two sides, and left and right do not say so. Put them "
+            "in the same place of both lists: in a mirror they change places."
         )
     name = str(held.get("name") or "own")
     if name in SKELETONS:
@@ -74,6 +80,13 @@ def parse_skeleton(text: str, where: str) -> Skeleton:
         raise ValueError(f"{where}: root '{root[:80]}' is no joint; joints are {', '.join(joints)[:200]}.")
     sides = [tuple(joints.index(joint) for joint in side) for side in (left, right)]
     return Skeleton(name, tuple(joints), parents, *sides, root_joint=root)
+
+
+def unpaired(joints: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Names that differ by a side alone, (left, right), and are none of the `pairs`."""
+    there = set(joints)
+    sided = [(name, SIDE.sub(lambda found: OTHER.get(found[0], found[0]), name)) for name in joints]
+    return [pair for pair in sided if pair[0] != pair[1] and pair[1] in there and pair not in pairs]
 
 
 def _names(value: Any, key: str, where: str) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
+from anypose.skeleton_text import unpaired
 from pose2d.images.coco_files import Reading, annotated_people, read_annotations
 from pose2d.images.detections import read_detections
 from pose2d.people import People, Split
@@ -83,7 +84,7 @@ def _skeleton(tree: Mapping[str, str | None], flip_pairs: Sequence[Sequence[str]
     joints = tuple(tree)
     if any(isinstance(pair, str) or len(pair) != 2 for pair in flip_pairs):
         raise Misuse(f"dataset.flip_pairs must be [left, right] pairs of names, got {list(flip_pairs)}.")
-    pairs = [tuple(pair) for pair in flip_pairs]
+    pairs = [(pair[0], pair[1]) for pair in flip_pairs]
     named = {parent for parent in tree.values() if parent is not None} | {name for pair in pairs for name in pair}
     unknown = sorted(map(str, named - set(joints)))
     if unknown:
@@ -97,13 +98,11 @@ def _skeleton(tree: Mapping[str, str | None], flip_pairs: Sequence[Sequence[str]
     left, right = (tuple(joints.index(pair[side]) for pair in pairs) for side in (0, 1))
     if len({*left, *right}) != 2 * len(pairs):
         raise Misuse(f"dataset.flip_pairs must name a keypoint once at most, got {[list(p) for p in pairs]}.")
-    for joint in joints:
-        other = joint.replace("left", "right")
-        if other != joint and other in joints and (joint, other) not in pairs and (other, joint) not in pairs:
-            raise Misuse(
-                f"dataset.flip_pairs must have [{joint}, {other}]: in a mirrored image they change places. It has "
-                f"{[list(pair) for pair in pairs]}."
-            )
+    for joint, other in unpaired(joints, [*pairs, *(pair[::-1] for pair in pairs)]):
+        raise Misuse(
+            f"dataset.flip_pairs must have [{joint}, {other}]: in a mirrored image they change places. It has "
+            f"{[list(pair) for pair in pairs]}."
+        )
     return Skeleton("coco_custom", joints, parents, left, right)
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from anypose.skeleton import H36M_17
-from anypose.skeleton_text import parse_skeleton, skeleton_of
+from anypose.skeleton_text import parse_skeleton, skeleton_of, unpaired
 
 OWN = """
 name: mine
@@ -25,8 +25,18 @@ def test_a_text_is_a_skeleton():
     assert parse_skeleton(OWN + "root: neck\n", "x").root == 5
     assert skeleton_of("h36m_17") is H36M_17
     assert skeleton_of(skeleton) is skeleton
-    assert parse_skeleton("joints: [root, leg, L5, LEG]\nparents: [null, root, root, leg]", "x").left == ()
-    assert parse_skeleton("joints: [root, l_arm]\nparents: [null, root]\nleft: []", "x").left == ()
+    assert parse_skeleton("joints: [root, leg, rib, LEG, l_arm]\nparents: [null, root, root, leg, rib]", "x").left == ()
+
+
+PAIRS = ["l_hip r_hip", "lhip rhip", "LHip RHip", "LeftHip RightHip", "rig:LArm rig:RArm", "a.L a.R"]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_sides_are_told_by_names(pair):
+    left, right = pair.split()
+    assert unpaired(["root", left, right], []) == [(left, right)]
+    assert unpaired(["root", left, right], [(left, right)]) == []
+    assert unpaired(["root", left], []) == []
 
 
 @pytest.mark.parametrize(
@@ -45,7 +55,12 @@ def test_a_text_is_a_skeleton():
         ("name: mine", "name: coco_17", r"name 'coco_17' is one of this project's own skeletons"),
         ("name: mine", "name: mine\nroot: tail", r"root 'tail' is no joint"),
         ("name: mine", "name: mine\n_target_: os.system", r"x\.yaml has _target_; a skeleton has name"),
-        ("left: [l_hip, l_knee]\nright: [r_hip, r_knee]", "", r"l_hip sounds like one side of two.* left: \[\] where"),
+        (
+            "left: [l_hip, l_knee]\nright: [r_hip, r_knee]",
+            "",
+            r"l_hip and r_hip sound like two sides, and left and right do not say so",
+        ),
+        ("r_hip, r_knee]", "r_knee, r_hip]", r"l_hip and r_hip sound like two sides"),
         ("neck]", "5]", r"joints must be a list of names"),
     ],
 )
