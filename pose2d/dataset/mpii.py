@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from pose2d.people import People, Split
 PERSON = 200.0  # pixels of a person whose `scale` is 1
 # MPII's keypoints have no published deviations, and PCKh asks for none.
 SIGMAS = np.full(16, 0.1)
+SAME = 3.0  # as far as the same keypoint lies from itself in two files, rounded [px]
+HEAD = (0.05, 1.0)  # a head box's diagonal in heights of a person
+log = logging.getLogger(__name__)
 
 
 class Mpii:
@@ -70,10 +74,15 @@ class Mpii:
         people = [_person(entry, f"{path}: entry {row}") for row, entry in enumerate(entries)]
         keypoints = np.array([person["joints"] for person in people]).reshape(-1, 16, 2) - 1
         visibility = 2 * np.array([person["joints_vis"] for person in people], dtype=np.int64).reshape(-1, 16)
+        scale = np.array([person["scale"] for person in people], dtype=np.float64)
+        if lost := int((scale <= 0).sum()):
+            log.warning("%s: %d of %d people have no scale above 0 and are left out.", path, lost, len(people))
         truth = {}
         if split == "validation":
+            listed, listed_visibility = keypoints, visibility
             keypoints, visibility, truth["head_sizes"] = self._truth(len(entries))
-        scale = np.array([person["scale"] for person in people], dtype=np.float64)
+            both = (visibility > 0) & (listed_visibility > 0)
+            self._check_list(path, np.linalg.norm(keypoints - listed, axis=2)[both], truth["head_sizes"], scale)
         centre = np.array([person["center"] for person in people], dtype=np.float64).reshape(-1, 2)
         centre = centre + np.stack([np.zeros_like(scale), 15 * scale], axis=1) - 1
         half = PERSON / 2 * scale[:, None]
@@ -117,6 +126,8 @@ class Mpii:
                     f"the list, got {found}."
                 )
         heads = arrays["headboxes_src"].astype(np.float64)
+        if not np.isin(arrays["jnt_missing"], (0, 1)).all():
+            raise ValueError(f"{self.head_boxes}: 'jnt_missing' must be 0 or 1 each.")
         visibility = np.where(arrays["jnt_missing"].T > 0, 0, 2)
         keypoints = arrays["pos_gt_src"].astype(np.float64).transpose(2, 0, 1) - 1
         keypoints = np.where(visibility[:, :, None] > 0, keypoints, 0.0)
@@ -131,6 +142,27 @@ class Mpii:
         if not np.isfinite(keypoints).all():
             raise ValueError(f"{self.head_boxes}: 'pos_gt_src' holds NaN or infinity where 'jnt_missing' is 0.")
         return keypoints, visibility, sizes
+
+    def _check_list(self, path: Path, apart: np.ndarray, heads: np.ndarray, scale: np.ndarray) -> None:
+        """Refuse head boxes of another list, or of it in another order.
+
+        Args:
+            path: of the list.
+            apart: [px] how far its labelled keypoints are from those of the head boxes' file.
+            heads: (P,) their diagonals [px].
+            scale: (P,) of the list's people.
+        """
+        if len(apart) and (off := float(np.median(apart))) > SAME:
+            raise ValueError(
+                f"{self.head_boxes} is of other people than {path}, or in another order: its keypoints lie {off:.3g} "
+                "px from those of the list."
+            )
+        share = heads[scale > 0] / (PERSON * scale[scale > 0])
+        if len(share) and not HEAD[0] <= (usual := float(np.median(share))) <= HEAD[1]:
+            raise ValueError(
+                f"{self.head_boxes}: a head box's diagonal is {usual:.3g} of a person's height in the median, and "
+                f"{HEAD[0]} to {HEAD[1]} of it is a head's. Every error is measured by it."
+            )
 
 
 def _person(entry: Any, where: str) -> dict[str, Any]:

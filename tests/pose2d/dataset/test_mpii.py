@@ -89,6 +89,22 @@ def test_a_head_without_extent_is_named(root, conf):
 
 
 @pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("pos_gt_src", lambda array: array[:, :, ::-1], "is of other people than .*valid.json, or in another order"),
+        ("headboxes_src", lambda array: 10 * array, "a head box's diagonal is 2 of a person's height in the median"),
+        ("headboxes_src", lambda array: array / 50, "a head box's diagonal is 0.004 of a person's height"),
+        ("jnt_missing", lambda array: np.where(array > 0, np.nan, 0), "'jnt_missing' must be 0 or 1 each"),
+    ],
+)
+def test_head_boxes_that_are_not_those_of_the_list_are_refused(root, conf, name, change, message):
+    arrays = {key: array for key, array in loadmat(root / "annot" / "gt_valid.mat").items() if key[0] != "_"}
+    savemat(root / "annot" / "gt_valid.mat", arrays | {name: change(arrays[name])})
+    with pytest.raises(ValueError, match=message):
+        Mpii(**(conf("dataset/mpii") | {"root": str(root)})).people("validation")
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"joints": [[1, 2]] * 15}, "entry 1: joints must be 16 pairs"),
