@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from anypose.shapes import check_shape
 from anypose.skeleton import Skeleton
 
 OVER_TIME = ("keypoints", "landmarks", "joints", "world", "rotations", "filled", "contacts", "hypotheses")
+M = TypeVar("M", bound="Motion")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ class Motion:
         """How many frames."""
         return len(self.times)
 
-    def __getitem__(self, frames: slice) -> Self:
+    def __getitem__(self: M, frames: slice) -> M:
         """These frames of everybody, as motion[30:90]; their times stay what they are.
 
         Raises:
@@ -107,7 +108,7 @@ class Motion:
         parts: dict[str, Any] = {name: None if array is None else array[frames] for name, array in arrays.items()}
         return replace(self, times=self.times[frames], **parts)
 
-    def only(self, *ids: int) -> Self:
+    def only(self: M, *ids: int) -> M:
         """The same frames of these people alone, in this order.
 
         Args:
