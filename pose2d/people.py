@@ -141,6 +141,27 @@ def clean_boxes(box_xywh: np.ndarray, image_size: np.ndarray) -> tuple[np.ndarra
     return np.stack([left, top, right, bottom], axis=1), usable
 
 
+def coco_annotation(
+    number: int, image_id: int, keypoints: np.ndarray, visibility: np.ndarray, box_xywh: np.ndarray, area: float
+) -> dict[str, Any]:
+    """One person in COCO's form, of (K, 2) keypoints, (K,) visibility and a (4,) box [px]."""
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": 1,
+        "iscrowd": 0,
+        "num_keypoints": int((visibility > 0).sum()),
+        "keypoints": np.column_stack([keypoints, visibility]).round(2).ravel().tolist(),
+        "bbox": box_xywh.tolist(),
+        "area": area,
+    }
+
+
+def coco_truth(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    """A COCO dictionary of people."""
+    return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
+
+
 def is_person(visibility: np.ndarray) -> np.ndarray:
     """(P,) bool: who has at least one labelled keypoint."""
     return np.asarray((visibility > 0).any(axis=1))

@@ -9,7 +9,7 @@ from typing import Any
 
 from anypose.skeleton import get_skeleton
 from pose2d.images.coco_files import Reading, annotated_people, read_annotations
-from pose2d.images.detections import read_detections
+from pose2d.images.detections import with_boxes
 from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
 
 
@@ -60,10 +60,7 @@ class Coco:
         folder = self._images(name)
         people = annotated_people(truth, folder, self.skeleton, COCO_SIGMAS, COCO_UPPER, str(path), reading)
         people = replace(people, truth={**people.truth, "silhouettes": partial(self._silhouettes, path)})
-        if split == "train" or self.boxes == "ground_truth":
-            return people
-        setting, file = f"dataset.boxes={self.boxes}", self.root / self.boxes
-        return read_detections(file, people, self.min_box_score, setting, reading.max_megabytes)
+        return with_boxes(people, split, self.root / self.boxes, self.boxes, self.min_box_score, reading)
 
     def _silhouettes(self, path: Path) -> dict[int, Any]:
         """Everyone's by the number of the annotation: most of the file, and few want them."""

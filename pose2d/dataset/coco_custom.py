@@ -10,7 +10,7 @@ from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 from anypose.skeleton_text import unpaired
 from pose2d.images.coco_files import Reading, annotated_people, read_annotations
-from pose2d.images.detections import read_detections
+from pose2d.images.detections import with_boxes
 from pose2d.people import People, Split
 
 
@@ -74,10 +74,7 @@ class CocoCustom:
         truth = read_annotations(path, self.skeleton, f"dataset.{split}_annotations", reading, self.category)
         folder = self.root / self.images[split]
         people = annotated_people(truth, folder, self.skeleton, self.sigmas, self.upper, str(path), reading)
-        if split == "train" or self.boxes == "ground_truth":
-            return people
-        setting, file = f"dataset.boxes={self.boxes}", self.root / self.boxes
-        return read_detections(file, people, self.min_box_score, setting, reading.max_megabytes)
+        return with_boxes(people, split, self.root / self.boxes, self.boxes, self.min_box_score, reading)
 
 
 def _skeleton(tree: Mapping[str, str | None], flip_pairs: Sequence[Sequence[str]]) -> Skeleton:

@@ -17,7 +17,7 @@ from pose2d.images.decoding import MEGAPIXELS
 from pose2d.images.image_files import ImageFiles
 from pose2d.images.json_files import MEGABYTES, fields, file_name, numbers, read_json, shown, whole
 from pose2d.images.silhouettes import check_silhouette
-from pose2d.people import People, clean_boxes, is_person
+from pose2d.people import People, clean_boxes, coco_truth, is_person
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def read_annotations(
             path,
             miscounted,
         )
-    return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
+    return coco_truth(images, annotations)
 
 
 def _image(image: Any, where: str, reading: Reading) -> dict[str, Any]:
@@ -189,17 +189,8 @@ def annotated_people(
     chosen = [a for a in truth["annotations"] if not a["iscrowd"] and a["num_keypoints"] > 0]
     image = np.array([row_of[a["image_id"]] for a in chosen], dtype=np.int64)
     keypoints = np.array([a["keypoints"] for a in chosen], dtype=np.float64).reshape(-1, skeleton.num_joints, 3)
-    boxes = np.array([a["bbox"] for a in chosen], dtype=np.float64).reshape(-1, 4)
-    box_xyxy, usable = clean_boxes(boxes, sizes[image])
-    usable &= np.array([a["area"] > 0 for a in chosen], dtype=bool)
     visibility = keypoints[:, :, 2].astype(np.int64)
-    if not usable.all():
-        lost = [chosen[i]["id"] for i in np.flatnonzero(~usable)]
-        log.warning(
-            "%s: the boxes of %d of %d people have no area inside their image and are left out (annotations %s%s).",
-            *(name, len(lost), len(chosen), ", ".join(map(str, lost[:5])), ", ..." if len(lost) > 5 else ""),
-        )
-    _check_places(keypoints[usable], boxes[usable], sizes[image[usable]], name)
+    box_xyxy, usable = _usable(chosen, keypoints, sizes[image], name)
     rows = np.flatnonzero(usable & is_person(visibility))
     if len(rows) == 0:
         raise ValueError(
@@ -226,6 +217,23 @@ def annotated_people(
         box_source="ground truth",
         truth={"coco": truth},
     )
+
+
+def _usable(
+    chosen: list[dict[str, Any]], keypoints: np.ndarray, sizes: np.ndarray, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """(P, 4) boxes inside the images [px], and (P,) whose has an area there; the others are named in the log."""
+    boxes = np.array([a["bbox"] for a in chosen], dtype=np.float64).reshape(-1, 4)
+    box_xyxy, usable = clean_boxes(boxes, sizes)
+    usable &= np.array([a["area"] > 0 for a in chosen], dtype=bool)
+    if not usable.all():
+        lost = [chosen[i]["id"] for i in np.flatnonzero(~usable)]
+        log.warning(
+            "%s: the boxes of %d of %d people have no area inside their image and are left out (annotations %s%s).",
+            *(name, len(lost), len(chosen), ", ".join(map(str, lost[:5])), ", ..." if len(lost) > 5 else ""),
+        )
+    _check_places(keypoints[usable], boxes[usable], sizes[usable], name)
+    return box_xyxy, usable
 
 
 def _check_places(keypoints: np.ndarray, boxes: np.ndarray, sizes: np.ndarray, name: str) -> None:

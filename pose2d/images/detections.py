@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pose2d.images.coco_files import Reading
 from pose2d.images.image_files import ImageFiles
 from pose2d.images.json_files import fields, numbers, read_json, whole
-from pose2d.people import People
+from pose2d.people import People, Split
 from pose2d.scores.average_precision import pycocotools_statistics
+
+
+def with_boxes(people: People, split: Split, file: Path, boxes: str, min_score: float, reading: Reading) -> People:
+    """The people with the boxes that `dataset.boxes` names: annotated ones, or in validation a detector's file."""
+    if split == "train" or boxes == "ground_truth":
+        return people
+    return read_detections(file, people, min_score, f"dataset.boxes={boxes}", reading.max_megabytes)
 
 
 def read_detections(path: Path, people: People, min_score: float, setting: str, max_megabytes: float) -> People:
@@ -22,20 +31,7 @@ def read_detections(path: Path, people: People, min_score: float, setting: str, 
         ValueError: where boxes belong to images that the annotations lack; scoring them would give AP -1 or
             false alarms.
     """
-    found = read_json(path, setting, max_megabytes)
-    if not isinstance(found, list) or not all(
-        isinstance(f, dict) and {"image_id", "bbox", "score"} <= f.keys() for f in found
-    ):
-        raise ValueError(f"{path} must be a list of {{image_id, category_id, bbox, score}}, COCO's result format.")
-    kept = []
-    for number, entry in enumerate(found):
-        if entry.get("category_id", 1) == 1:
-            where = f"{path}: entry {number}"
-            score = float(numbers(entry["score"], 1, f"{where}: score")[0])
-            box = numbers(entry["bbox"], 4, f"{where}: bbox").tolist()
-            image = whole(fields(entry, ["image_id"], where)["image_id"], f"{where}: image_id")
-            if score > min_score:
-                kept.append({"image_id": image, "bbox": box, "score": score})
+    kept = _kept(read_json(path, setting, max_megabytes), path, min_score)
     row_of = {image_id: row for row, image_id in enumerate(people.image_ids.tolist())}
     strange = {f["image_id"] for f in kept} - row_of.keys()
     if strange:
@@ -55,22 +51,34 @@ def read_detections(path: Path, people: People, min_score: float, setting: str, 
         people.images.require(image)
     precision = box_precision(people.truth["coco"], kept)
     K = people.skeleton.num_joints
-    return People(
-        images=people.images,
-        image_ids=people.image_ids,
-        image_sizes=people.image_sizes,
+    return replace(
+        people,
         image=image[order],
         ids=np.full(len(kept), -1, dtype=np.int64),
         box_xyxy=np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1),
         box_scores=np.array([f["score"] for f in kept], dtype=np.float64),
         keypoints=np.zeros((len(kept), K, 2)),
         visibility=np.zeros((len(kept), K), dtype=np.int64),
-        skeleton=people.skeleton,
-        sigmas=people.sigmas,
-        upper=people.upper,
         box_source=f"detections {path.name} (box AP {100 * precision:.1f})",
-        truth=people.truth,
     )
+
+
+def _kept(found: Any, path: Path, min_score: float) -> list[dict[str, Any]]:
+    """The entries of people who score more, their numbers checked."""
+    if not isinstance(found, list) or not all(
+        isinstance(f, dict) and {"image_id", "bbox", "score"} <= f.keys() for f in found
+    ):
+        raise ValueError(f"{path} must be a list of {{image_id, category_id, bbox, score}}, COCO's result format.")
+    kept = []
+    for number, entry in enumerate(found):
+        if entry.get("category_id", 1) == 1:
+            where = f"{path}: entry {number}"
+            score = float(numbers(entry["score"], 1, f"{where}: score")[0])
+            box = numbers(entry["bbox"], 4, f"{where}: bbox").tolist()
+            image = whole(fields(entry, ["image_id"], where)["image_id"], f"{where}: image_id")
+            if score > min_score:
+                kept.append({"image_id": image, "bbox": box, "score": score})
+    return kept
 
 
 def box_precision(truth: dict[str, Any], boxes: list[dict[str, Any]]) -> float:

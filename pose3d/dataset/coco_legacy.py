@@ -19,7 +19,7 @@ from anypose.skeleton import get_skeleton
 from pose2d.images.coco_files import Reading, annotated_people
 from pose2d.images.image_files import ImageFiles
 from pose2d.images.json_files import LARGEST, fields, file_name, numbers, read_json, whole
-from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
+from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split, coco_truth
 
 _VISIBILITY = np.array([1, 2, 0])  # COCO's for the file's 0, 1, 2
 _REQUIRED = (
@@ -119,8 +119,7 @@ def collect(entries: Sequence[dict[str, Any]], split: Split, source: str) -> dic
     if not people:
         raise ValueError(f"{source} has no person for {split}: isValidation of all {len(entries)} entries says so.")
     annotations = [{"id": number, **person} for number, person in enumerate(people.values(), start=1)]
-    categories = [{"id": 1, "name": "person"}]
-    return {"images": list(images.values()), "annotations": annotations, "categories": categories}
+    return coco_truth(list(images.values()), annotations)
 
 
 def _people(entry: dict[str, Any], where: str) -> Iterator[tuple[bool, dict[str, Any]]]:

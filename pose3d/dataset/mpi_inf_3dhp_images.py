@@ -18,7 +18,7 @@ from anypose.formats.npz import motion_array
 from anypose.settings import Misuse
 from anypose.skeleton import H36M_17, MPI_INF_3DHP_17, get_skeleton
 from pose2d.images.image_files import ImageFiles
-from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split
+from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, Split, coco_annotation, coco_truth
 from pose3d.motion.mpi_inf_3dhp import picture_size, read_test, read_training, test_folder
 from pose3d.motion.pinhole import fit_pinhole
 from pose3d.motion.units import UNITS, metres_per_unit
@@ -197,16 +197,11 @@ def _table(root: Path, parts: list[dict[str, Any]], max_megapixels: float) -> Pe
     low = np.maximum(seen.min(axis=1) - air, 0)
     high = np.minimum(seen.max(axis=1) + air, sizes[:, ::-1] - 1)
     extent = np.maximum(high - low, 1)
+    boxes, areas = np.concatenate([low, extent], axis=1), extent.prod(axis=1) / 2  # a person fills about half of a box
     annotations = [
-        {
-            "id": row + 1, "image_id": row + 1, "category_id": 1, "iscrowd": 0,
-            "num_keypoints": int((visibility[row] > 0).sum()),
-            "keypoints": np.column_stack([keypoints[row], visibility[row]]).round(2).ravel().tolist(),
-            "bbox": [*low[row].tolist(), *extent[row].tolist()],
-            "area": float(extent[row].prod() / 2),  # a person fills about half of the box
-        }
+        coco_annotation(row + 1, row + 1, keypoints[row], visibility[row], boxes[row], float(areas[row]))
         for row in range(count)
-    ]  # fmt: skip
+    ]
     files = [file for part in parts for file in part["files"]]
     listed = [
         {"id": row + 1, "file_name": files[row], "height": int(sizes[row, 0]), "width": int(sizes[row, 1])}
@@ -227,7 +222,7 @@ def _table(root: Path, parts: list[dict[str, Any]], max_megapixels: float) -> Pe
         upper=COCO_UPPER,
         box_source="ground truth",
         truth={
-            "coco": {"images": listed, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]},
+            "coco": coco_truth(listed, annotations),
             "joints": _h36m(joints),
             "lenses": lenses,
         },

@@ -15,7 +15,7 @@ import numpy as np
 from anypose.bounds import check_made
 from anypose.settings import Misuse
 from anypose.skeleton import get_skeleton
-from pose2d.people import COCO_SIGMAS, COCO_UPPER, People
+from pose2d.people import COCO_SIGMAS, COCO_UPPER, People, coco_annotation, coco_truth
 from pose2d.synthesis.figure import Look, coco_keypoints, dress
 from pose2d.synthesis.render import Canvas, Lens, Light, silhouette, soften
 from pose2d.synthesis.scenery import draw_background, draw_occluder
@@ -120,22 +120,11 @@ def annotated_scenes(stage: Stage) -> People:
                 continue
             keypoints, flags, box, area = found
             rows.append((index, box, keypoints, flags, person.joints))
-            annotations.append(
-                {
-                    "id": len(rows),
-                    "image_id": index + 1,
-                    "category_id": 1,
-                    "iscrowd": 0,
-                    "num_keypoints": int((flags > 0).sum()),
-                    "keypoints": np.column_stack([keypoints, flags]).round(2).ravel().tolist(),
-                    "bbox": [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()],
-                    "area": area,
-                }
-            )
+            xywh = np.concatenate([box[:2], box[2:] - box[:2]])
+            annotations.append(coco_annotation(len(rows), index + 1, keypoints, flags, xywh, area))
     image, boxes, keypoints, visibility, joints = (np.array(column) for column in zip(*rows, strict=True))
     sizes = np.tile([stage.height, stage.width], (len(stage), 1))
     listed = [{"id": i + 1, "height": stage.height, "width": stage.width} for i in range(len(stage))]
-    truth = {"images": listed, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
     return People(
         images=RenderedImages(stage),
         image_ids=np.arange(1, len(stage) + 1),
@@ -150,7 +139,7 @@ def annotated_scenes(stage: Stage) -> People:
         sigmas=np.array(COCO_SIGMAS),
         upper=COCO_UPPER,
         box_source="ground truth",
-        truth={"coco": truth, "joints": joints, "lenses": lenses},
+        truth={"coco": coco_truth(listed, annotations), "joints": joints, "lenses": lenses},
     )
 
 
