@@ -95,7 +95,7 @@ def _skeleton(tree: Mapping[str, str | None], flip_pairs: Sequence[Sequence[str]
     left, right = (tuple(joints.index(pair[side]) for pair in pairs) for side in (0, 1))
     if len({*left, *right}) != 2 * len(pairs):
         raise Misuse(f"dataset.flip_pairs must name a keypoint once at most, got {[list(p) for p in pairs]}.")
-    for joint, other in unpaired(joints, [*pairs, *(pair[::-1] for pair in pairs)]):
+    for joint, other in unpaired(joints, [*pairs, *((second, first) for first, second in pairs)]):
         raise Misuse(
             f"dataset.flip_pairs must have [{joint}, {other}]: in a mirrored image they change places. It has "
             f"{[list(pair) for pair in pairs]}."
