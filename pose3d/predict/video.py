@@ -69,9 +69,9 @@ class Video:
                 said = f"there was no answer within {PATIENCE} s."
             raise ValueError(f"source={path}{size} cannot be opened as video: {said}") from error
         if not self.container.streams.video:
-            kinds = sorted({stream.type for stream in self.container.streams}) or ["nothing"]
+            kinds = sorted({stream.type for stream in self.container.streams})
             self.container.close()
-            raise ValueError(f"source={path} holds no video, only {' and '.join(kinds)}.")
+            raise ValueError(f"source={path} holds no video{', only ' + ' and '.join(kinds) if kinds else ''}.")
         self.live = live and self.container.duration is None  # a film on a server waits, and no frame of it is let go
         # As players choose: no cover picture, no preview.
         self.video = self.container.streams.best("video") or self.container.streams.video[0]
