@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from anypose.engine import run
+from anypose.engine.settings import check_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
@@ -51,21 +52,35 @@ def composed(config: str, *overrides: str) -> DictConfig:
     return cfg
 
 
+def same_settings(after: Any, before: Any) -> bool:
+    """Equal, but for single values that stand for a list of one."""
+    if isinstance(after, dict) and isinstance(before, dict):
+        return after.keys() == before.keys() and all(same_settings(after[key], before[key]) for key in after)
+    return after == before or after == [before]
+
+
+def of_their_kind(cfg: DictConfig, command: str) -> bool:
+    """Whether every setting is of the kind that its class takes, as it stands."""
+    before = OmegaConf.to_container(cfg)
+    check_settings(cfg, command)
+    return same_settings(OmegaConf.to_container(cfg), before)
+
+
 @pytest.mark.parametrize("config", PRIMARY)
 def test_every_command_composes_as_it_stands(config):
-    composed(config)
+    cfg = composed(config)
+    assert config not in ("train", "evaluate", "export") or of_their_kind(cfg, config)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_composes(option):
+def test_every_option_composes_and_its_settings_are_of_their_kind(option):
     group, _, name = option.partition("/")
-    if group == "recipe":  # a recipe goes with the model of its name
-        composed("train", f"model={name}")
-    elif group == "hydra":
+    if group == "hydra":
         pytest.skip("Hydra's own groups lie one folder deeper")
-    else:
-        composed("train", f"{group}={name}")
+    if group == "recipe":
+        group = "model"  # which a recipe goes with, by its name
+    assert of_their_kind(composed("train", f"{group}={name}"), "train")
 
 
 @pytest.mark.parametrize("group", ["model", "dataset", "task"])

@@ -8,16 +8,14 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import torch
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from anypose.engine import device as devices
 from anypose.engine import schedule
-from anypose.engine.place import CONF, ROOT
+from anypose.engine.place import ROOT
 from anypose.engine.sentences import PACKAGES, check_words, is_misuse, told
 from anypose.engine.settings import check_settings, check_stored
 from anypose.settings import Misuse
@@ -55,25 +53,6 @@ def test_a_setting_of_another_kind_is_named_with_what_it_may_be(override, senten
     with pytest.raises(ValueError, match=override.split("=")[0]) as caught:
         check_settings(composed("train", override), "train")
     assert sentence in str(caught.value)
-
-
-def same_settings(after: Any, before: Any) -> bool:
-    """Equal, but for single values that stand for a list of one."""
-    if isinstance(after, dict) and isinstance(before, dict):
-        return after.keys() == before.keys() and all(same_settings(after[key], before[key]) for key in after)
-    return after == before or after == [before]
-
-
-@pytest.mark.slow
-def test_every_option_s_own_settings_are_of_their_kind_and_stay_as_they_are():
-    for group in ("model", "dataset", "experiment", "device", "schedule", "precision", "optimizer", "task"):
-        for file in sorted((CONF / group).glob("*.yaml")):
-            cfg = composed("train", f"{group}={file.stem}")
-            before = OmegaConf.to_container(cfg)
-            check_settings(cfg, "train")
-            assert same_settings(OmegaConf.to_container(cfg), before), file
-    for command in ("evaluate", "export"):
-        check_settings(composed(command), command)
 
 
 def test_one_word_is_a_list_of_one_and_a_number_may_be_a_name():

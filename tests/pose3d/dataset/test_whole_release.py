@@ -1,6 +1,7 @@
 """All of Human3.6M, as long as it is but invented: how much memory and processor time reading and packing it take."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,14 +67,18 @@ def test_all_of_human36m_is_read_once_and_then_mapped_in_less_than_2_gib(tmp_pat
     for number, subject in enumerate(h36m.SUBJECTS):
         takes = [take for action in h36m.ACTIONS for take in h36m.takes_of(subject, action)]
         lengths = np.diff(np.linspace(0, h36m.FRAMES[subject], len(takes) + 1).astype(int))
+        folder, written = root / subject / "MyPoseFeatures" / "D3_Positions", {}
         for take, frames in zip(takes, lengths, strict=True):
-            folder = root / subject / "MyPoseFeatures" / "D3_Positions"
+            if frames in written:  # a person's takes may be alike: they are compressed once
+                shutil.copyfile(folder / written[frames], folder / f"{take}.cdf")
+                continue
             write_cdf(folder / f"{take}.cdf", smooth(int(frames), number), compress=1)
+            written[frames] = f"{take}.cdf"
     write_metadata(root / "metadata.xml")
-    first, second, mirrored = (read(root, tmp_path / "cache", flip) for flip in ("", "", "mirrored"))
+    first, second = (read(root, tmp_path / "cache", flip) for flip in ("", "mirrored"))
     with capsys.disabled():
-        print(f"\nfrom CDF: {first}\nfrom the cache: {second}\nwith mirror images: {mirrored}")
-    for found in (first, second, mirrored):
+        print(f"\nfrom CDF: {first}\nfrom the cache, with mirror images: {second}")
+    for found in (first, second):
         assert found["frames"] == {"train": 1_559_752, "validation": 550_644}
         assert found["samples"] == 1_559_752
         assert max(found["read"], found["packed"]) < 2.0  # GiB
