@@ -20,6 +20,7 @@ from pose3d.body.seen import Noise, Seen, check, size_in_picture
 from pose3d.body.whose_shape import find_shape, first_words
 
 APART = 0.15  # median residual, as a share of the person's size in the picture, above which keypoints are nobody's
+SHORT_OF = 0.02  # how far a body may miss the height that was given [m]
 FEET_FROM = 1  # iteration after which the body's own feet tell where they stand
 
 
@@ -161,6 +162,11 @@ class Fitter:
             remarks += (
                 f"The body is {apart:.0f} px off keypoints that span {size:.0f} px: they are no person's, or the focal "
                 "length is far off.",
+            )
+        if known.stature is not None and abs(shape.stature - known.stature) > SHORT_OF:
+            remarks += (
+                f"The body is {shape.stature:.2f} m tall, not the {known.stature:.2f} m that were given: no body of "
+                "Anny's that fits what is seen is.",
             )
         return Fit(shape, turns, root, residual, np.sqrt(np.maximum(spread, 0)), noise, remarks)
 

@@ -28,13 +28,16 @@ QUICKER = {"UpLeg": (TRUNK, 1.0), "knee": (LEGS, 2.7), "Leg": (LEGS, 2.7), "foot
            "elbow": (ARMS, 1.6), "ForeArm": (ARMS, 1.6), "wrist": (ARMS, 2.7), "Hand": (ARMS, 2.7)}  # fmt: skip
 # Second differences over 0.1 s find 0.64 to 0.72 of the accelerations that neighbours have in the same truth.
 UNDERRATED = 1.5
+SPAN = 0.25  # deviation of the frames around one that tell how quick somebody is there [s]
+GAP = 4.0  # frames that are more steps apart than this are not held together
 # A body that is free in every frame follows a lifter's errors, so what remains of them is a small part: of what joints
 # and body disagree about, what is more than EXACT [m] counts so many times, where keypoints tell the pose as well.
 EXACT, FOLLOWED = 0.002, 2.5
 # What is measured of the noise is believed within these: of joints [m], of limbs' directions (sine), and of keypoints
 # [px] and as a share of size.
 JOINT_NOISE, DIRECTION_NOISE, PIXEL_NOISE, SHARE_NOISE = (0.0006, 0.15), (0.03, 0.3), 0.1, 0.05
-FEET = tuple(f"{side}_{part}" for side in ("left", "right") for part in ("foot", "big_toe"))
+SIDES = ("left", "right")
+FEET = tuple(f"{side}_{part}" for side in SIDES for part in ("foot", "big_toe"))
 
 
 @dataclass(frozen=True)
@@ -156,23 +159,39 @@ class Objective:
         if whole and len(turns) > 2:
             step = float(np.median(np.diff(seen.times)))
             moving = [row for part in (self.rows[0], self.rows[5]) for row in range(part.start, part.stop)]
-            terms.smoothness(equations, points[:, moving], some(moving), *self.pulls(seen, step))
+            terms.smoothness(equations, points[:, moving], some(moving), self.pulls(seen, step))
             if seen.contacts is not None:
                 each = seen.contacts.repeat(len(FEET) // seen.contacts.shape[1], axis=1)
-                stands = (each[1:] & each[:-1]) / (weights.still * step)
+                on = self.feet_seen(seen) & (np.diff(seen.times) < GAP * step)[:, None]
+                stands = (each[1:] & each[:-1] & on) / (weights.still * step)
                 terms.stillness(equations, points[:, foot_rows], some(foot_rows), stands)
         return equations
 
-    def pulls(self, seen: Seen, step: float) -> tuple[np.ndarray, np.ndarray]:
-        """(K,), (3,) a frame's step squared over accelerations: of points about their middle, and of the middle."""
+    def feet_seen(self, seen: Seen) -> np.ndarray:
+        """(T - 1, 4) whether the feet of `FEET` were seen in a frame and the next: nobody stands on a guess."""
+        joints = human(seen)
+        there = np.stack([np.isfinite(joints[:, H36M_17.index(f"{side}_foot")]).all(-1) for side in SIDES], -1)
+        if seen.keypoints is not None and self.keypoint_skeleton is not None:
+            names, known = self.keypoint_skeleton.joints, np.nan_to_num(seen.keypoints[..., 2]) > 0
+            for column, side in enumerate(SIDES):
+                rows = [row for row, name in enumerate(names) if name in (f"{side}_ankle", f"{side}_foot")]
+                there[:, column] |= known[:, rows].any(-1)
+        return (there[1:] & there[:-1]).repeat(2, axis=1)
+
+    def pulls(self, seen: Seen, step: float) -> np.ndarray:
+        """(T - 2, K + 1, 3) a frame's step squared over accelerations: of points about their middle, and of that."""
         joints, usual = human(seen), self.weights.acceleration * self.quick
         middle, known = mean_of(joints)[:, None], H36M_17.num_joints
-        moved = UNDERRATED**2 * quickness(seen.times, joints - middle).mean(-1) / usual[:known] ** 2
-        hurry = np.sqrt([max(moved[self.part[:known] == part].mean(), 1.0) for part in (TRUNK, LEGS, ARMS)])
-        whole = np.maximum(UNDERRATED * np.sqrt(quickness(seen.times, middle)[0]), self.weights.whole)
+        moved = UNDERRATED**2 * quickness(seen.times, joints - middle, SPAN).mean(-1) / usual[:known] ** 2
+        parts = [moved[:, self.part[:known] == part, None] for part in (TRUNK, LEGS, ARMS)]
+        hurry = np.nan_to_num(np.concatenate([mean_of(part) for part in parts], -1), nan=1.0) ** 0.5
+        pace = np.maximum(hurry, 1.0)[1:-1, self.part] * usual
+        whole = np.fmax(UNDERRATED * np.sqrt(quickness(seen.times, middle, SPAN)[1:-1]), self.weights.whole)
         if seen.keypoints is not None:  # depth is seen badly; movement along it is horizontal, as one across is
-            whole[2] = whole[:2].min()
-        return step**-2 / (usual * hurry[self.part]), step**-2 / whole
+            whole[..., 2] = whole[..., :2].min(-1)
+        on = np.diff(seen.times) < GAP * step
+        weights = step**-2 / np.concatenate([pace[..., None].repeat(3, -1), whole], 1)
+        return weights * (on[1:] & on[:-1])[:, None, None]
 
     def by_words(self, words: np.ndarray, turns: np.ndarray, root: np.ndarray) -> np.ndarray:
         """(T, K, 3, 6) how the points move with the words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from anypose.skeleton import H36M_17, Skeleton, convert_known
 
@@ -83,6 +84,7 @@ def check(seen: Seen) -> tuple[Seen, tuple[str, ...]]:
             f"No body can be fitted: of {T} frames none has {FEWEST} joints; the best has {int(points.max(initial=0))}."
         )
     joints = np.where(np.isfinite(seen.joints).all(-1, keepdims=True) & usable[:, None, None], seen.joints, np.nan)
+    joints, strays = without_strays(joints)
     seen = replace(seen, joints=joints)
     size = float(
         np.median(np.ptp(np.where(np.isnan(joints), mean_of(joints)[:, None], joints)[usable], axis=1).max(-1))
@@ -93,6 +95,10 @@ def check(seen: Seen) -> tuple[Seen, tuple[str, ...]]:
             "millimetres or pixels."
         )
     remarks = []
+    if strays:
+        remarks.append(
+            f"Joints lie more than {LARGEST:g} m from the person's others, {strays} over all frames: they are left out."
+        )
     if seen.keypoints is not None:
         there = np.isfinite(seen.keypoints).all(-1, keepdims=True)
         keypoints = np.where(there, seen.keypoints, [np.nan, np.nan, 0.0])
@@ -111,6 +117,12 @@ def check(seen: Seen) -> tuple[Seen, tuple[str, ...]]:
             f"The person jumps at {', '.join(f'{seen.times[t]:.2f} s' for t in sudden[:3])}: "
             "two people may be exchanged."
         )
+    turns = about_turns(seen)
+    if turns:
+        remarks.append(
+            f"The person faces about within a frame at {', '.join(f'{seen.times[t]:.2f} s' for t in turns[:3])}: left "
+            "and right, or two people, may be exchanged."
+        )
     if knees_bend_backwards(human(seen)):
         remarks.append("Knees bend backwards: left and right may be exchanged, or the picture is mirrored.")
     turned = upside_down(seen)
@@ -119,6 +131,20 @@ def check(seen: Seen) -> tuple[Seen, tuple[str, ...]]:
             f"Hips are below the feet in {turned} of {T} frames: lifters know people who stand, the size may be wrong."
         )
     return seen, tuple(remarks)
+
+
+def without_strays(joints: np.ndarray) -> tuple[np.ndarray, int]:
+    """Joints (T, J, 3) without those that are farther from their frame's others than people are large, and how many.
+
+    Where most of a clip's frames have such joints the unit is wrong, and all stay.
+    """
+    known = np.isfinite(joints).all(-1)
+    middle = np.full((len(joints), 1, 3), np.nan)
+    middle[known.any(-1)] = np.nanmedian(joints[known.any(-1)], axis=1, keepdims=True)
+    far = known & (np.linalg.norm(np.nan_to_num(joints - middle), axis=-1) > LARGEST)
+    if far.any(-1).sum() > known.any(-1).sum() / 2:
+        return joints, 0
+    return np.where(far[..., None], np.nan, joints), int(far.sum())
 
 
 def _belong_together(seen: Seen) -> None:
@@ -206,22 +232,45 @@ def jumps(seen: Seen) -> list[int]:
     return known[1:][(speed > 12) & (np.linalg.norm(np.diff(middle[known], axis=0), axis=-1) > 0.3)].tolist()
 
 
-def quickness(times: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(J, C) mean squares of the accelerations of points (T, J, C) [m^2/s^4], without what their noise alone gives.
+def about_turns(seen: Seen) -> list[int]:
+    """Frames at which the hips suddenly point the other way: nobody turns by 120 degrees in less than 0.1 s."""
+    joints = human(seen)
+    across = joints[:, H36M_17.index("left_hip")] - joints[:, H36M_17.index("right_hip")]
+    across = across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-9)
+    about = (across[1:] * across[:-1]).sum(-1) < -0.5
+    return (1 + np.flatnonzero(about & (np.diff(seen.times) < 0.1))).tolist()
 
+
+def quickness(times: np.ndarray, points: np.ndarray, span: float) -> np.ndarray:
+    """(T, J, C) mean squares of the accelerations of points around each frame, without what their noise alone gives.
+
+    NaN where too little is known.
     Second differences over 0.1 s hold the noise of as many points as those of neighbours, and much more movement.
+
+    Args:
+        times: (T,) [s].
+        points: (T, J, C) [m], NaN where unknown.
+        span: deviation of the frames around one that count for it [s].
     """
     step = float(np.median(np.diff(times)))
     lag = max(2, round(0.1 / step))
     if len(times) < 4 * lag:
-        return np.zeros(points.shape[1:])
+        return np.full(points.shape, np.nan)
 
-    def power(lag: int) -> np.ndarray:
-        second = points[2 * lag :] - 2 * points[lag:-lag] + points[: -2 * lag]
-        known = np.isfinite(second)
-        return np.where(known, second**2, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+    def second(lag: int) -> np.ndarray:
+        return points[2 * lag :] - 2 * points[lag:-lag] + points[: -2 * lag]
 
-    return np.maximum(power(lag) - power(1), 0.0) / ((lag**4 - 1) * step**4)
+    noise, wide = np.square(second(1)), np.square(second(lag))
+    known = np.isfinite(noise)
+    still = np.where(known, noise, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+    ends = ((lag, lag), (0, 0), (0, 0))
+    known = np.pad(np.isfinite(wide), ends)
+    seen, count = (
+        gaussian_filter1d(values.astype(np.float64), min(span / step, len(times)), axis=0, mode="constant")
+        for values in (np.where(known, np.pad(wide, ends), 0.0), known)
+    )
+    power = np.where(count > 1e-3, seen / np.maximum(count, 1e-3), np.nan)
+    return np.maximum(power - still, 0.0) / ((lag**4 - 1) * step**4)
 
 
 def mean_of(points: np.ndarray) -> np.ndarray:

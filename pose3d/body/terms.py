@@ -227,39 +227,36 @@ def inverse_left_jacobian(vectors: np.ndarray) -> np.ndarray:
     return np.eye(3) - 0.5 * cross + factor[..., None, None] * (cross @ cross)
 
 
-def smoothness(
-    equations: Equations, points: np.ndarray, slopes: np.ndarray | None, weights: np.ndarray, whole: np.ndarray
-) -> None:
+def smoothness(equations: Equations, points: np.ndarray, slopes: np.ndarray | None, weights: np.ndarray) -> None:
     """Accelerations of points (T, K, 3) against their middle, and of the middle once: all points move with it.
 
-    Second differences times weights (K,), and `whole` (3,) along the axes: a frame's step squared over a deviation.
+    Second differences times weights (T - 2, K + 1, 3), a frame's step squared over a deviation; the middle's are last.
     """
     T = len(points)
     if T < 3:
         return
     middle = points.mean(1, keepdims=True)
     parts = np.concatenate([points - middle, middle], 1)
-    scales = np.concatenate([np.repeat(weights[:, None], 3, 1), whole[None]])
-    second = (parts[:-2] - 2 * parts[1:-1] + parts[2:]) * scales
+    second = (parts[:-2] - 2 * parts[1:-1] + parts[2:]) * weights
     equations.note("smoothness", 0.5 * float((second**2).sum()))
     if slopes is None:
         return
     D = slopes.shape[-1]
     pull = np.zeros_like(parts)
-    pull[:-2] += second
-    pull[1:-1] -= 2 * second
-    pull[2:] += second
+    pull[:-2] += second * weights
+    pull[1:-1] -= 2 * second * weights
+    pull[2:] += second * weights
     moved = slopes.mean(1, keepdims=True)
-    weighted = np.concatenate([slopes - moved, moved], 1) * scales[..., None].astype(np.float32)
-    weighted = weighted.reshape(T, -1, D)
-    flipped = np.swapaxes(weighted, -1, -2)
+    moving = np.concatenate([slopes - moved, moved], 1).reshape(T, -1, D)
+    flipped = np.swapaxes(moving, -1, -2)
     equations.slope += (flipped @ pull.reshape(T, -1, 1).astype(np.float32))[..., 0]
-    inner = np.zeros((3, T), np.float32)  # the operator's own pentadiagonal product
+    square = (weights**2).reshape(T - 2, -1).astype(np.float32)
+    inner = np.zeros((3, T, square.shape[1]), np.float32)  # the operator's own pentadiagonal product, point by point
     for own, other, factor in ((0, 0, 1), (1, 1, 4), (2, 2, 1), (1, 0, -2), (2, 1, -2), (2, 0, 1)):
-        inner[own - other, other : other + T - 2] += factor
-    equations.same += inner[0, :, None, None] * (flipped @ weighted)
-    equations.one += inner[1, : T - 1, None, None] * (flipped[1:] @ weighted[:-1])
-    equations.two += inner[2, : T - 2, None, None] * (flipped[2:] @ weighted[:-2])
+        inner[own - other, other : other + T - 2] += factor * square
+    equations.same += flipped @ (inner[0][..., None] * moving)
+    equations.one += flipped[1:] @ (inner[1, : T - 1, :, None] * moving[:-1])
+    equations.two += flipped[2:] @ (inner[2, : T - 2, :, None] * moving[:-2])
 
 
 def stillness(equations: Equations, points: np.ndarray, slopes: np.ndarray | None, weights: np.ndarray) -> None:

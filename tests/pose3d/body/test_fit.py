@@ -12,7 +12,7 @@ from anypose.skeleton import BLAZEPOSE_33, H36M_17
 from pose3d.body.anny import Anny
 from pose3d.body.fit import Fitter
 from pose3d.body.people import Person, random_bodies, with_stature
-from pose3d.body.seen import Noise, Seen
+from pose3d.body.seen import Noise, Seen, check
 from pose3d.motion.virtual_cameras import CameraRanges, sample_cameras
 from tests.pose3d.predict.walkers import walk
 
@@ -204,9 +204,45 @@ def test_what_cannot_be_fitted_is_said(fitter: Fitter, seen: Seen) -> None:
         fitter(replace(seen, stature=178.0))
 
 
+def test_feet_that_were_never_seen_hold_nobody(fitter: Fitter, seen: Seen) -> None:
+    """Legs at rest under somebody who walks look as if they stood, and pulled the body off its keypoints."""
+    legs = [j for j, name in enumerate(H36M_17.joints) if name.endswith(("knee", "foot"))]
+    joints, keypoints = seen.joints.copy(), seen.keypoints.copy()
+    joints[:, legs], keypoints[:, 25:, 2] = np.nan, 0
+    given = replace(seen, joints=joints, keypoints=keypoints, contacts=np.ones((FRAMES, 2), bool))
+    assert not fitter.objective.feet_seen(given).any()
+    assert fitter.objective.feet_seen(seen).all()
+    assert np.median(fitter(given).residual_px) < 5.0
+
+
+def test_frames_that_are_far_apart_are_not_held_together(fitter: Fitter, seen: Seen) -> None:
+    later = replace(seen, times=seen.times + 5.0 * (np.arange(FRAMES) >= 12))
+    pulls = fitter.objective.pulls(later, 1 / FPS)
+    assert np.flatnonzero((pulls == 0).all((1, 2))).tolist() == [10, 11]
+
+
+def test_one_joint_that_is_far_off_is_left_out(fitter: Fitter, seen: Seen) -> None:
+    joints = seen.joints.copy()
+    joints[8, 16] = 1e6
+    fit = fitter(replace(seen, joints=joints))
+    assert "Joints lie more than 4 m from the person's others, 1 over all frames" in fit.remarks[0]
+    assert off(fit.points(fitter.poser.human), seen.joints)[0] < 3.0
+
+
 def test_a_height_that_is_given_is_kept(fitter: Fitter, seen: Seen) -> None:
     fit = fitter(replace(seen, keypoints=None, stature=1.72))
     assert fit.shape.stature == pytest.approx(1.72, abs=1e-3)
+    assert not fit.remarks
+    fit = fitter(replace(seen, keypoints=None, stature=0.35))
+    assert "m tall, not the 0.35 m that were given" in fit.remarks[-1]
+
+
+def test_who_faces_about_within_a_frame_is_told(seen: Seen) -> None:
+    flipped = seen.joints.copy()
+    flipped[12:] = flipped[12:][:, list(H36M_17.flip_index)]
+    _, remarks = check(replace(seen, joints=flipped))
+    assert "faces about within a frame at 0.40 s: left and right" in " ".join(remarks)
+    assert not check(seen)[1]
 
 
 def test_feet_that_nobody_said_to_stand_do_not_skate(fitter: Fitter, seen: Seen, person: Person) -> None:
