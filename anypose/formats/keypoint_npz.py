@@ -44,8 +44,7 @@ def read_array(path: Path, found: Detections) -> str:
     """Add the frames of an .npy file, one array as in `_rtmlib`; gives the name of its form."""
     with require_file(path, "a NumPy .npy file").open("rb") as stream:
         keypoints = read_npy(stream, path.stat().st_size, str(path))
-    data = {"keypoints": keypoints}
-    _ = _ragged(path, data, found) if _is_ragged(keypoints) else _rtmlib(path, data, found)
+    (_ragged if _is_ragged(keypoints) else _rtmlib)(path, {"keypoints": keypoints}, found)
     return "npy"
 
 

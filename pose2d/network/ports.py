@@ -83,7 +83,7 @@ def image_input(inputs: Sequence[Port], source: str, at_once: int = 1) -> ImageI
             f"{source} must have one input, images of shape (B, 3, H, W) or (B, H, W, 3) in {', '.join(DTYPES)}; it "
             f"has {describe_ports(inputs)}. Is it a network that reads images?"
         )
-    known = [shape[0] or at_once, *(size for size in shape[1:] if size is not None)] if shape[0] != 0 else [0]
+    known = [at_once if shape[0] is None else shape[0], *(size for size in shape[1:] if size is not None)]
     if min(known) < 1:
         raise ValueError(f"{source} takes {describe_ports(inputs)}: at least one image, of a pixel, is wanted.")
     if 4 * math.prod(known) > largest():

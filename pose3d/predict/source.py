@@ -156,9 +156,8 @@ def open_pictures(source: str, decoder: str, rate: float | None, megapixels: flo
         FileNotFoundError: where nothing is there.
         ValueError: where it is none of the kinds, or empty.
     """
-    if source.isdecimal() or (device := re.fullmatch(r"/dev/video(\d+)", source)):
-        source = source if source.isdecimal() else device[1]
-        return open_video(source, decoder, live=True, megapixels=megapixels)
+    if webcam := re.fullmatch(r"(?:/dev/video)?(\d+)", source):
+        return open_video(webcam[1], decoder, live=True, megapixels=megapixels)
     if URL.match(source):
         return open_video(source, decoder, live=True, megapixels=megapixels)
     if is_pattern(source):
