@@ -71,10 +71,9 @@ def _rtmlib(path: Path, data: dict[str, Any], found: Detections) -> str:
         )
     _declared(path, data, found)
     ids = np.ravel(data["ids"]).tolist() if "ids" in data else [None] * P
-    times = np.ravel(data["times"]) if "times" in data else np.arange(T)
-    if len(ids) != P or len(times) != T:
-        raise ValueError(f"{path}: times and ids must be as many as frames and people, {T} and {P}.")
-    found.timed = "times" in data
+    times = _times(path, data, T, found)
+    if len(ids) != P:
+        raise ValueError(f"{path}: there must be an id for each of {P} people, found {len(ids)}.")
     there = ~(np.isnan(keypoints).any(-1) | (keypoints[..., :2] == 0).all(-1)).all(-1)
     for t in range(T):
         found.add(times[t], [(ids[p], keypoints[t, p]) for p in range(P) if there[t, p]])
@@ -93,6 +92,15 @@ def _declared(path: Path, data: Mapping[str, Any], found: Detections) -> None:
         found.size = tuple(int(side) for side in np.ravel(data["size"]))  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def _times(path: Path, data: Mapping[str, Any], frames: int, found: Detections) -> np.ndarray:
+    """Of each frame its time [s], or else its number."""
+    times = np.ravel(data["times"]) if "times" in data else np.arange(frames)
+    if len(times) != frames:
+        raise ValueError(f"{path}: there must be a time for each of {frames} frames, found {len(times)}.")
+    found.timed = "times" in data
+    return times
+
+
 def _is_ragged(keypoints: Any) -> bool:
     """Whether an array of objects is frames of (P, K, 2 or 3) keypoints, with now more and now fewer people."""
     frames = list(keypoints) if isinstance(keypoints, np.ndarray) and keypoints.ndim == 1 else []
@@ -103,14 +111,14 @@ def _is_ragged(keypoints: Any) -> bool:
 
 
 def _ragged(path: Path, data: Mapping[str, Any], found: Detections) -> str:
-    """What rtmlib gave frame by frame, as arrays of objects: (P, K, 2 or 3) keypoints and (P, K) scores each."""
+    """What rtmlib gave frame by frame, as arrays of objects: (P, K, 2 or 3) keypoints, (P, K) scores, (P,) ids each."""
     _declared(path, data, found)
-    frames, scores = data["keypoints"], data.get("scores")
-    if scores is not None and len(scores) != len(frames):
-        raise ValueError(f"{path}: there must be scores for each of {len(frames)} frames, found {len(scores)}.")
+    frames = data["keypoints"]
+    scores, ids = (_each(path, name, data, len(frames)) for name in ("scores", "ids"))
+    times = _times(path, data, len(frames), found)
     for t, people in enumerate(frames):
         if not people.size:
-            found.add(t, [])
+            found.add(times[t], [])
             continue
         sure = np.ones(people.shape[:2]) if scores is None else np.asarray(scores[t])
         if sure.dtype.kind not in "fiu" or sure.shape != people.shape[:2]:
@@ -119,8 +127,18 @@ def _ragged(path: Path, data: Mapping[str, Any], found: Detections) -> str:
             people = np.concatenate([people[..., :2], sure[..., None]], -1)
         if people.shape[1] > MAX_POINTS:
             raise ValueError(f"{path}, keypoints of frame {t}: at most {MAX_POINTS} points, found {people.shape[1]}.")
-        found.add(t, [(None, person) for person in people.astype(np.float64)])
+        who = [None] * len(people) if ids is None else np.ravel(ids[t]).tolist()
+        if len(who) != len(people):
+            raise ValueError(f"{path}, ids of frame {t}: there must be {len(people)}, found {len(who)}.")
+        found.add(times[t], list(zip(who, people.astype(np.float64), strict=True)))
     return "rtmlib"
+
+
+def _each(path: Path, name: str, data: Mapping[str, Any], frames: int) -> Any:
+    """An array with something for each frame, None where it is not there."""
+    if name in data and (found := len(np.atleast_1d(data[name]))) != frames:
+        raise ValueError(f"{path}: there must be {name} for each of {frames} frames, found {found}.")
+    return data.get(name)
 
 
 def _detectron(path: Path, keypoints: Any, found: Detections) -> str:

@@ -170,6 +170,15 @@ def test_arrays_of_objects_have_as_many_people_as_there_are(tmp_path) -> None:
     np.testing.assert_allclose(motion.keypoints[3], points[3], rtol=1e-4)
     np.save(tmp_path / "a.npy", frames, allow_pickle=True)
     assert len(read_keypoints(tmp_path / "a.npy", "coco_17").ids) == 2
+    ids = np.array([[7, 5], [], [5], [5, 7]], object)
+    np.savez(tmp_path / "c.npz", keypoints=frames, ids=ids, times=[0.0, 0.5, 0.75, 2.0])
+    motion = read_keypoints(tmp_path / "c.npz", "coco_17")
+    assert (motion.times.tolist(), motion.ids.tolist()) == ([0.0, 0.5, 0.75, 2.0], [5, 7])
+    np.testing.assert_allclose(motion.keypoints[0, ::-1, :, :2], points[0, :, :, :2], rtol=1e-4)
+    for wrong in {"ids": ids[:3]}, {"ids": np.array([[7], [], [5], [5, 7]], object)}, {"times": [0.0, 1.0]}:
+        np.savez(tmp_path / "d.npz", keypoints=frames, **wrong)
+        with pytest.raises(ValueError, match=r"d\.npz.*there must be .* found"):
+            read_keypoints(tmp_path / "d.npz", "coco_17")
     scores[3] = scores[3][:1]
     np.savez(tmp_path / "b.npz", keypoints=frames, scores=scores)
     with pytest.raises(ValueError, match=r"b\.npz, scores of frame 3 must be \(2, 17\), found \(1, 17\)"):
