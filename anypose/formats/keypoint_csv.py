@@ -24,6 +24,7 @@ from anypose.formats.keypoint_columns import (
 )
 from anypose.skeleton import BLAZEPOSE_33
 
+PERSON = ("person", "person_id", "pose", "pose_id", "pose_index", "track_id", "id")  # columns that say who it is
 SHARES = 3.0  # of MediaPipe's landmarks few lie so many pictures away
 MAX_BYTES = 1 << 28  # as numbers and text it takes ten times as much
 
@@ -146,9 +147,7 @@ def _long(
             f"{path} has a row for each landmark and must say of which frame: no column 'frame' or 'time'."
         )
     score = next((name for name in ("visibility", "presence", "score") if name in names), None)
-    person = next(
-        (name for name in ("person", "person_id", "pose", "pose_id", "pose_index", "id") if name in names), None
-    )
+    person = next((name for name in PERSON if name in names), None)
     table = _numbers(path, names, body, [clock, "x", "y", *([score] if score else []), *([person] if person else [])])
     index = {name: i for i, name in enumerate(MEDIAPIPE)} | {str(i): i for i in range(len(MEDIAPIPE))}
     called = [plain(row[names.index(landmark)]) for row in csv.reader(io.StringIO(body)) if row]
@@ -168,8 +167,10 @@ def _long(
 
 
 def _wide(path: Path, names: list[str], body: str, found: Detections, size: tuple[int, int] | None) -> str:
-    """A row for each frame: x1, y1, z1, v1 ..., landmark_0_x ..., or nose_x ..."""
+    """A row for each frame, or for each person of it: x1, y1, z1, v1 ..., landmark_0_x ..., or nose_x ..."""
     clock, unit = _clock(names, found)
+    person = next((name for name in PERSON if name in names), None)
+    beside = [name for name in (person, clock) if name is not None]
     for form in (
         lambda i, axis: f"{axis}{i + 1}",
         lambda i, axis: f"{axis}{i}",
@@ -183,7 +184,7 @@ def _wide(path: Path, names: list[str], body: str, found: Detections, size: tupl
             continue
         score = next((axis for axis in SCORES if form(0, axis) in names), None)
         columns = [form(i, axis) for i in range(33) for axis in ("x", "y", *([score] if score else []))]
-        table = _numbers(path, names, body, [*columns, *([clock] if clock else [])])
+        table = _numbers(path, names, body, [*columns, *beside])
         points = np.ones((len(table), 33, 3))
         points[..., : 3 if score else 2] = table[:, : len(columns)].reshape(len(table), 33, -1)
         points, form_of = in_pixels(points, size, found, str(path)), "MediaPipe"
@@ -198,10 +199,10 @@ def _wide(path: Path, names: list[str], body: str, found: Detections, size: tupl
             )
         found.declared, used = named
         columns = [column for three in used.values() for column in three if column is not None]
-        table = _numbers(path, names, body, [*columns, *([clock] if clock else [])])
+        table = _numbers(path, names, body, [*columns, *beside])
         points, form_of = points_of_columns(found.declared, used, columns, table), "CSV"
     when = table[:, -1] * unit if clock else np.arange(len(table), dtype=np.float64)
-    _group(path, when, np.full(len(table), np.nan), points, found)
+    _group(path, when, table[:, len(columns)] if person else np.full(len(table), np.nan), points, found)
     return form_of
 
 

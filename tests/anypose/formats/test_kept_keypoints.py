@@ -185,6 +185,17 @@ def test_arrays_of_objects_have_as_many_people_as_there_are(tmp_path) -> None:
         read_keypoints(tmp_path / "b.npz", "coco_17")
 
 
+def test_a_table_by_joints_says_who_is_meant(tmp_path) -> None:
+    head = ["frame", "track_id", *(f"{joint}_{axis}" for joint in COCO_17.joints for axis in ("x", "y", "score"))]
+    points = people(17, T=2)
+    rows = [[t, (9, 4)[p], *points[t, p].ravel()] for t in range(2) for p in range(2)]
+    (tmp_path / "a.csv").write_text("\n".join(",".join(map(str, row)) for row in [head, *rows]), encoding="utf-8")
+    motion = read_keypoints(tmp_path / "a.csv", size=SIZE)
+    assert motion.ids.tolist() == [4, 9]
+    points[1, 0, 3] = np.nan  # which was not found
+    np.testing.assert_allclose(motion.keypoints[:, ::-1], points, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     "head",
     [
