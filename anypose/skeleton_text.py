@@ -24,7 +24,7 @@ SIDE = re.compile(
     r"(?:(?<=^)|(?<=[_ .:-]))"
     r"(?:([Ll]eft|[Rr]ight|LEFT|RIGHT)(?=[_ .A-Z-]|$)|[lLrR](?=[_ .-]|$|[A-Z][a-z])|[lr](?=[a-z]))"
 )
-OTHER = dict(zip(("left", "Left", "LEFT", "l", "L"), ("right", "Right", "RIGHT", "r", "R"), strict=True))
+OTHER = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
 
 
 def skeleton_of(skeleton: str | Skeleton, where: str = "the skeleton") -> Skeleton:
