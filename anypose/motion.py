@@ -125,3 +125,9 @@ class Motion:
         parts: dict[str, Any] = {name: None if array is None else array[:, columns] for name, array in arrays.items()}
         parts["rest"] = None if self.rest is None else self.rest[columns]
         return replace(self, ids=self.ids[columns], **parts)
+
+
+def stretches(good: np.ndarray) -> list[tuple[int, int]]:
+    """First frame, and one past the last, of every stretch of frames that are `good` (T,)."""
+    edges = np.flatnonzero(np.diff(good.astype(np.int8), prepend=0, append=0)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))

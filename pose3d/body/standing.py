@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from anypose.motion import stretches
+
 ARRIVES, LEAVES = 0.35, 0.6  # a part that is slower stands, and one that stands is let go only when it is faster [m/s]
 LOW = 0.12  # above the lowest of its kind, over the clip or now [m]
 SHORTEST = 0.06  # it stands at least so long [s]
@@ -34,8 +36,7 @@ def find_standing(feet: np.ndarray, hips: np.ndarray, times: np.ndarray, up: np.
     speed = np.linalg.norm(np.gradient(feet, times, axis=0), axis=-1)
     may, sure = (speed < LEAVES) & low, (speed < ARRIVES) & low
     for part in range(feet.shape[1]):
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], may[:, part], [False]])))
-        for start, end in edges.reshape(-1, 2):
+        for start, end in stretches(may[:, part]):
             stands[start:end, part] = sure[start:end, part].any() and times[end - 1] - times[start] >= SHORTEST
     return stands
 

@@ -14,13 +14,14 @@ from anypose.camera import Camera
 from anypose.formats.files import read_bytes, require_file, require_folder
 from anypose.formats.npz import motion_array
 from anypose.formats.plain_pickle import load_plain
+from anypose.motion import stretches
 from anypose.settings import Misuse, judged
 from anypose.skeleton import COCO_17
 from pose3d.motion.cache import cached_sequences
 from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.pinhole import rodrigues, straightened
 from pose3d.motion.remarks import part_name, remarks
-from pose3d.motion.sequence import PoseSequence, Split, stretches
+from pose3d.motion.sequence import PoseSequence, Split
 from pose3d.motion.units import UNITS, metres_per_unit
 
 FPS = 60.0

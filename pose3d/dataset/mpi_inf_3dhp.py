@@ -11,6 +11,7 @@ import numpy as np
 from anypose.camera import camera_to_world
 from anypose.formats.files import require_folder
 from anypose.formats.npz import motion_array, read_npz
+from anypose.motion import stretches
 from anypose.settings import Misuse, judged
 from anypose.skeleton import MPI_INF_3DHP_17
 from pose3d.motion.cache import cached_sequences
@@ -18,7 +19,7 @@ from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.mpi_inf_3dhp import picture_size, read_test, read_training, test_folder
 from pose3d.motion.pinhole import fit_pinhole
 from pose3d.motion.remarks import part_name, remarks
-from pose3d.motion.sequence import PoseSequence, Split, stretches
+from pose3d.motion.sequence import PoseSequence, Split
 from pose3d.motion.units import UNITS, metres_per_unit
 
 # Annotated frames and frames per second of the training sequences.

@@ -90,12 +90,6 @@ class PoseSequence:
         return world_to_camera(self.joints, self.camera).astype(np.float32)
 
 
-def stretches(good: np.ndarray) -> list[tuple[int, int]]:
-    """First frame, and one past the last, of every run of frames that are `good` (T,)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]]).astype(int))).tolist()
-    return list(zip(edges[::2], edges[1::2], strict=True))
-
-
 def require_motion(dataset: Any, where: str) -> None:
     """Refuse a dataset of people in pictures where motion is needed.
 

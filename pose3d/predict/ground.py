@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from anypose.camera import Camera
-from anypose.motion import Motion
+from anypose.motion import Motion, stretches
 from anypose.skeleton import Skeleton
 from pose3d.predict.placing import ANKLE
-from pose3d.predict.smoothing import Smoothing, runs
+from pose3d.predict.smoothing import Smoothing
 from pose3d.predict.windows import lasts
 
 SETTLED = 3.0  # seconds of people after which the floor is settled
@@ -214,7 +214,7 @@ def find_contacts(feet: np.ndarray, times: np.ndarray) -> np.ndarray:
     for side in range(2):
         may = (speed[:, side] < STILL_SLOW) & low[:, side]
         sure = (speed[:, side] < SLOW) & low[:, side]
-        for start, end in runs(may):
+        for start, end in stretches(may):
             inside = np.flatnonzero(sure[start:end])
             if len(inside) and times[end - 1] - times[start] >= SHORTEST:
                 contacts[start:end, side] = True
@@ -245,7 +245,7 @@ def hold_feet(
     grows = max(1, round(GROWS / float(np.median(np.diff(times))))) if T > 1 else 1
     wanted, weight, after = np.zeros((T, 3)), np.zeros(T), NOWHERE.copy()
     for side in range(2):
-        for start, end in runs(contacts[:, side] & np.isfinite(feet[:, side]).all(-1)):
+        for start, end in stretches(contacts[:, side] & np.isfinite(feet[:, side]).all(-1)):
             place = feet[start:end, side]
             stood = anchors[side] if start < first < end else NOWHERE[side]
             stands = standing_places(place, times[start:end], stood, max(first - start, 0))

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anypose.motion import Motion
+from anypose.motion import Motion, stretches
 from anypose.skeleton import Skeleton
-from pose3d.predict.smoothing import runs
 
 LIMBS = {
     "legs": ("knee", "foot", "heel", "big_toe", "small_toe"),
@@ -35,7 +34,7 @@ def undo_swaps(motion: Motion) -> Motion:
         left, right = pairs(skeleton, words)
         for person in range(keypoints.shape[1] if left else 0):
             points = keypoints[:, person, :, :2]
-            for start, end in runs(np.isfinite(points[:, left + right]).all((1, 2))):
+            for start, end in stretches(np.isfinite(points[:, left + right]).all((1, 2))):
                 limbs.append(Limbs(points[start:end, left], points[start:end, right], motion.times[start:end]))
                 places.append((start, person, left + right, right + left))
     for exchanged, (start, person, both, turned) in zip(exchanged_frames(limbs), places, strict=True):
@@ -149,7 +148,7 @@ def fill_gaps(motion: Motion, longest: float) -> Motion:
     filled = np.zeros(keypoints.shape[:3], bool) if motion.filled is None else motion.filled.copy()
     seen = np.isfinite(keypoints[..., :2]).all(-1)
     for person, k in zip(*np.nonzero(seen.any(0) & ~seen.all(0)), strict=True):
-        for start, end in runs(~seen[:, person, k]):
+        for start, end in stretches(~seen[:, person, k]):
             if start == 0 or end == len(times) or times[end] - times[start - 1] > longest:
                 continue
             before, after = keypoints[start - 1, person, k], keypoints[end, person, k]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from anypose.motion import Motion
+from anypose.motion import Motion, stretches
 from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
 from pose3d.predict.one_euro import OneEuro
@@ -104,17 +104,11 @@ class Smoothing:
         for column, pattern in enumerate(np.ascontiguousarray(there.T)):
             alike.setdefault(pattern.tobytes(), []).append(column)
         for columns in alike.values():
-            for start, end in runs(there[:, columns[0]]):
+            for start, end in stretches(there[:, columns[0]]):
                 if end - start >= SHORTEST:
                     piece = flat[start:end][:, columns]
                     smoothed[start:end, columns] = _run(FILTERS[self.method], piece, times[start:end], period)
         return smoothed.reshape(points.shape).astype(points.dtype)
-
-
-def runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """[start, end) of each run of true values in (T,)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def spread(points: np.ndarray) -> np.ndarray:

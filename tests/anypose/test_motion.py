@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anypose.motion import Motion
+from anypose.motion import Motion, stretches
 from anypose.skeleton import COCO_17, H36M_17
 
 
@@ -52,3 +52,9 @@ def test_a_motion_is_cut_by_frames_and_by_people() -> None:
         _ = motion[1]
     with pytest.raises(ValueError, match=r"walk has the people 1, 7, not 2"):
         motion.only(2)
+
+
+def test_stretches_of_good_frames() -> None:
+    assert stretches(np.array([1, 1, 0, 1], bool)) == [(0, 2), (3, 4)]
+    assert stretches(np.array([0, 1, 0], bool)) == [(1, 2)]
+    assert stretches(np.zeros(0, bool)) == stretches(np.zeros(3, bool)) == []

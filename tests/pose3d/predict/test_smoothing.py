@@ -9,7 +9,7 @@ from scipy.signal import butter, sosfiltfilt
 from anypose.motion import Motion
 from anypose.skeleton import COCO_17
 from pose3d.predict.one_euro import OneEuro
-from pose3d.predict.smoothing import METHODS, Smoothing, runs, spread
+from pose3d.predict.smoothing import METHODS, Smoothing, spread
 
 TIMES = np.arange(200) / 50
 
@@ -126,7 +126,3 @@ def test_settings_are_checked():
         Smoothing("kalman", 0.2, 0.2)
     with pytest.raises(ValueError, match=r"smooth_legs=0 must be seconds"):
         Smoothing("off", 0, 0.2)
-
-
-def test_runs():
-    assert runs(np.array([1, 1, 0, 1], bool)) == [(0, 2), (3, 4)]
