@@ -12,8 +12,9 @@ from torch import nn
 from anypose.engine import checkpoint
 from anypose.engine.finding import BEST, LAST, RELEASED, in_run, released_files
 from anypose.engine.fitting import built_to_fit
+from anypose.engine.overlaying import complete
 from anypose.engine.place import typed
-from anypose.engine.restore import build_task, complete
+from anypose.engine.restore import build_task
 from anypose.engine.settings import check_stored
 from anypose.engine.task import Task
 

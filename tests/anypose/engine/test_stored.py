@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 
 from anypose.engine import checkpoint
 from anypose.engine.finding import read_choices
-from anypose.engine.restore import choose_model, overlay
+from anypose.engine.overlaying import overlay
+from anypose.engine.restore import choose_model
 from anypose.engine.stored import DEEPEST, LARGEST, own_section, plain_choices, plain_config
 
 MODEL = own_section("model", "baseline3d") | {"input_skeleton": "h36m_16", "output_skeleton": "h36m_17"}
