@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+try:
+    import fcntl
+except ImportError:  # Windows: there nothing is told to be left behind, and `remove_leftovers` alone clears
+    fcntl = None
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what the system says where no more can be written
+DRAFTS = ".export-"  # how the folders of `drafts` begin
 NAMED = 50  # letters of a file's name that its temporary one has: names have 255 bytes at most
 
 
@@ -24,9 +33,14 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any], what: str = "") -
     Raises:
         OSError: when the disk refuses; `path` then still holds what it held before.
     """
-    temporary = path.with_name(f".{path.name[:NAMED]}.{os.getpid()}.tmp")
+    start = f".{path.name[:NAMED]}."
+    for left in path.parent.glob(f"{glob.escape(start)}*.tmp"):
+        if _abandoned(left):
+            left.unlink(missing_ok=True)
+    temporary = path.with_name(f"{start}{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
+            _hold(file.fileno())
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -51,6 +65,62 @@ def copy_whole(source: Path, path: Path) -> None:
     """A copy of the file, or what was there before."""
     with source.open("rb") as original:
         write_whole(path, lambda file: shutil.copyfileobj(original, file))
+
+
+@contextmanager
+def drafts(folder: Path) -> Iterator[Path]:
+    """A hidden folder inside `folder`, to write in what is then renamed into place; gone afterwards.
+
+    What killed processes left of theirs goes first.
+    """
+    door = _opened(folder)
+    try:
+        _hold(door, wait=True)  # one at a time, or a new one is taken for one that was left
+        for left in folder.glob(f"{DRAFTS}*"):
+            if _abandoned(left):
+                shutil.rmtree(left, ignore_errors=True)
+        place = tempfile.TemporaryDirectory(prefix=DRAFTS, dir=folder)
+        inside = _opened(Path(place.name))
+        _hold(inside)
+    finally:
+        _close(door)
+    try:
+        with place:
+            yield Path(place.name)
+    finally:
+        _close(inside)
+
+
+def _hold(descriptor: int | None, wait: bool = False) -> bool:
+    """Hold an open file or folder against other processes as long as this one lives; whether that was done."""
+    if fcntl is None or descriptor is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # another holds it, or the file system knows no locks
+        return False
+    return True
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether the process that made a file or folder is gone: it would hold it."""
+    descriptor = _opened(path)
+    try:
+        return _hold(descriptor)
+    finally:
+        _close(descriptor)
+
+
+def _opened(path: Path) -> int | None:
+    """To be held; None where that cannot be."""
+    with suppress(OSError):
+        return os.open(path, os.O_RDONLY)
+    return None
+
+
+def _close(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)
 
 
 def remove_leftovers(folder: Path) -> None:

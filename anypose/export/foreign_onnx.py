@@ -6,6 +6,7 @@ A file of 300 bytes can ask for an array of 100 GB when it runs. So what ONNX Ru
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 
 from anypose.bounds import largest, limit, memory
 
+NOISE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+ [^\[]*\) "
+)  # codes and places of its source
 LARGER = 8  # times the largest array: what all networks may hold together
 
 
@@ -30,8 +34,10 @@ def told_of(ort: Any, path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except (*problems, RuntimeError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:300].rstrip(".")
+        reason = NOISE.sub("", " ".join(str(error).split()))[:400].rstrip(".")
         hint = f" It may hold {limit(_most())} while it computes." if "memory" in reason else ""
+        if re.search("external|ExtData", reason, re.IGNORECASE):
+            hint = " Its weights lie in another file: put that, whole and no link, beside it, or save both as one file."
         raise ValueError(f"{path} {doing}: {reason}.{hint}") from None
 
 

@@ -6,14 +6,13 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from anypose.engine.task import Task
 from anypose.settings import Misuse
-from anypose.whole import write_text
+from anypose.whole import drafts, write_text
 
 ONNX_FRAMEWORK = 5  # atc's number for it
 PRECISION_MODES = ("force_fp16", "allow_fp32_to_fp16", "must_keep_origin_dtype", "allow_mix_precision", "force_fp32")
@@ -112,8 +111,8 @@ def compile_om(command: Sequence[str], onnx: Path) -> Path:
             f"it. {onnx} and the command, {onnx.with_suffix('.atc.sh')}, are ready."
         )
     target = onnx.with_suffix(".om")
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=onnx.parent) as folder:
-        draft = Path(folder) / target.name
+    with drafts(onnx.parent) as folder:
+        draft = folder / target.name
         aside = [f"--output={draft.with_suffix('')}" if part.startswith("--output=") else part for part in command]
         done = subprocess.run(aside, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode or not draft.is_file():

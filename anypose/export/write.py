@@ -10,7 +10,6 @@ import copy
 import json
 import os
 import shlex
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -33,7 +32,7 @@ from anypose.export.parity import Parity, measure, measure_stream, real_inputs
 from anypose.export.session import METADATA_KEY, OnnxSession, TorchSession
 from anypose.settings import Misuse
 from anypose.shapes import IO, PIXELS
-from anypose.whole import FULL
+from anypose.whole import FULL, drafts
 
 
 def export_network(
@@ -175,8 +174,8 @@ def _drafts(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
             companions are.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
-        draft = Path(folder) / path.name
+    with drafts(path.parent) as folder:
+        draft = folder / path.name
         try:
             yield draft
         except OSError as error:

@@ -30,8 +30,11 @@ def read_amc(path: str | Path, asf: Asf) -> np.ndarray:
         raise _first_error(path, lines, dofs)
     words = words.reshape(-1, sizes.sum())
     starts = np.cumsum(sizes) - sizes
+    numbers = np.delete(words, starts, axis=1)
     try:
-        values = np.delete(words, starts, axis=1).astype(np.float64)
+        values = numbers.astype(np.float64)
+        if not (joined := "".join(numbers.flat)).isascii() or "_" in joined:
+            raise ValueError  # which Python alone reads
         counted = (words[:, 0].astype(np.int64) == np.arange(1, len(words) + 1)).all()
     except (ValueError, OverflowError):
         raise _first_error(path, lines, dofs) from None

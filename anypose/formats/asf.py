@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from anypose.formats.bvh import decode
-from anypose.formats.files import LARGEST, read_bytes
+from anypose.formats.files import LARGEST, plain_number, read_bytes
 
 MAX_ASF_BYTES = 1 << 20
 MAX_BONES = 500
@@ -202,7 +202,7 @@ def _parents(path: Path, lines: Sequence[tuple[int, list[str]]], bones: dict[str
 def finite_numbers(path: str | Path, line: int, words: Sequence[str], count: int) -> list[float]:
     """The first `count` words as finite numbers."""
     try:
-        numbers = [float(word) for word in words[:count]]
+        numbers = [plain_number(word) for word in words[:count]]
     except ValueError:
         numbers = []
     if len(numbers) != count or not all(abs(number) <= LARGEST for number in numbers):

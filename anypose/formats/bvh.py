@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anypose.formats.files import LARGEST, require_file
+from anypose.formats.files import LARGEST, plain_number, require_file
 
 MAX_BYTES = 1 << 28  # a day at 120 frames per second; as numbers and text it takes ten times as much
 MAX_FRAMES = 2_000_000
@@ -166,7 +166,7 @@ class _Tokens:
     def number(self, what: str) -> float:
         word = self.next(what)
         try:
-            value = float(word)
+            value = plain_number(word)
         except ValueError:
             raise self.error(f"expected {what}, found '{word[:40]}'.") from None
         if not abs(value) <= LARGEST:
@@ -264,7 +264,7 @@ def _parse_motion(text: str, columns: int, first_line: int, path: Path, rate: fl
 def _rate(word: str, where: str) -> float:
     """Frames per second of a Frame Time [s]."""
     try:
-        step = float(word)
+        step = plain_number(word)
     except ValueError:
         step = float("nan")
     if not 1 / FASTEST <= step <= 1 / SLOWEST:

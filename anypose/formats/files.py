@@ -40,6 +40,21 @@ def require_file(path: str | Path, what: str, most_bytes: int | None = None) -> 
     return path
 
 
+def plain_number(word: str) -> float:
+    """The number that a word of a file means to any program: nothing that Python alone reads, as 1_000 or digits of
+    other scripts.
+
+    Raises:
+        ValueError: for every other word.
+    """
+    try:
+        if "_" not in word and word.isascii():
+            return float(word)
+    except ValueError:
+        pass
+    raise ValueError(f"a number is wanted, found '{word[:40]}'.")
+
+
 def read_bytes(path: str | Path, what: str, most_bytes: int | None = None) -> bytes:
     """The contents of a file that `require_file` accepts."""
     data = require_file(path, what, most_bytes).read_bytes()

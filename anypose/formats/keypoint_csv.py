@@ -12,7 +12,7 @@ import numpy as np
 
 from anypose.bounds import largest_of, limit
 from anypose.formats.detections import MAX_POINTS, Detections, skeleton_by_names
-from anypose.formats.files import LARGEST, read_bytes
+from anypose.formats.files import LARGEST, plain_number, read_bytes
 from anypose.formats.keypoint_columns import (
     LEAST,
     MEDIAPIPE,
@@ -76,7 +76,7 @@ def _numbers(path: Path, names: Sequence[str], body: str, columns: Sequence[str]
         try:
             if len(row) != len(names):
                 raise ValueError(len(row))
-            cells.extend([float(row[place] or "nan") for place in places])
+            cells.extend([plain_number(row[place] or "nan") for place in places])
         except ValueError:
             raise ValueError(
                 f"{path}, line {line}: {len(names)} numbers are expected, found {str(row)[:60]}."

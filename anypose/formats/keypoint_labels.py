@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from anypose.formats.detections import MAX_POINTS, Detections, named_skeleton, settle_layout
-from anypose.formats.files import LARGEST, read_bytes
+from anypose.formats.files import LARGEST, plain_number, read_bytes
 from anypose.skeleton import Skeleton
 
 MAX_BYTES = 1 << 22  # of a frame
@@ -69,7 +69,7 @@ def _lines(file: Path) -> list[list[float]]:
         if not line.strip():
             continue
         try:
-            numbers = [float(word) for word in line.split()[: 3 * MAX_POINTS]]
+            numbers = [plain_number(word) for word in line.split()[: 3 * MAX_POINTS]]
             if len(numbers) <= BEFORE or not all(abs(number) <= LARGEST for number in numbers):
                 raise ValueError(len(numbers))
         except ValueError:

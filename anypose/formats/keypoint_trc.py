@@ -36,6 +36,9 @@ def read_markers(path: Path, skeleton: str | Skeleton | None, size: tuple[int, i
     if not pixels and trc.units not in METRES:
         raise ValueError(f"{path}, line 3: Units must be m, cm, mm or px, found '{trc.units[:20]}'.")
     points = np.full((len(trc.times), 1, layout.num_joints, 3), np.nan, np.float32)
+    if twice := [joint for joint in layout.joints if joints.count(joint) > 1]:
+        both = [marker for marker, joint in zip(trc.markers, joints, strict=True) if joint == twice[0]]
+        raise ValueError(f"{path}, line 4: markers {' and '.join(both[:4])} are both {twice[0]}. Leave one out.")
     for marker, joint in enumerate(joints):
         if joint in layout.joints:
             points[:, 0, layout.index(joint)] = trc.points[:, marker]

@@ -6,25 +6,30 @@ where a marker is not seen. Times are kept as they are, frames in which the pers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from anypose.bounds import largest_of, limit
+from anypose.formats.bvh import decode
 from anypose.formats.bvh_writer import to_y_up
 from anypose.formats.even import frame_step
-from anypose.formats.files import LARGEST, read_bytes
+from anypose.formats.files import LARGEST, plain_number, read_bytes
 from anypose.formats.marker_names import marker_of
 from anypose.formats.person_files import PersonFiles
 from anypose.formats.rows import format_rows
 from anypose.formats.sink import GrowingFile, Sink
 from anypose.motion import Motion
 
+log = logging.getLogger(__name__)
 MAX_BYTES = 1 << 28
 MAX_MARKERS = 1_000
 COUNT = "%8d"
+LONGEST = 5.0  # a motion's frames are never so far apart in the median [s]
+APART = 3.0  # times: frames may be left out, but milliseconds are a thousand times as many
 METRES = {"m": 1.0, "mm": 1e-3, "cm": 1e-2}
 
 
@@ -106,26 +111,59 @@ def read_trc(path: str | Path) -> Trc:
         ValueError: with file and line, for anything that is not a whole TRC file.
     """
     path = Path(path)
-    try:
-        text = read_bytes(path, "a TRC file", MAX_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a TRC file: byte {error.start} is not text.") from None
-    lines = text.splitlines()
+    lines = decode(read_bytes(path, "a TRC file", MAX_BYTES)).split("\n")
     if len(lines) < 6 or not lines[0].startswith("PathFileType"):
         raise ValueError(f"{path} is not a TRC file: it must start with PathFileType and five lines of header.")
-    header = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=False))
+    names, values = ([cell.strip() for cell in line.split("\t")] for line in lines[1:3])
+    header = dict(zip(names, values, strict=False))
     markers = tuple(name for name in lines[3].rstrip().split("\t")[2:] if name.strip())
     if not 0 < len(markers) <= MAX_MARKERS or len(set(markers)) != len(markers):
         raise ValueError(f"{path}, line 4: 1 to {MAX_MARKERS} different markers must be named, found {len(markers)}.")
     rows = _rows(lines, 2 + 3 * len(markers), path)
+    _check_header(header, len(rows), len(markers), path)
     times, points = rows[:, 1], rows[:, 2:].reshape(len(rows), -1, 3)
     if not np.isfinite(times).all() or (np.abs(points) > LARGEST).any() or (np.diff(times) <= 0).any():
         raise ValueError(f"{path}: times must be finite and increase, coordinates must be within {LARGEST:g}.")
-    return Trc(markers, times, points, header.get("Units", "m").strip().lower())
+    _check_times(header, times, path)
+    return Trc(markers, times, points, header.get("Units", "").lower())
+
+
+def _check_header(header: Mapping[str, str], frames: int, markers: int, path: Path) -> None:
+    """Refuse a file that holds less than it announces; where it holds more frames, they stand."""
+    for key, found in (("NumFrames", frames), ("NumMarkers", markers)):
+        if not header.get(key):
+            continue
+        try:
+            announced = plain_number(header[key])
+        except ValueError as error:
+            raise ValueError(f"{path}, line 3, {key}: {error}") from None
+        if key == "NumFrames" and found > announced:
+            log.warning("%s: NumFrames says %g, and %d frames follow, which are read.", path, announced, found)
+        elif found != announced:
+            raise ValueError(
+                f"{path}: {key} says {announced:g}, and the file has {found}. It is cut off, or its header is of "
+                "another file."
+            )
+
+
+def _check_times(header: Mapping[str, str], times: np.ndarray, path: Path) -> None:
+    """Refuse times that are no seconds: frames are then further apart, or closer, than the header's rate says."""
+    if len(times) < 2:
+        return
+    step = float(np.median(np.diff(times)))
+    try:
+        rate = plain_number(header.get("DataRate", ""))
+    except ValueError:
+        rate = 0.0
+    if step > LONGEST or (0 < rate <= LARGEST and not 1 / APART < step * rate < APART):
+        said = f", and DataRate says {rate:g} a second" if rate > 0 else ""
+        raise ValueError(
+            f"{path}: times must be seconds, and its frames are {step:g} apart{said}. Put right which of them is wrong."
+        )
 
 
 def _rows(lines: Sequence[str], columns: int, path: Path) -> np.ndarray:
-    """(T, columns) numbers of the lines after the header, NaN where a cell is empty or the line is short."""
+    """(T, columns) numbers of the lines after the header, NaN where cells are empty or left out at the end."""
     body = [(number, line) for number, line in enumerate(lines[5:], start=6) if line.strip()]
     if not body:
         raise ValueError(f"{path} has no frames.")
@@ -137,7 +175,13 @@ def _rows(lines: Sequence[str], columns: int, path: Path) -> np.ndarray:
         if len(cells) < 2:
             raise ValueError(f"{path}, line {number}: {columns} cells are expected, found {len(cells)}.")
         try:
-            row[: len(cells)] = [float(cell) if cell.strip() else np.nan for cell in cells]
+            row[: len(cells)] = [plain_number(cell) if cell.strip() else np.nan for cell in cells]
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from None
+        there = (~np.isnan(row[2:])).reshape(-1, 3).sum(1)
+        if len(half := np.flatnonzero((there != 0) & (there != 3))):
+            raise ValueError(
+                f"{path}, line {number}: marker {half[0] + 1} has {there[half[0]]} of its three numbers. Is the line "
+                "cut off?"
+            )
     return rows

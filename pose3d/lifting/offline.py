@@ -20,6 +20,7 @@ are the files of Ascend's ACL_PyTorch scripts for VideoPose3D: either side can b
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import os
 import re
@@ -79,9 +80,10 @@ def preprocess(
                 f"{receptive_field} takes {length - receptive_field + 1}. Export a longer one and say so with --length."
             )
     for part in ("inputs", "ground_truths"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
+        begin(folder / part)
         if others := sorted({file.stem for file in (folder / part).glob("*.bin")} - set(names)):
             raise ValueError(f"{folder / part} holds {others[0]}.bin of another test set. Choose an empty folder.")
+    (folder / PADDING_FILE).unlink(missing_ok=True)  # until all are there again
     deltas = {}
     for name, sequence in zip(tqdm(names, desc="preprocess", leave=False, disable=None), ordered, strict=True):
         delta = length - receptive_field + 1 - len(sequence)
@@ -120,8 +122,13 @@ def infer(session: Session, inputs: Path, output: Path) -> int:
             f"Files have no shape: the network's input must have a fixed one, {port.name} is {port.shape}. "
             "Export it without dynamic axes."
         )
+    if output.is_dir() and output.samefile(inputs):
+        raise Misuse(f"--output {output} must be another folder than --input.")
     shape = [size for size in port.shape if size is not None]
-    output.mkdir(parents=True, exist_ok=True)
+    begin(output)
+    for file in files:  # or a run that is stopped leaves a mixture with what another network wrote
+        for earlier in output.glob(f"{glob.escape(file.stem)}_[0-9]*.bin"):
+            earlier.unlink()
     for file in tqdm(files, desc="infer", leave=False, disable=None):
         array = read_bin(file, shape, port.dtype)
         for number, result in enumerate(session.run({port.name: array}).values()):
@@ -209,11 +216,21 @@ def read_bin(file: Path, shape: Sequence[int], dtype: np.dtype | type = np.float
     return np.fromfile(file, dtype).reshape(shape)
 
 
+def begin(folder: Path) -> None:
+    """Make the folder; what a killed process left half written in it goes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".*.bin.tmp"):
+        left.unlink(missing_ok=True)
+
+
 def write_bin(file: Path, array: np.ndarray) -> None:
     """Raw, in C order, under its name only when it is whole."""
     draft = file.with_name(f".{file.name}.tmp")
-    np.ascontiguousarray(array).tofile(draft)
-    os.replace(draft, file)  # there are hundreds: too many to wait for the disk each time
+    try:
+        np.ascontiguousarray(array).tofile(draft)
+        os.replace(draft, file)  # there are hundreds: too many to wait for the disk each time
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def ais_bench_command(model: Path, inputs: Path, output: Path) -> list[str]:

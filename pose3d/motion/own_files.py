@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from anypose.formats.files import LARGEST, require_file
+from anypose.formats.files import LARGEST, plain_number, require_file
 from anypose.formats.npz import motion_array, names_in_npz, read_npz
 from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
@@ -174,7 +174,7 @@ def _cells(
         if len(row) != len(header):
             raise ValueError(f"{path}, row {number}: {len(header)} columns are wanted, found {len(row)}.")
         try:
-            cells.extend([float(row[place]) for place in places])
+            cells.extend([plain_number(row[place]) for place in places])
         except ValueError:
             name, place = next((n, p) for n, p in zip(columns, places, strict=True) if not _is_number(row[p]))
             raise ValueError(f"{path}, row {number}, {name}: a number is wanted, found '{row[place][:40]}'.") from None
@@ -186,7 +186,7 @@ def _cells(
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        plain_number(text)
     except ValueError:
         return False
     return True

@@ -2,13 +2,14 @@
 
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
 
 from anypose.engine.results import write_predictions
 from anypose.engine.run import write_json
-from anypose.whole import copy_whole, write_text, write_whole
+from anypose.whole import copy_whole, drafts, write_text, write_whole
 
 
 def test_what_a_full_disk_stops_is_not_half_written(tmp_path, monkeypatch):
@@ -64,3 +65,34 @@ def test_predictions_are_whole_or_not_there(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["predictions.bin"]
     with np.load(tmp_path / "new" / "predictions.bin") as arrays:
         assert arrays["broken"].sum() == 1
+
+
+def killed(work) -> None:
+    """Do it in a process that kills itself in the middle."""
+    child = os.fork()
+    if not child:
+        work()
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="NO FORK: what is left behind is told by locks of POSIX")
+def test_what_a_killed_process_left_goes_with_the_next_that_writes_there(tmp_path):
+    def in_a_file():
+        write_whole(tmp_path / "a", lambda file: (file.write(b"half"), os.kill(os.getpid(), signal.SIGKILL)))
+
+    def in_a_folder():
+        with drafts(tmp_path) as folder:
+            (folder / "half").write_text("half", encoding="utf-8")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    killed(in_a_file)
+    killed(in_a_folder)
+    left = [path.name for path in tmp_path.iterdir()]
+    assert sorted(name[:3] for name in left) == [".a.", ".ex"]
+    write_text(tmp_path / "b", "another file")
+    assert len(list(tmp_path.iterdir())) == 3
+    write_text(tmp_path / "a", "whole")
+    with drafts(tmp_path) as folder, drafts(tmp_path) as other:  # what is held stays
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a", "b", folder.name, other.name])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -186,16 +186,38 @@ def test_a_description_that_is_none_is_refused(tmp_path, about, message):
         open_session(tmp_path / "a.onnx")
 
 
-def test_what_is_no_network_and_what_reads_other_files_is_refused(tmp_path):
+def test_what_is_no_network_is_refused(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"hello" * 20)
     with pytest.raises(ValueError, match=r"a\.onnx cannot be read as an ONNX network: .*Protobuf"):
         open_session(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("../secret", "escapes model directory"),
+        ("/etc/hostname", "Absolute path"),
+        ("link", "escapes model directory"),
+        ("gone", "does not exist"),
+        ("short", "size to read: 12 given file_length: 4"),
+        ("weights", None),
+    ],
+)
+def test_weights_in_another_file_are_read_beside_the_network_and_nowhere_else(tmp_path, location, told):
     (tmp_path / "inner").mkdir()
     (tmp_path / "secret").write_bytes(bytes(12))
+    (tmp_path / "inner/weights").write_bytes(np.float32([1, 2, 3]).tobytes())
+    (tmp_path / "inner/short").write_bytes(bytes(4))
+    (tmp_path / "inner/link").symlink_to("../secret")
     elsewhere = numpy_helper.from_array(np.zeros((1, 3), np.float32), "w")
     elsewhere.ClearField("raw_data")
     elsewhere.data_location = TensorProto.EXTERNAL
-    elsewhere.external_data.add(key="location", value="../secret")
-    network(tmp_path / "inner/a.onnx", [helper.make_node("Add", ["x", "w"], ["y"])], [elsewhere])
-    with pytest.raises(ValueError, match=r"a\.onnx cannot be read as an ONNX network: .*escapes model directory"):
-        open_session(tmp_path / "inner/a.onnx")
+    elsewhere.external_data.add(key="location", value=location)
+    path = tmp_path / "inner/a.onnx"
+    network(path, [helper.make_node("Add", ["x", "w"], ["y"])], [elsewhere])
+    if told is None:
+        outputs = open_session(path).run({"x": np.zeros((1, 3), np.float32)})
+        assert outputs["y"].tolist() == [[1, 2, 3]]
+        return
+    with pytest.raises(ValueError, match=rf"a\.onnx cannot be read as an ONNX network: .*{told}.*: put that, whole"):
+        open_session(path)

@@ -1,7 +1,7 @@
 import pytest
 
 from anypose.bounds import raised_to
-from anypose.formats.files import read_bytes, require_file, require_folder
+from anypose.formats.files import plain_number, read_bytes, require_file, require_folder
 
 
 def test_a_folder_that_is_not_there_is_named_with_what_it_should_hold(tmp_path):
@@ -32,3 +32,10 @@ def test_a_file_has_a_sane_size(tmp_path):
         require_file(path, "a take", 3)
     with raised_to(1):
         assert require_file(path, "a take", 3) == path
+
+
+@pytest.mark.parametrize("word", ["1_000", "\u0663", "\uff11", "\xa01", "0x10", "1,5", "1d3", "1 2", "", "-", "one"])
+def test_what_only_python_reads_as_a_number_is_none(word):
+    with pytest.raises(ValueError, match=rf"^a number is wanted, found '{word}'\.$"):
+        plain_number(word)
+    assert [plain_number(word) for word in (" -1.5e3 ", "+.5", "07")] == [-1500, 0.5, 7]

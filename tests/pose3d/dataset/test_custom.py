@@ -109,6 +109,9 @@ def test_a_table_says_the_same_as_arrays(folder):
     )
     with pytest.raises(ValueError, match=r"bad\.csv, row 4, head_x_px: a number is wanted, found 'x"):
         read(folder / "bad.csv")
+    (folder / "digits.csv").write_text("\n".join([lines[0], lines[1].rpartition(",")[0] + ",1_0"]), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"digits\.csv, row 2, r_foot_z_cm: a number is wanted, found '1_0'"):
+        read(folder / "digits.csv")
     (folder / "long.csv").write_text("\n".join([lines[0], "x" * 200_000 + lines[1]]), encoding="utf-8")
     with pytest.raises(ValueError, match=r"long\.csv is not a table in UTF-8: field larger than field limit"):
         read(folder / "long.csv")

@@ -104,6 +104,37 @@ def test_our_files_scored_by_the_vendor_s_rule_give_our_number(tmp_path, motion,
     assert printed[-1] == f"Protocol #1 (MPJPE) action-wise average:{1000 * result.average:.1f}mm"
 
 
+def test_what_is_stopped_or_killed_leaves_no_mixture_and_nothing_half_written(tmp_path, motion, network, monkeypatch):
+    _, onnx = network
+    session, prep, out = open_session(onnx), tmp_path / "prep", tmp_path / "out"
+    preprocess(motion.sequences("validation"), prep, LENGTH, WINDOW)
+    infer(session, prep / "inputs", out)
+    replace, moved = os.replace, []
+
+    def stopped(source, target):
+        moved.append(target)
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        infer(session, prep / "inputs", out)
+    (out / ".003_Walking_0.bin.tmp").write_bytes(b"of a process that was killed")
+    with pytest.raises(FileNotFoundError, match=r"_0\.bin is missing"):
+        postprocess(prep, out)
+    moved.clear()
+    with pytest.raises(KeyboardInterrupt):
+        preprocess(motion.sequences("validation"), prep, LENGTH, WINDOW)
+    with pytest.raises(FileNotFoundError, match=r"preprocess did not finish there"):
+        postprocess(prep, out)
+    monkeypatch.undo()
+    preprocess(motion.sequences("validation"), prep, LENGTH, WINDOW)
+    assert infer(session, prep / "inputs", out) == len(list(out.iterdir())) == 3
+    with pytest.raises(Misuse, match=r"--output .*out must be another folder than --input"):
+        infer(session, out, out)
+
+
 def test_the_number_is_that_of_evaluation_with_a_flip_test(tmp_path, motion, network):
     """Unlike the evaluation, files carry the edge padding in the input: the same frames, the same numbers."""
     task, onnx = network
