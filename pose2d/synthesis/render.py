@@ -75,55 +75,106 @@ class Canvas:
     def _draw_part(
         self, parts: Parts, i: int, look: Look, head: Head | None, lens: Lens, light: Light, owner: int
     ) -> None:
-        ends = np.stack([parts.start[i], parts.end[i]])
-        place = lens.project(ends)
-        zoom = lens.focal / ends[:, 2]
-        seen = _seen_radius(parts, i, ends)
-        radius = seen * zoom
-        low = np.floor((place - radius[:, None]).min(axis=0) - 1).astype(int)
-        high = np.ceil((place + radius[:, None]).max(axis=0) + 2).astype(int)
-        left, top = max(low[0], 0), max(low[1], 0)
-        right, bottom = min(high[0], lens.width), min(high[1], lens.height)
-        if right <= left or bottom <= top:
+        surface = _surface(parts, i, lens)
+        if surface is None:
             return
-        x = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(place[0, 0])
-        y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(place[0, 1])
-        axis = place[1] - place[0]
-        squared = float(axis @ axis)
-        unclipped = (x * axis[0] + y * axis[1]) / max(squared, 1e-6)
-        along = np.clip(unclipped, 0, 1)
-        # Beyond its ends a part that is wider than deep is as flat as it is deep.
-        nearest = along - (seen.mean() / parts.radius[i].mean() - 1) * (unclipped - along)
-        dx, dy = x - nearest * axis[0], y - nearest * axis[1]
-        thickness = radius[0] + along * (radius[1] - radius[0])
-        distance = np.sqrt(dx * dx + dy * dy)
-        cover = np.clip(thickness - distance + 0.5, 0, 1)
-        nx, ny = dx / thickness, dy / thickness
-        bulge = np.sqrt(np.clip(1 - nx * nx - ny * ny, 0, 1))
-        deep = parts.radius[i, 0] + along * (parts.radius[i, 1] - parts.radius[i, 0])
-        depth = ends[0, 2] + along * (ends[1, 2] - ends[0, 2]) - bulge * deep
-        window = (slice(top, bottom), slice(left, right))
-        cover = cover * (depth < self.depth[window])
+        window = surface.window
+        cover = surface.cover * (surface.depth < self.depth[window])
         if not cover.any():
             return
-        material = int(parts.material[i])
-        if material == _HEAD and head is not None:
-            paint = _face(head, look, nx, ny, bulge, along)
-        else:
-            length = float(np.linalg.norm(ends[1] - ends[0]))
-            round_limb = np.arcsin(np.clip((nx * axis[1] - ny * axis[0]) / max(np.sqrt(squared), 1e-3), -1, 1))
-            paint = _cloth(look, material, along * length, round_limb * deep)
-        shade = np.maximum(nx * light.direction[0] + ny * light.direction[1] - bulge * light.direction[2], 0)
-        shade = (light.ambient + (1 - light.ambient) * shade)[..., None] * light.colour
         alpha = cover[..., None]
-        self.colour[window] += alpha * (paint * shade - self.colour[window])
+        self.colour[window] += alpha * (_paint(surface, look, head) * _shade(surface, light) - self.colour[window])
         solid = cover > 0.5
-        self.depth[window][solid] = np.broadcast_to(depth, cover.shape)[solid]
+        self.depth[window][solid] = np.broadcast_to(surface.depth, cover.shape)[solid]
         self.owner[window][solid] = owner
 
     def finish(self) -> np.ndarray:
         """(H, W, 3) uint8."""
         return np.clip(self.colour + 0.5, 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class _Surface:
+    """The side of one part that the lens sees, in the (h, w) pixels around it.
+
+    Attributes:
+        window: those pixels of the image.
+        cover: (h, w) how much of a pixel it takes.
+        depth: (h, w) from the lens [m].
+        nx, ny, bulge: (h, w) normal, `bulge` towards the lens.
+        along: (h, w) from its start, 0, to its end, 1.
+        radius: (h, w) of the limb there [m].
+        sine: (h, w) of the angle around the limb from the middle of what is seen.
+        length: [m].
+        material: number of it in `MATERIALS`.
+    """
+
+    window: tuple[slice, slice]
+    cover: np.ndarray
+    depth: np.ndarray
+    nx: np.ndarray
+    ny: np.ndarray
+    bulge: np.ndarray
+    along: np.ndarray
+    radius: np.ndarray
+    sine: np.ndarray
+    length: float
+    material: int
+
+
+def _surface(parts: Parts, i: int, lens: Lens) -> _Surface | None:
+    """What the lens sees of part `i`; None where that lies outside the image."""
+    ends = np.stack([parts.start[i], parts.end[i]])
+    place = lens.project(ends)
+    seen = _seen_radius(parts, i, ends)
+    radius = seen * (lens.focal / ends[:, 2])
+    low = np.floor((place - radius[:, None]).min(axis=0) - 1).astype(int)
+    high = np.ceil((place + radius[:, None]).max(axis=0) + 2).astype(int)
+    left, top = max(low[0], 0), max(low[1], 0)
+    right, bottom = min(high[0], lens.width), min(high[1], lens.height)
+    if right <= left or bottom <= top:
+        return None
+    x = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(place[0, 0])
+    y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(place[0, 1])
+    axis = place[1] - place[0]
+    squared = float(axis @ axis)
+    unclipped = (x * axis[0] + y * axis[1]) / max(squared, 1e-6)
+    along = np.clip(unclipped, 0, 1)
+    # Beyond its ends a part that is wider than deep is as flat as it is deep.
+    nearest = along - (seen.mean() / parts.radius[i].mean() - 1) * (unclipped - along)
+    dx, dy = x - nearest * axis[0], y - nearest * axis[1]
+    thickness = radius[0] + along * (radius[1] - radius[0])
+    nx, ny = dx / thickness, dy / thickness
+    bulge = np.sqrt(np.clip(1 - nx * nx - ny * ny, 0, 1))
+    deep = parts.radius[i, 0] + along * (parts.radius[i, 1] - parts.radius[i, 0])
+    return _Surface(
+        window=(slice(top, bottom), slice(left, right)),
+        cover=np.clip(thickness - np.sqrt(dx * dx + dy * dy) + 0.5, 0, 1),
+        depth=ends[0, 2] + along * (ends[1, 2] - ends[0, 2]) - bulge * deep,
+        nx=nx,
+        ny=ny,
+        bulge=bulge,
+        along=along,
+        radius=deep,
+        sine=np.clip((nx * axis[1] - ny * axis[0]) / max(np.sqrt(squared), 1e-3), -1, 1),
+        length=float(np.linalg.norm(ends[1] - ends[0])),
+        material=int(parts.material[i]),
+    )
+
+
+def _paint(surface: _Surface, look: Look, head: Head | None) -> np.ndarray:
+    """Its colour in even light."""
+    if surface.material == _HEAD and head is not None:
+        return _face(head, look, surface.nx, surface.ny, surface.bulge, surface.along)
+    across = np.arcsin(surface.sine) * surface.radius
+    return _cloth(look, surface.material, surface.along * surface.length, across)
+
+
+def _shade(surface: _Surface, light: Light) -> np.ndarray:
+    """(h, w, 3) factor on its colour."""
+    x, y, z = light.direction
+    lit = np.maximum(surface.nx * x + surface.ny * y - surface.bulge * z, 0)
+    return (light.ambient + (1 - light.ambient) * lit)[..., None] * light.colour
 
 
 def _seen_radius(parts: Parts, i: int, ends: np.ndarray) -> np.ndarray:
