@@ -20,18 +20,15 @@ import numpy as np
 from anypose.drawing.pictures import KeptPictures
 from anypose.motion import Motion
 from anypose.settings import Misuse
-from pose3d.predict.agreement import agree
 from pose3d.predict.bodies import Bodies
-from pose3d.predict.bones import Bones
 from pose3d.predict.finding import People, PeopleInFile, PeopleInPictures
 from pose3d.predict.ground import SETTLED, Ground
-from pose3d.predict.levelling import Levelled
 from pose3d.predict.lifters import chosen_lifter, open_lifter
 from pose3d.predict.lifting import Lift
 from pose3d.predict.networks import open_network
-from pose3d.predict.placing import Place, assumed_intrinsics
-from pose3d.predict.recording import MainPeople, Recording, cut, join
-from pose3d.predict.repair import drop_unsure, fill_gaps, undo_swaps
+from pose3d.predict.placing import assumed_intrinsics
+from pose3d.predict.reconstruction import Reconstruction
+from pose3d.predict.recording import Recording, cut, join
 from pose3d.predict.settings import check_effects, complete
 from pose3d.predict.smoothing import Smoothing
 from pose3d.predict.source import expand, open_companion, open_source
@@ -117,30 +114,18 @@ class Pipeline:
             ValueError: at the end, where nobody was in any frame.
         """
         self.start()
-        settings = self.settings
-        if settings.lifter != "auto":
+        if self.settings.lifter != "auto":
             _ = self.lift  # somebody's own may not fit, which is told before its keypoints are judged
         with ExitStack() as stack:
             people = self.people(source, stack, pictures)
-            smooth = Smoothing(self.method(people.live), settings.smooth_legs, settings.smooth_arms)
             found = self.until_stopped(iter(people), stop)  # the threads are on their way while the lifter is opened
-            lift = Levelled(self.lift, settings.level)
-            place, main = Place(settings.height, smooth), MainPeople(settings.people)
-            bones = Bones(settings.bones)
-            future, settle = (0, 0.0) if people.live else (max(self.lift.future, 1), SETTLED)
-            context = max(CONTEXT, settings.gaps, LOOKS * max(settings.smooth_legs, settings.smooth_arms))
-            context = LIVE_CONTEXT if people.live else context
-            for window in windows(found, people.chunk, context, future, settle, self.lift.past):
+            smooth = Smoothing(self.method(people.live), self.settings.smooth_legs, self.settings.smooth_arms)
+            reconstruct = Reconstruction(self.settings, self.lift, smooth, self.ground)
+            for window in self.windows(found, people):
                 with self.stopwatch("3D"):
-                    motion = drop_unsure(main(self.motion(window, people)), settings.keypoints.min_score)
-                    motion = undo_swaps(motion) if settings.swaps else motion
-                    motion = smooth.keypoints(fill_gaps(motion, settings.gaps), window.keep)
                     assert people.size is not None  # known from the first frame on
-                    intrinsics = assumed_intrinsics(people.size, settings.focal)
-                    motion = agree(lift(motion, intrinsics, window.keep), intrinsics, settings.landmarks)
-                    motion = bones(place(motion, intrinsics, window.keep), intrinsics, window.keep)
-                    motion = smooth.joints(motion, window.keep)
-                    motion = self.ground(motion, intrinsics, window.keep)
+                    intrinsics = assumed_intrinsics(people.size, self.settings.focal)
+                    motion = reconstruct(self.motion(window, people), intrinsics, window.keep)
                 if self.bodies is not None:
                     with self.stopwatch("body"):
                         motion = self.bodies(motion, intrinsics)
@@ -149,17 +134,31 @@ class Pipeline:
                 self.frames += len(motion)
                 self.dropped, self.arrived = people.dropped, window.seen[-1].arrived
                 yield motion, window.pictures()
-            if people.size is not None and settings.focal is None:
-                focal = assumed_intrinsics(people.size, None)[0]
-                self.assumed.append(f"a focal length of {focal:.0f} px (focal=)")
-            if settings.height is None:
-                self.assumed.append("people as tall as the lifter makes them (height=)")
-            self.warnings += people.warnings + (self.bodies.warnings if self.bodies is not None else [])
-            if self.ground.guessed and self.bodies is None:
-                self.warnings.append(f"source={source} shows no foot: the floor lies where an adult's feet would be")
-                log.warning("%s.", self.warnings[-1])
+            self.conclude(people, source)
         if not self.ids:
             raise ValueError(f"source={source}: nobody was found in its {self.frames} frames by {people.network}.")
+
+    def windows(self, found: Iterator[Seen], people: People) -> Iterator[Window]:
+        """The frames in chunks, each with as much before and after it as lifting and smoothing look at."""
+        settings = self.settings
+        if people.live:
+            context, future, settle = LIVE_CONTEXT, 0, 0.0
+        else:
+            context = max(CONTEXT, settings.gaps, LOOKS * max(settings.smooth_legs, settings.smooth_arms))
+            future, settle = max(self.lift.future, 1), SETTLED
+        return windows(found, people.chunk, context, future, settle, self.lift.past)
+
+    def conclude(self, people: People, source: str | Path | int) -> None:
+        """Note what the motion of a whole source rests on."""
+        if people.size is not None and self.settings.focal is None:
+            focal = assumed_intrinsics(people.size, None)[0]
+            self.assumed.append(f"a focal length of {focal:.0f} px (focal=)")
+        if self.settings.height is None:
+            self.assumed.append("people as tall as the lifter makes them (height=)")
+        self.warnings += people.warnings + (self.bodies.warnings if self.bodies is not None else [])
+        if self.ground.guessed and self.bodies is None:
+            self.warnings.append(f"source={source} shows no foot: the floor lies where an adult's feet would be")
+            log.warning("%s.", self.warnings[-1])
 
     @cached_property
     def lift(self) -> Lift:
