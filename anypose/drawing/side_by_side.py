@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from anypose.drawing.pictures import HIGHEST, WIDEST, room_of
-from anypose.drawing.viewer import bones_with_sides, upright
+from anypose.drawing.viewer_page import bones_with_sides, upright
 from anypose.formats.even import frame_step
 from anypose.formats.sink import Sink
 from anypose.motion import Motion

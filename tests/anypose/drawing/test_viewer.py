@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from anypose.drawing import viewer
+from anypose.drawing import viewer, viewer_page
 from anypose.drawing.skins import shares
 from anypose.drawing.viewer import PictureFile, ViewerSink, small_jpeg
 from anypose.formats.glb import Mesh, bone_mesh
@@ -56,7 +56,7 @@ def test_every_number_is_there_to_a_millimetre_and_a_part_of_a_pixel(tmp_path) -
     data = page(sink.path)
     world = data["world"].reshape(12, 2, 17, 3) * data["metre"]
     np.testing.assert_allclose(world[:, 0], dance.world[:, 0], atol=5.1e-4)
-    assert (data["world"].reshape(12, 2, 17, 3)[3, 1] == viewer.MISSING).all()
+    assert (data["world"].reshape(12, 2, 17, 3)[3, 1] == viewer_page.MISSING).all()
     points = data["points"].reshape(12, 2, 17, 2) * data["pixel"]
     np.testing.assert_allclose(points[:, 0], dance.keypoints[:, 0, :, :2], atol=0.04)
     assert ((data["scores"].reshape(12, 2, 17) == 255) == dance.filled).all()
@@ -82,7 +82,7 @@ def test_the_page_says_where_the_motion_is_from_and_what_its_metres_rest_on(tmp_
 
 
 def test_a_long_motion_is_thinned_and_says_so(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(viewer, "MOST_BYTES", 3000)
+    monkeypatch.setattr(viewer_page, "MOST_BYTES", 3000)
     monkeypatch.setattr(viewer, "PICTURE_BYTES", 1)
     dance = dancers(frames=40)
     with ViewerSink(tmp_path / "dance.html") as sink:
@@ -173,7 +173,7 @@ def test_a_skin_is_there_in_small_integers(tmp_path) -> None:
         np.frombuffer(raw["weights"], "u1").reshape(-1, 4) / 255,
     )
     np.testing.assert_array_equal(small.faces["middle"], np.concatenate(list(mesh.faces.values())))
-    turns = data["turns"].reshape(12, 2, 17, 4) * viewer.TURN
+    turns = data["turns"].reshape(12, 2, 17, 4) * viewer_page.TURN
     np.testing.assert_allclose(turns[5, 1], dance.rotations[5, 1], atol=1e-4)
     np.testing.assert_allclose(skinned(small, dance, 5, 1), skinned(mesh, dance, 5, 1), atol=2e-4)
 
