@@ -5,4 +5,8 @@ Others take from `checkpoint`, `command`, `device`, `distributed`, `durable`, `e
 room's own.
 """
 
-from anypose.engine import device as device  # first: it makes importing torch safe where a back-end is half installed
+from anypose.engine.interruptions import leave_at_once
+
+leave_at_once()  # before what takes seconds to import
+
+from anypose.engine import device as device  # noqa: E402  # first: it makes importing torch safe where a back-end is half installed

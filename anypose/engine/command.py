@@ -27,7 +27,7 @@ from anypose.engine.durable import check_file, check_folder, remove_empty
 from anypose.engine.extras import check_extras, check_launcher
 from anypose.engine.overrides import parsed
 from anypose.engine.place import CONF
-from anypose.engine.sentences import FULL_ERROR, MISUSED, check_words, in_order, told
+from anypose.engine.sentences import FULL_ERROR, MISUSED, check_words, in_order, stopped_by, told
 from anypose.engine.sentences import explanation as explanation
 from anypose.engine.settings import check_settings
 from anypose.engine.stored import BUILT
@@ -100,6 +100,8 @@ def unwrapped() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if stopped := stopped_by(error):
+            raise stopped from None
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
         raise _Ended(error) from error

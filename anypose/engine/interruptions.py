@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
+from anypose.engine.place import PACKAGE, SCRIPTS
+
 log = logging.getLogger(__name__)
+INTERRUPTED, TERMINATED = 130, 143  # exit codes
+NAMES = ("train", "evaluate", "predict", "export")
 
 
 @contextmanager
@@ -30,6 +36,29 @@ def interruptions() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave_at_once() -> None:
+    """Until `told` takes over, Ctrl-C just ends a command of ours: it still imports and has begun nothing.
+
+    Whoever imports this project into a program of their own keeps Python's way.
+    """
+    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "none").resolve()
+    ours = script.stem == "anypose" or script in [SCRIPTS / f"{name}.py" for name in NAMES] or script.parent == PACKAGE
+    first = threading.current_thread() is threading.main_thread()
+    if ours and first and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _left)
+
+
+def _left(_number: int, _frame: object) -> None:
+    os.write(2, b"Interrupted.\n")
+    os._exit(INTERRUPTED)
+
+
+def begin() -> None:
+    """From here on Ctrl-C raises `KeyboardInterrupt`: there may be something to put away."""
+    if signal.getsignal(signal.SIGINT) is _left:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Terminated(BaseException):

@@ -16,15 +16,23 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
-from anypose.engine.interruptions import Terminated, terminated
+from anypose.engine.interruptions import INTERRUPTED, TERMINATED, Terminated, begin, terminated
 from anypose.engine.place import CONF, ROOT
 from anypose.settings import Misuse
 
-FAILED, MISUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+FAILED, MISUSED = 1, 2
 PACKAGES = ("anypose", "pose2d", "pose3d")
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TOLD = (HydraException, ValueError, OSError, ImportError, RuntimeError, FloatingPointError)  # in sentences, if ours
 STUMBLED = (TypeError, AttributeError, LookupError)  # of Hydra over a command line, before a job has started
+FORESEEN = (*TOLD, *STUMBLED, MemoryError, OmegaConfBaseException)
+STOPS = {
+    stop: (f"{how}. Nothing was saved since the last line that says so.", code)
+    for stop, how, code in (
+        (KeyboardInterrupt, "Interrupted", INTERRUPTED),
+        (Terminated, "Ended by SIGTERM", TERMINATED),
+    )
+}
 MEMORY = re.compile(r"not enough memory|out of memory|can't allocate memory|Unable to allocate", re.IGNORECASE)
 
 
@@ -40,24 +48,32 @@ def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[st
     """
     whole = os.environ.get(FULL_ERROR) == "1"
     try:
+        begin()
         with terminated():
             yield
         return
-    except (KeyboardInterrupt, Terminated) as ended:
-        if whole:
+    except (*STOPS, Exception) as error:
+        stopped = stopped_by(error)
+        if not stopped and not isinstance(error, FORESEEN):
             raise
-        what, code = ("Ended by SIGTERM", TERMINATED) if isinstance(ended, Terminated) else ("Interrupted", INTERRUPTED)
-        sentence = f"{what}. Nothing was saved since the last line that says so."
-    except (*TOLD, *STUMBLED, MemoryError, OmegaConfBaseException) as error:
-        lines = [] if started() else hints()
-        sentence = None if whole else explanation(error, lines)
+        lines = [] if started() or stopped else hints()
+        sentence = None if whole else STOPS[type(stopped)][0] if stopped else explanation(error, lines)
         if sentence is None:
             raise
-        if not started() and _of_the_system(root(error)):
+        if not stopped and not started() and _of_the_system(root(error)):
             sentence += " Runs are written there; hydra.run.dir=FOLDER (hydra.sweep.dir=FOLDER) names another."
-        code = MISUSED if is_misuse(error, started()) else FAILED
+        code = STOPS[type(stopped)][1] if stopped else MISUSED if is_misuse(error, started()) else FAILED
     print(sentence, file=sys.stderr)
     sys.exit(code)  # outside the handler, or the traceback comes along
+
+
+def stopped_by(error: BaseException | None) -> BaseException | None:
+    """What stopped the command, behind what libraries stumbled over and raised while they were left."""
+    seen: list[BaseException] = []  # against circles
+    while error is not None and error not in seen and not isinstance(error, tuple(STOPS)):
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return error if isinstance(error, tuple(STOPS)) else None
 
 
 def is_misuse(error: BaseException, started: bool) -> bool:

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from hydra.utils import instantiate
 
 from anypose.engine import device as devices
 from anypose.engine import schedule
+from anypose.engine.interruptions import leave_at_once
 from anypose.engine.place import ROOT
 from anypose.engine.sentences import PACKAGES, check_words, is_misuse, told
 from anypose.engine.settings import check_settings, check_stored
@@ -132,6 +134,40 @@ def test_the_code_says_done_failed_misused_or_interrupted(capsys, tmp_path, monk
     with pytest.raises(KeyboardInterrupt), told():
         raise KeyboardInterrupt
     assert issubclass(Misuse, ValueError)
+
+
+@pytest.mark.parametrize("stumbled", [AttributeError("of a library"), AssertionError("that nobody foresees")])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_a_library_raises_while_a_signal_ends_it_is_that_signal_s_end(capsys, number, stumbled):
+    def action():
+        try:
+            signal.raise_signal(number)
+        finally:
+            raise stumbled
+
+    code, said = ended(action, capsys)
+    assert code == 128 + number
+    assert said.endswith("Nothing was saved since the last line that says so.\n")
+
+
+@pytest.mark.parametrize(("program", "ends"), [("train.py", True), ("anypose/__main__.py", True), ("mine.py", False)])
+def test_ctrl_c_while_a_command_of_ours_imports_leaves_no_traceback(monkeypatch, program, ends):
+    class Left(BaseException):
+        pass
+
+    monkeypatch.setattr(os, "_exit", lambda code: fail(Left(code))())
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(ROOT / program), raising=False)
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        leave_at_once()
+        with pytest.raises(Left if ends else KeyboardInterrupt) as ended_by:
+            signal.raise_signal(signal.SIGINT)
+        assert ended_by.value.args == ((130,) if ends else ())
+        with told():
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
