@@ -22,6 +22,7 @@ from pose3d.motion.missing_joints import MissingJoints
 from pose3d.motion.remarks import part_name, remarks
 from pose3d.motion.sequence import PoseSequence, Split
 from pose3d.motion.units import METRES
+from pose3d.motion.upright import check_upright, lies_along
 from pose3d.motion.virtual_cameras import sample_cameras
 
 INDEX = "CMU-INDEX.md"
@@ -40,6 +41,7 @@ class CMU:
         validation_subjects: e.g. ["02", "08"].
         actions: rows of `pose3d.motion.cmu.ACTIONS` to keep; None for all.
         unit: of lengths in the files; None for what they say, or what makes a person.
+        up: of the files' world: "y" as CMU's, "z" as other programs save them; None for y, if most stand in it.
         rate: frames per second of the files; None for what they say, which .amc do not.
         fps: frames per second to resample to; takes recorded slower stay as they are.
         frame_step: keep every n-th of those frames.
@@ -62,6 +64,7 @@ class CMU:
         validation_subjects: Sequence[str],
         actions: Sequence[str] | None,
         unit: Literal["m", "cm", "mm", "inch"] | None,
+        up: Literal["y", "z"] | None,
         rate: float | None,
         fps: float,
         frame_step: int,
@@ -76,7 +79,7 @@ class CMU:
         self.missing_joints = MissingJoints(missing_joints, missing_in)
         if form not in ("bvh", "amc"):
             raise Misuse(f"dataset.form={form} must be bvh or amc.")
-        self.form, self.unit, self.rate = form, unit, rate
+        self.form, self.unit, self.up, self.rate = form, unit, up, rate
         self.roots = [require_folder(folder, f"CMU motion capture, e.g. 02/02_01.{form}") for folder in root]
         if rate is not None and not 5 <= rate <= 1000:
             raise Misuse(f"dataset.rate={rate} must be 5 to 1000 frames per second.")
@@ -169,23 +172,34 @@ class CMU:
                 key: getattr(self, key)
                 for key in ("form", "unit", "rate", "fps", "frame_step", "num_cameras", "max_speed", "seed")
             },
+            **({"up": "z"} if self.up == "z" else {}),
         }
         sequences = cached_sequences(
             self.cache,
             self.name,
             settings,
             [file for path, _, _ in takes for file in ((path, _skeleton(path)) if self.form == "amc" else (path,))],
-            lambda: [view for take in takes for view in self._views(*take)],
+            lambda: self._read(takes),
         )
         why = f"cut away whole: no half second without a joint faster than dataset.max_speed={self.max_speed:g} m/s"
         found = remarks(sequences, [path.stem for path, _, _ in takes], why)
         self.notes = tuple(dict.fromkeys((*self.notes, *found)))
         return sequences
 
-    def _views(self, path: Path, subject: str, action: str) -> list[PoseSequence]:
+    def _read(self, takes: Sequence[tuple[Path, str, str]]) -> list[PoseSequence]:
+        """Views of all takes, once it is clear that they stand upright."""
+        lying: dict[str, str] = {}
+        views = []
+        for path, subject, action in takes:
+            joints, fps = self._joints(path)
+            if self.up is None and (axis := lies_along(joints)):
+                lying[str(path)] = axis
+            views += self._views(path.stem, subject, action, joints, fps)
+        check_upright(lying, len(takes))
+        return views
+
+    def _views(self, take: str, subject: str, action: str, joints: np.ndarray, fps: float) -> list[PoseSequence]:
         """The take's whole pieces from every camera; all pieces are seen by the same cameras."""
-        take = path.stem
-        joints, fps = self._joints(path)
         pieces = cmu.whole_pieces(joints, fps, self.max_speed, min_seconds=0.5)
         if not pieces:
             return []
@@ -216,12 +230,13 @@ class CMU:
 
     def _joints(self, path: Path) -> tuple[np.ndarray, float]:
         """(T, 17, 3) [m] and frames per second of a take."""
+        z_up = self.up == "z"
         if self.form == "bvh":
             bvh = read_bvh(path, self.rate)
-            return cmu.joints_of_bvh(bvh, self.unit, str(path)), bvh.fps
+            return cmu.joints_of_bvh(bvh, self.unit, str(path), z_up), bvh.fps
         asf = read_asf(_skeleton(path), METRES[self.unit] if self.unit else None)
         assert self.rate  # asked for in the constructor
-        return cmu.joints_of_amc(asf, read_amc(path, asf), self.unit, str(path)), self.rate
+        return cmu.joints_of_amc(asf, read_amc(path, asf), self.unit, str(path), z_up), self.rate
 
 
 def _skeleton(path: Path) -> Path:

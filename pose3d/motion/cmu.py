@@ -20,6 +20,7 @@ from anypose.formats.bvh import Bvh, forward_kinematics
 from anypose.formats.files import require_file
 from anypose.skeleton import H36M_17
 from pose3d.motion.units import METRES, metres_per_unit
+from pose3d.motion.upright import from_z_up
 
 # What stands for neck and head in figures without a nose, hung as in Human3.6M: (left, up, forward) [m] from the base
 # of the neck to the neck, turning with the file's neck, and from the neck to the head, turning with its head. At rest
@@ -119,13 +120,14 @@ def action_of(description: str) -> str:
     return next(action for action, keys in ACTIONS.items() if any(key in words for key in keys))
 
 
-def joints_of_bvh(bvh: Bvh, unit: str | None = None, where: str = "this BVH") -> np.ndarray:
+def joints_of_bvh(bvh: Bvh, unit: str | None = None, where: str = "this BVH", z_up: bool = False) -> np.ndarray:
     """(T, 17, 3) float64 joints of `H36M_17` [m], z up, without the frames that lead in from the T-pose.
 
     Args:
         bvh: the take. The conversion is in centimetres, but programs save it again in what they like.
         unit: of its lengths, see `units.METRES`; None for the one that makes a person.
         where: the file, for errors.
+        z_up: the file's world has z up, not y as the conversion's.
     """
     names = _names(DAZ, bvh.joints, where)
     turning = np.array([channel.endswith("rotation") for channels in bvh.channels for channel in channels])
@@ -135,11 +137,15 @@ def joints_of_bvh(bvh: Bvh, unit: str | None = None, where: str = "this BVH") ->
             "stiff. Radians? Write it in degrees."
         )
     positions, turns = forward_kinematics(bvh, names)
+    if z_up:
+        positions, turns = from_z_up(positions, turns, _at_rest(DAZ.neck, bvh.joints, bvh.parents, bvh.offsets))
     metres = metres_per_unit(_limbs(DAZ, names, positions), H36M_17, unit, where, METRES)
     return _joints(DAZ, names, metres * positions[REST_FRAMES:], turns[REST_FRAMES:])
 
 
-def joints_of_amc(asf: Asf, values: np.ndarray, unit: str | None = None, where: str = "this AMC") -> np.ndarray:
+def joints_of_amc(
+    asf: Asf, values: np.ndarray, unit: str | None = None, where: str = "this AMC", z_up: bool = False
+) -> np.ndarray:
     """(T, 17, 3) float64 joints of `H36M_17` [m], z up; there is no T-pose in .amc files.
 
     Args:
@@ -147,9 +153,12 @@ def joints_of_amc(asf: Asf, values: np.ndarray, unit: str | None = None, where: 
         values: of `read_amc`.
         unit: given where `dataset.unit` said it.
         where: the file, for errors.
+        z_up: the file's world has z up, not y as the database's.
     """
     names = _names(ACCLAIM, asf.bones, where)
     positions, turns = bone_ends(asf, values, names)
+    if z_up:
+        positions, turns = from_z_up(positions, turns, _at_rest(ACCLAIM.neck, asf.bones, asf.parents, asf.offsets))
     # Lengths are in metres already; a unit that was stated is only doubted.
     limbs = _limbs(ACCLAIM, names, positions)
     metres_per_unit(limbs / METRES[unit or "m"], H36M_17, unit, where, {"its skeleton's length": 1.0}, fine=True)
@@ -164,6 +173,14 @@ def _names(figure: Figure, there: tuple[str, ...], where: str) -> list[str]:
             "own figures alone (cgspeed's Daz-friendly BVH, or ASF and AMC)."
         )
     return list(dict.fromkeys(names + [toe for toe in figure.toes if toe in there]))
+
+
+def _at_rest(name: str, names: tuple[str, ...], parents: tuple[int, ...], offsets: np.ndarray) -> np.ndarray:
+    """(3,) from the root to a joint in the rest pose, in the file's unit."""
+    index, place = names.index(name), np.zeros(3)
+    while parents[index] >= 0:
+        place, index = place + offsets[index], parents[index]
+    return place
 
 
 def _limbs(figure: Figure, names: list[str], positions: np.ndarray) -> np.ndarray:

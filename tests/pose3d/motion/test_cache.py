@@ -212,7 +212,7 @@ def test_the_version_is_raised_when_a_reader_reads_the_same_files_differently(tm
     """Or old caches would be taken for what the new reader gives."""
     write_daz_bvh(tmp_path / "cmu/02/02_01.bvh", 130)
     write_release(tmp_path / "h36m", ("S1", "S9"), ("Photo",))
-    cmu = CMU(str(tmp_path / "cmu"), "bvh", [], ["02"], None, None, None, 50, 1, 2, 14, 0, False, None, 0, "both")
+    cmu = CMU(str(tmp_path / "cmu"), "bvh", [], ["02"], None, None, None, None, 50, 1, 2, 14, 0, False, None, 0, "both")
     h36m = H36MCDF(str(tmp_path / "h36m"), None, None, **protocol(actions=["Photo"]))
     for dataset in (cmu, h36m):
         sequences = dataset.sequences("validation")
