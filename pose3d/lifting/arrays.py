@@ -234,18 +234,7 @@ def check_keypoints(given: Any, skeleton: Skeleton, image_size: tuple[int, int])
         TypeError: where they are no array.
         ValueError: naming what must hold and what was found.
     """
-    if not isinstance(given, (np.ndarray, Tensor)):
-        raise TypeError(f"keypoints must be a NumPy array or a torch tensor, got {type(given).__name__}.")
-    if isinstance(given, Tensor):
-        numbers = not (given.is_complex() or given.dtype == torch.bool)
-    else:
-        numbers = given.dtype.kind in "iuf"
-    if not numbers:
-        raise ValueError(f"keypoints must be real numbers, got {given.dtype}.")
-    if isinstance(given, Tensor):
-        points = given.detach().to("cpu", torch.float64, copy=True)
-    else:  # what a mask hides is missing
-        points = torch.from_numpy(np.ma.filled(np.ma.array(given, dtype=np.float64, copy=True), np.nan))
+    points = _as_tensor(given)
     K = skeleton.num_joints
     if points.ndim < 2 or points.shape[-1] not in (2, 3) or points.shape[-2] != K:
         shape = tuple(points.shape)
@@ -261,17 +250,37 @@ def check_keypoints(given: Any, skeleton: Skeleton, image_size: tuple[int, int])
         raise ValueError(f"image_size must be width and height in pixels, as (1920, 1080), got {image_size!r}.")
     there = points[..., :2][~missing(points)]
     if len(there):
-        if there.isinf().any():
-            raise ValueError("keypoints hold infinite values; NaN or (0, 0) says that one is missing.")
-        low, high = there.amin(0).tolist(), there.amax(0).tolist()
-        if max(high) <= 2 and min(low) >= -2 and min(width, height) > 20:
-            raise ValueError(
-                f"keypoints must be in pixels of a {width:g}x{height:g} picture; these lie between {min(low):.3g} and "
-                f"{max(high):.3g}. Multiply by width and height first."
-            )
-        if low[0] < -width or high[0] > 2 * width or low[1] < -height or high[1] > 2 * height:
-            raise ValueError(
-                f"keypoints lie far outside a {width:g}x{height:g} picture: x from {low[0]:.0f} to {high[0]:.0f}, y "
-                f"from {low[1]:.0f} to {high[1]:.0f}. image_size is (width, height)."
-            )
+        _check_place(there, width, height)
     return points
+
+
+def _as_tensor(given: Any) -> Tensor:
+    """Keypoints as float64, a copy, NaN where a masked array hides one."""
+    if isinstance(given, Tensor):
+        numbers = not (given.is_complex() or given.dtype == torch.bool)
+    elif isinstance(given, np.ndarray):
+        numbers = given.dtype.kind in "iuf"
+    else:
+        raise TypeError(f"keypoints must be a NumPy array or a torch tensor, got {type(given).__name__}.")
+    if not numbers:
+        raise ValueError(f"keypoints must be real numbers, got {given.dtype}.")
+    if isinstance(given, Tensor):
+        return given.detach().to("cpu", torch.float64, copy=True)
+    return torch.from_numpy(np.ma.filled(np.ma.array(given, dtype=np.float64, copy=True), np.nan))
+
+
+def _check_place(there: Tensor, width: float, height: float) -> None:
+    """Refuse (n, 2) points that cannot be pixels of a picture of this size."""
+    if there.isinf().any():
+        raise ValueError("keypoints hold infinite values; NaN or (0, 0) says that one is missing.")
+    low, high = there.amin(0).tolist(), there.amax(0).tolist()
+    if max(high) <= 2 and min(low) >= -2 and min(width, height) > 20:
+        raise ValueError(
+            f"keypoints must be in pixels of a {width:g}x{height:g} picture; these lie between {min(low):.3g} and "
+            f"{max(high):.3g}. Multiply by width and height first."
+        )
+    if low[0] < -width or high[0] > 2 * width or low[1] < -height or high[1] > 2 * height:
+        raise ValueError(
+            f"keypoints lie far outside a {width:g}x{height:g} picture: x from {low[0]:.0f} to {high[0]:.0f}, y "
+            f"from {low[1]:.0f} to {high[1]:.0f}. image_size is (width, height)."
+        )

@@ -165,40 +165,49 @@ def open_pictures(source: str, decoder: str, rate: float | None, megapixels: flo
         return Images(files, source_name(str(files[0].parent.resolve())), rate, megapixels)
     path = Path(source).expanduser()
     if path.is_dir():
-        files = sorted(
-            (file for file in path.iterdir() if file.suffix.lower() in IMAGES), key=lambda f: natural(f.name)
-        )
-        if not files:
-            found = sorted(file.name for file in path.iterdir())
-            films = [Path(name).suffix for name in found if Path(name).suffix.lower() in FILMS]
-            hint = f" For all of its films say 'source={path}/*{films[0]}'." if films else ""
-            raise ValueError(f"source={source} must hold images, found {', '.join(found[:3]) or 'nothing'}.{hint}")
-        return Images(files, source_name(str(path.resolve())), rate, megapixels)
+        return Images(_images_in(path, source), source_name(str(path.resolve())), rate, megapixels)
+    _check_file(path, source)
+    if path.suffix.lower() in IMAGES:
+        return Images([path], path.stem, rate, megapixels)
+    return open_video(str(path), decoder, megapixels=megapixels)
+
+
+def _images_in(folder: Path, source: str) -> list[Path]:
+    """The images of a folder in their order."""
+    found = sorted(folder.iterdir(), key=lambda file: natural(file.name))
+    if files := [file for file in found if file.suffix.lower() in IMAGES]:
+        return files
+    films = [file.suffix for file in found if file.suffix.lower() in FILMS]
+    hint = f" For all of its films say 'source={folder}/*{films[0]}'." if films else ""
+    names = ", ".join(file.name for file in found[:3]) or "nothing"
+    raise ValueError(f"source={source} must hold images, found {names}.{hint}")
+
+
+def _check_file(path: Path, source: str) -> None:
+    """Refuse what is not there, and what is neither a video nor an image: in words of what it is."""
     if not path.exists():
         raise FileNotFoundError(f"source={source} does not exist. Looked for {path.absolute()}.")
     if path.stat().st_size == 0:
         raise ValueError(f"source={source} is empty (0 bytes).")
-    if path.suffix.lower() in NETWORKS:
+    suffix = path.suffix.lower()
+    if suffix in NETWORKS:
         raise ValueError(
             f"source={source} is a network, and a source is a video, images or keypoints. To use it say "
             f"keypoints.weights={source} or lifter={source}."
         )
-    if path.suffix.lower() in PACKED:
+    if suffix in PACKED:
         raise ValueError(f"source={source} is packed. Unpack it first.")
-    if path.suffix.lower() in MOTIONS:
+    if suffix in MOTIONS:
         raise ValueError(
             f"source={source} is motion in 3D already, and a source is a video, images or keypoints in 2D."
         )
-    if path.suffix.lower() in PHOTOS:
+    if suffix in PHOTOS:
         raise ValueError(f"source={source} is a photo of a kind that is not read here. Save it as JPEG or PNG.")
-    if path.suffix.lower() in TABLES:
+    if suffix in TABLES:
         raise ValueError(
             f"source={source} is no video, and keypoints are read from {', '.join(SUFFIXES)} files or folders of them: "
             "see docs/formats.md."
         )
-    if path.suffix.lower() in IMAGES:
-        return Images([path], path.stem, rate, megapixels)
-    return open_video(str(path), decoder, megapixels=megapixels)
 
 
 def holds_keypoints(source: str) -> bool:
