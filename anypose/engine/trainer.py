@@ -131,13 +131,7 @@ class Trainer:
         self.arithmetic = precision.resolve(device)
         self.arithmetic.prepare(self.model)
         self.kernels = kernels(self.model, agree=world.broadcast)
-        with refused_by("optimizer"):
-            self.optimizer = optimizer(self.arithmetic.parameters(self.model), fused=device.fused_optimizer)
-        if linear_scaling:
-            for group in self.optimizer.param_groups:
-                group["lr"] *= world.size
-        check_rates(self.optimizer)
-        self.arithmetic.bind(self.model, self.optimizer)
+        self.optimizer = self.make_optimizer(optimizer, world.size if linear_scaling else 1)
         self.learned = Learned(self.model, self.arithmetic, self.optimizer, ema)
         self.average = self.learned.average
         self.loss = world.wrap(_Loss(task))
@@ -151,6 +145,16 @@ class Trainer:
         self.names: list[str] = []  # of what a step returns
         self.reporter = Reporter(world, run, self.arithmetic, self.batches, self.batch_size)
         self.count_steps()
+
+    def make_optimizer(self, optimizer: Callable[..., Optimizer], scale: int) -> Optimizer:
+        """The optimiser of the weights as they are computed with, its learning rates times `scale`."""
+        with refused_by("optimizer"):
+            made = optimizer(self.arithmetic.parameters(self.model), fused=self.device.fused_optimizer)
+        for group in made.param_groups:
+            group["lr"] *= scale
+        check_rates(made)
+        self.arithmetic.bind(self.model, made)
+        return made
 
     def fit(self) -> float:
         """Train to the end and return `task.monitor` after the last step."""
