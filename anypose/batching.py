@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def samples_each(samples: int, world_size: int, drop_last: bool) -> int:
+    """How many samples of an epoch each process takes: those that do not divide are left out, or some come twice."""
+    return samples // world_size if drop_last else -(-samples // world_size)
+
+
 def batch_stretches(samples: int, batch_size: int, drop_last: bool) -> list[slice]:
     """The batches of one process as stretches of its order.
 

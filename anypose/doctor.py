@@ -7,12 +7,13 @@ Prints plain text to paste into a bug report; it changes nothing and imports opt
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import importlib.util
 import os
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from anypose.engine.device import Cpu, Cuda, Npu
@@ -124,8 +125,10 @@ def roots_of(path: Path, key: str = "dataset") -> list[tuple[str, str]]:
     return found
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print every section."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args(arguments)
     requirements = importlib.metadata.requires("anypose") if version_of("anypose") else []
     sections = {
         "Versions": versions(),

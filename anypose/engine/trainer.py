@@ -34,6 +34,7 @@ from anypose.engine.task import Batch, Loading, Task, make_batches
 from anypose.settings import Misuse
 
 log = logging.getLogger(__name__)
+ONE_VALUE = "more than 1 value per channel"  # what torch says
 
 
 class Trainer:
@@ -308,4 +309,12 @@ class _Loss(nn.Module):
         self.model, self._loss = task.model, task.loss
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        return self._loss(batch)
+        try:
+            return self._loss(batch)
+        except ValueError as error:
+            if ONE_VALUE not in str(error):
+                raise
+            raise Misuse(
+                "Batch normalisation knows no statistics of a single sample: trainer.batch_size must give each process "
+                "2 at least, and the training set must have as many."
+            ) from error

@@ -69,10 +69,11 @@ def read_annotations(
     images = [_image(image, f"{path}: image {number}", reading) for number, image in enumerate(content["images"])]
     _unique([image["id"] for image in images], f"{path}: images")
     sizes = {image["id"]: (image["height"], image["width"]) for image in images}
-    annotations, miscounted = [], 0
+    annotations, miscounted, others = [], 0, Counter[str]()
     for number, entry in enumerate(content["annotations"]):
         needed = fields(entry, ["id", "image_id", "bbox"], f"{path}: annotation number {number}")
         if needed.get("category_id", category) != category:
+            others[shown(needed["category_id"])] += 1
             continue
         kept = _annotation(needed, skeleton.num_joints, path)
         size = sizes.get(kept["image_id"])
@@ -86,6 +87,12 @@ def read_annotations(
             kept["segmentation"] = needed["segmentation"]
             check_silhouette(kept["segmentation"], *size, f"{path}: annotation {kept['id']}")
         annotations.append(kept)
+    if others and not annotations:
+        found = ", ".join(f"{count} of {number}" for number, count in others.most_common(5))
+        raise ValueError(
+            f"{path}: no annotation is of category {category}, there are {found}. With dataset=coco_custom "
+            "dataset.category= says which are people; with the others people are 1."
+        )
     _unique([annotation["id"] for annotation in annotations], f"{path}: annotations")
     if any(annotation["id"] == 0 for annotation in annotations):
         log.warning("%s: ids of annotations start at 0; here each is one higher.", path)

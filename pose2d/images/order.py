@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Sampler
 
-from anypose.batching import batch_stretches
+from anypose.batching import batch_stretches, samples_each
 from anypose.settings import Misuse
 from pose2d.people import People
 
@@ -38,9 +38,7 @@ class Order(Sampler[tuple[int, np.ndarray]]):
     def _stretches(self) -> list[slice]:
         """The training batches of this process, as stretches of its rows."""
         loading = self.loading
-        each = (
-            len(self.people) // loading.world_size if loading.drop_last else -(-len(self.people) // loading.world_size)
-        )
+        each = samples_each(len(self.people), loading.world_size, loading.drop_last)
         return batch_stretches(each, loading.batch_size, loading.drop_last)
 
     def _share(self) -> np.ndarray:

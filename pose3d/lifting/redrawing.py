@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anypose.batching import batch_stretches, samples_each
 from anypose.settings import Misuse
 from anypose.skeleton import H36M_17, convert
 from pose3d.lifter import Lifter
@@ -83,16 +84,18 @@ class RedrawnBatches:
         self.fps = torch.tensor([take.fps for take in takes]).repeat_interleave(lengths)
         self.read = model.frames_read or tuple(range(model.receptive_field))
         self.past = frames_before(model.receptive_field, model.causal)
-        available, together = len(self.joints), loading.batch_size * loading.world_size
-        self.num_samples = available // together * loading.batch_size
-        if self.num_samples == 0:
+        available = len(self.joints)
+        each = samples_each(available, loading.world_size, loading.drop_last)
+        self.stretches = batch_stretches(each, loading.batch_size, loading.drop_last)
+        if not self.stretches:
             raise Misuse(
-                f"A batch needs {together} samples (trainer.batch_size={loading.batch_size} on {loading.world_size} "
-                f"processes), and the training split has {available} frames. Lower trainer.batch_size."
+                f"A batch needs {loading.batch_size * loading.world_size} samples (trainer.batch_size="
+                f"{loading.batch_size} on {loading.world_size} processes), and the training split has {available} "
+                "frames. Lower trainer.batch_size."
             )
 
     def __len__(self) -> int:
-        return self.num_samples // self.loading.batch_size
+        return len(self.stretches)
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """(N, K, C) keypoints and (N, J, 3) joints of some thousand samples, to standardise by."""
@@ -107,10 +110,10 @@ class RedrawnBatches:
         """The batches of epoch `number` from batch `start` on."""
         seed = int(np.random.SeedSequence((self.loading.seed, number)).generate_state(1, np.uint64)[0])
         order = torch.randperm(len(self.joints), generator=torch.Generator().manual_seed(seed))
+        order = torch.cat([order, order[: -len(order) % self.loading.world_size]])  # every rank takes every step
         order = order[self.loading.rank :: self.loading.world_size]
-        size = self.loading.batch_size
         for batch in range(start, len(self)):
-            drawn = self._draw(order[batch * size : (batch + 1) * size], self._generator(number, batch))
+            drawn = self._draw(order[self.stretches[batch]], self._generator(number, batch))
             yield {name: tensor.to(self.device, non_blocking=True) for name, tensor in drawn.items()}
 
     def _generator(self, epoch: int, batch: int) -> torch.Generator:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anypose.batching import batch_stretches
+from anypose.batching import batch_stretches, samples_each
 from anypose.settings import Misuse
 from pose3d.motion.packed import Packed as Packed
 from pose3d.motion.packed import mirror_keypoints as mirror_keypoints
@@ -71,14 +71,13 @@ class WindowBatches:
             self.sequence = torch.cat([sequence, sequence + len(packed.names)])
             self.index = self.index.repeat(2)
             self.frames = with_mirror_image(self.frames)
-        together = batch_size * world_size
         available = len(self.first)
-        self.num_samples = available // together * batch_size if drop_last else -(-available // world_size)
-        self.stretches = batch_stretches(self.num_samples, batch_size, drop_last)
+        self.stretches = batch_stretches(samples_each(available, world_size, drop_last), batch_size, drop_last)
+        self.num_samples = self.stretches[-1].stop if self.stretches else 0
         if self.num_samples == 0:
             raise Misuse(
-                f"A batch needs {together} samples (trainer.batch_size={batch_size} on {world_size} processes), "
-                f"and the training split has {available}. Lower trainer.batch_size."
+                f"A batch needs {batch_size * world_size} samples (trainer.batch_size={batch_size} on {world_size} "
+                f"processes), and the training split has {available}. Lower trainer.batch_size."
             )
 
     def __len__(self) -> int:

@@ -65,8 +65,14 @@ def test_the_embedded_datasets_are_those_that_need_no_files():
 
 
 def test_the_report_has_every_section_and_this_torch(capsys: pytest.CaptureFixture[str]) -> None:
-    doctor.main()
+    doctor.main([])
     report = capsys.readouterr().out
     for title in ("Versions", "Devices", "Ascend", "Runtimes", "Extras", "Datasets"):
         assert f"\n{title}\n" in f"\n{report}"
     assert torch.__version__ in report
+
+
+def test_words_that_it_does_not_know_are_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        doctor.main(["device=npu"])
+    assert "unrecognized arguments: device=npu" in capsys.readouterr().err

@@ -136,6 +136,13 @@ def test_the_code_says_done_failed_misused_or_interrupted(capsys, tmp_path, monk
     assert issubclass(Misuse, ValueError)
 
 
+def test_a_batch_of_one_that_batch_normalisation_cannot_take_is_told(tmp_path, capsys):
+    """Torch says so in its own words, at the first step."""
+    trainer = make_trainer(tmp_path, batch_size=1)
+    code, said = ended(trainer.fit, capsys)
+    assert (code, said.partition(":")[0]) == (2, "Batch normalisation knows no statistics of a single sample")
+
+
 @pytest.mark.parametrize("stumbled", [AttributeError("of a library"), AssertionError("that nobody foresees")])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_a_library_raises_while_a_signal_ends_it_is_that_signal_s_end(capsys, number, stumbled):

@@ -107,6 +107,10 @@ def test_boxes_reach_the_images_last_pixel_and_no_further(folder, read_coco):
         (lambda a: a[3].update(image_id=100.5), "image_id must be a whole number, got 100.5"),
         (lambda a: a[3].update(iscrowd="no"), "annotation 4: iscrowd must be a whole number, got 'no'"),
         (lambda a: a[3].update(iscrowd=1, segmentation="x"), "annotation 4: segmentation must be polygons or runs"),
+        (
+            lambda a: [entry.update(category_id="1" if entry["id"] > 3 else 3) for entry in a],
+            r"no annotation is of category 1, there are 9 of '1', 3 of 3\. With dataset=coco_custom dataset\.category=",
+        ),
         (lambda a: a.clear(), r"has no person with labelled keypoints \(0 annotations, 6 images\)"),
     ],
 )

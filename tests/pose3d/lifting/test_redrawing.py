@@ -82,6 +82,17 @@ def test_processes_share_the_frames():
     assert not torch.equal(one, other)
 
 
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_without_drop_last_no_frame_is_lost_and_no_batch_holds_one(world_size):
+    parts = [
+        batches(reader(), rank=rank, world_size=world_size, batch_size=13, drop_last=False)
+        for rank in range(world_size)
+    ]
+    sizes = [[len(batch["joints"]) for batch in part.epoch(0)] for part in parts]
+    assert sizes == [[13] * 6 + [2]] if world_size == 1 else [[13, 13, 14]] * 2
+    assert [len(part) for part in parts] == [len(own) for own in sizes]
+
+
 def test_frames_that_are_not_read_have_no_score_and_the_target_is_the_middle():
     model = reader(
         input_skeleton=get_skeleton("common_16"), frames_read=(0, 3, 6), receptive_field=7, keypoint_channels=3
