@@ -55,6 +55,15 @@ def plain_number(word: str) -> float:
     raise ValueError(f"a number is wanted, found '{word[:40]}'.")
 
 
+def is_number(word: str) -> bool:
+    """Whether `plain_number` reads it."""
+    try:
+        plain_number(word)
+    except ValueError:
+        return False
+    return True
+
+
 def read_bytes(path: str | Path, what: str, most_bytes: int | None = None) -> bytes:
     """The contents of a file that `require_file` accepts."""
     data = require_file(path, what, most_bytes).read_bytes()

@@ -12,7 +12,7 @@ import numpy as np
 
 from anypose.bounds import largest_of, limit
 from anypose.formats.detections import MAX_POINTS, Detections, skeleton_by_names
-from anypose.formats.files import LARGEST, plain_number, read_bytes
+from anypose.formats.files import LARGEST, is_number, plain_number, read_bytes
 from anypose.formats.keypoint_columns import (
     LEAST,
     MEDIAPIPE,
@@ -73,14 +73,15 @@ def _numbers(path: Path, names: Sequence[str], body: str, columns: Sequence[str]
     for line, row in enumerate(csv.reader(io.StringIO(body)), start=2):
         if not row:
             continue
-        try:
-            if len(row) != len(names):
-                raise ValueError(len(row))
-            cells.extend([plain_number(row[place] or "nan") for place in places])
-        except ValueError:
+        if len(row) != len(names):
             raise ValueError(
-                f"{path}, line {line}: {len(names)} numbers are expected, found {str(row)[:60]}."
-            ) from None
+                f"{path}, line {line}: {len(names)} numbers are expected, found {len(row)}: {str(row)[:60]}."
+            )
+        try:
+            cells.extend([plain_number(row[place].strip() or "nan") for place in places])
+        except ValueError as error:
+            place = next(place for place in places if row[place].strip() and not is_number(row[place]))
+            raise ValueError(f"{path}, line {line}, {names[place]}: {error}") from None
     table = np.frombuffer(cells).reshape(-1, len(columns)) if cells else np.zeros((0, len(columns)))
     if (np.abs(table) > LARGEST).any():
         raise ValueError(

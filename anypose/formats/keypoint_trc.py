@@ -12,6 +12,8 @@ from anypose.formats.trc import METRES, read_trc
 from anypose.motion import Motion
 from anypose.skeleton import SKELETONS, Skeleton
 
+APART = (0.1, 10.0)  # what somebody's markers may lie apart, if only a hand's or with much else among them [m]
+
 
 def read_markers(path: Path, skeleton: str | Skeleton | None, size: tuple[int, int] | None) -> Motion:
     """A TRC file: joints in the world where it is in metres, keypoints where it is in pixels, as Sports2D's *_px_*.
@@ -53,5 +55,17 @@ def read_markers(path: Path, skeleton: str | Skeleton | None, size: tuple[int, i
         hide_unlabelled(points)
         return Motion(path.stem, trc.times, ids, keypoints=points, keypoint_skeleton=layout, size=size, facts=facts)
     points *= METRES[trc.units]
+    _check_size(points, trc.units, path)
     world = np.stack([points[..., 0], -points[..., 2], points[..., 1]], -1)
     return Motion(path.stem, trc.times, ids, world=world, skeleton=layout, facts=facts)
+
+
+def _check_size(points: np.ndarray, units: str, path: Path) -> None:
+    """Refuse joints (T, 1, J, 3) [m] that are no person's in the header's unit."""
+    seen = points[np.isfinite(points).all(-1).sum((1, 2)) > 1]
+    sizes = (np.nanmax(seen, 2) - np.nanmin(seen, 2)).max((1, 2))
+    if len(sizes) and not APART[0] < (size := float(np.median(sizes))) < APART[1]:
+        raise ValueError(
+            f"{path}: its markers lie {size:.3g} m apart where Units, in line 3, says {units}, and nobody is of that "
+            "size. Put Units right."
+        )

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from anypose.formats.files import LARGEST, plain_number, require_file
+from anypose.formats.files import LARGEST, is_number, plain_number, require_file
 from anypose.formats.npz import motion_array, names_in_npz, read_npz
 from anypose.settings import Misuse
 from anypose.skeleton import Skeleton
@@ -176,20 +176,12 @@ def _cells(
         try:
             cells.extend([plain_number(row[place]) for place in places])
         except ValueError:
-            name, place = next((n, p) for n, p in zip(columns, places, strict=True) if not _is_number(row[p]))
+            name, place = next((n, p) for n, p in zip(columns, places, strict=True) if not is_number(row[p]))
             raise ValueError(f"{path}, row {number}, {name}: a number is wanted, found '{row[place][:40]}'.") from None
         for key, place in named.items():
             words[key].append(row[place].strip()[:LONGEST_WORD])
     table = np.array(cells, dtype=np.float64).reshape(-1, len(columns))
     return table, {key: np.array(value) for key, value in words.items()}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        plain_number(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _words(value: Any, count: int, where: str) -> np.ndarray:

@@ -198,15 +198,26 @@ SPORTS2D += ["Neck", "Head", "Nose"]
 
 
 def test_sports2ds_markers_are_halpes_without_eyes_and_ears(tmp_path) -> None:
-    head = "PathFileType\t4\t(X/Y/Z)\ta.trc\nDataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\n60\t60\t2\t16\tm\n"
+    head = "PathFileType\t4\t(X/Y/Z)\ta.trc\nDataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\n60\t60\t2\t16\tcm\n"
     head += "Frame#\tTime\t" + "\t\t\t".join(SPORTS2D) + "\t\t\n\t\tX1\tY1\tZ1\n"
     rows = "".join(f"{t}\t{t / 60}\t" + "\t".join(str(i + t) for i in range(48)) + "\n" for t in range(2))
     (tmp_path / "a_m_person00.trc").write_text(head + rows, encoding="utf-8")
     motion = read_keypoints(tmp_path / "a_m_person00.trc")
     assert motion.skeleton.name == "halpe_26"
-    np.testing.assert_array_equal(motion.world[0, 0, motion.skeleton.index("right_foot")], [9, -11, 10])
+    np.testing.assert_allclose(motion.world[0, 0, motion.skeleton.index("right_foot")], [0.09, -0.11, 0.10], atol=1e-7)
     assert np.isnan(motion.world[:, :, motion.skeleton.index("left_ear")]).all()
     assert read_keypoints(tmp_path / "a_m_person00.trc", skeleton="h36m_17").skeleton.name == "h36m_17"
+    for units, size in (("m", "45"), ("mm", "0\\.045")):
+        (tmp_path / "b.trc").write_text(head.replace("cm", units) + rows, encoding="utf-8")
+        with pytest.raises(
+            ValueError, match=rf"b\.trc: its markers lie {size} m apart where Units, in line 3, says {units},"
+        ):
+            read_keypoints(tmp_path / "b.trc")
+    (tmp_path / "c.trc").write_text(
+        head.replace("Nose", "left_wrist").replace("Head", "LWrist") + rows, encoding="utf-8"
+    )
+    with pytest.raises(ValueError, match=r"c\.trc, line 4: markers LWrist and left_wrist are both left_wrist"):
+        read_keypoints(tmp_path / "c.trc")
 
 
 @pytest.mark.parametrize("told", [True, False])
