@@ -22,13 +22,14 @@ DRAFTS = ".export-"  # how the folders of `drafts` begin
 NAMED = 50  # letters of a file's name that its temporary one has: names have 255 bytes at most
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any], what: str = "") -> None:
+def write_whole(path: Path, write: Callable[[IO[bytes]], Any], what: str = "", durable: bool = True) -> None:
     """Write under a temporary name, flush it to the disk, then rename it over `path`.
 
     Args:
         path: the file.
         write: given the open file.
         what: to be called in messages, "the checkpoint ".
+        durable: wait for the disk; a power cut may else leave it empty, and hundreds of files are written sooner.
 
     Raises:
         OSError: when the disk refuses; `path` then still holds what it held before.
@@ -43,9 +44,11 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any], what: str = "") -
             _hold(file.fileno())
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch's archive writer reports a full disk as a RuntimeError
         kept = (
             f"{path} still holds {what or 'what was there '}before it" if path.exists() else "there is no earlier one"

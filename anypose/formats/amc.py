@@ -50,9 +50,12 @@ def read_amc(path: str | Path, asf: Asf) -> np.ndarray:
     # The motion's own header decides; without one it is as its skeleton.
     header = [line.split()[0][1:].lower() for line in lines if line.lstrip().startswith(":")]
     said = [word for word in header if word.startswith(("deg", "rad"))]
+    if len({word[:3] for word in said}) > 1:
+        raise ValueError(f"{path}: its header says :DEGREES and :RADIANS. Leave one.")
     degrees = math.degrees(radians_of(said[0], f"{path}: header")) if said else asf.degrees
-    largest = float(np.abs(values[:, turns]).max(initial=0.0))
-    if degrees != 1 and largest > 8 * math.pi:
+    first = len(asf.dofs[0])  # of the root, who may turn round and round; joints do not
+    largest = float(np.abs(values[:, first:][:, turns[first:]]).max(initial=0.0))
+    if degrees != 1 and largest > 2 * math.pi:
         raise ValueError(
             f"{path}: angles up to {largest:.0f} cannot be radians, which {'its header says' if said else 'ASF says'}. "
             "Write :DEGREES or :RADIANS at its head."

@@ -14,6 +14,7 @@ from anypose.formats.files import LARGEST, plain_number, read_bytes
 
 MAX_ASF_BYTES = 1 << 20
 MAX_BONES = 500
+NEARLY = 0.05  # one unit: files round directions, to six digits mostly
 _DOFS = ("tx", "ty", "tz", "rx", "ry", "rz", "l")
 
 
@@ -170,6 +171,11 @@ def _bones(path: Path, lines: Sequence[tuple[int, list[str]]], turn: float) -> d
                 finite_numbers(path, *held.get(key, (number, [])), size)
                 for key, size in (("direction", 3), ("length", 1), ("axis", 3))
             )
+            if length[0] < 0 or (length[0] > 0 and abs(math.hypot(*direction) - 1) > NEARLY):
+                raise ValueError(
+                    f"{path}, line {number}: direction of {name[:40]} must be one unit long, its length not below 0, "
+                    f"found {' '.join(map(str, direction))} and {length[0]:g}."
+                )
             dofs = tuple(dof.lower() for dof in held.get("dof", (number, []))[1])
             if any(dof not in _DOFS[3:6] for dof in dofs) or len(set(dofs)) < len(dofs):
                 raise ValueError(

@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import glob
 import json
-import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -44,7 +43,7 @@ from anypose.export.session import PROVIDERS, Session, open_session
 from anypose.metrics import mpjpe
 from anypose.settings import Misuse
 from anypose.skeleton import H36M_17, convert, mirror
-from anypose.whole import write_text
+from anypose.whole import write_text, write_whole
 from pose3d.motion.sequence import PoseSequence
 
 RECEPTIVE_FIELD = 243
@@ -80,7 +79,7 @@ def preprocess(
                 f"{receptive_field} takes {length - receptive_field + 1}. Export a longer one and say so with --length."
             )
     for part in ("inputs", "ground_truths"):
-        begin(folder / part)
+        (folder / part).mkdir(parents=True, exist_ok=True)
         if others := sorted({file.stem for file in (folder / part).glob("*.bin")} - set(names)):
             raise ValueError(f"{folder / part} holds {others[0]}.bin of another test set. Choose an empty folder.")
     (folder / PADDING_FILE).unlink(missing_ok=True)  # until all are there again
@@ -125,7 +124,7 @@ def infer(session: Session, inputs: Path, output: Path) -> int:
     if output.is_dir() and output.samefile(inputs):
         raise Misuse(f"--output {output} must be another folder than --input.")
     shape = [size for size in port.shape if size is not None]
-    begin(output)
+    output.mkdir(parents=True, exist_ok=True)
     for file in files:  # or a run that is stopped leaves a mixture with what another network wrote
         for earlier in output.glob(f"{glob.escape(file.stem)}_[0-9]*.bin"):
             earlier.unlink()
@@ -216,21 +215,9 @@ def read_bin(file: Path, shape: Sequence[int], dtype: np.dtype | type = np.float
     return np.fromfile(file, dtype).reshape(shape)
 
 
-def begin(folder: Path) -> None:
-    """Make the folder; what a killed process left half written in it goes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".*.bin.tmp"):
-        left.unlink(missing_ok=True)
-
-
 def write_bin(file: Path, array: np.ndarray) -> None:
     """Raw, in C order, under its name only when it is whole."""
-    draft = file.with_name(f".{file.name}.tmp")
-    try:
-        np.ascontiguousarray(array).tofile(draft)
-        os.replace(draft, file)  # there are hundreds: too many to wait for the disk each time
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(file, lambda out: out.write(np.ascontiguousarray(array).data), durable=False)  # there are hundreds
 
 
 def ais_bench_command(model: Path, inputs: Path, output: Path) -> list[str]:

@@ -131,11 +131,7 @@ def joints_of_bvh(bvh: Bvh, unit: str | None = None, where: str = "this BVH", z_
     """
     names = _names(DAZ, bvh.joints, where)
     turning = np.array([channel.endswith("rotation") for channels in bvh.channels for channel in channels])
-    if 0 < (farthest := float(np.abs(bvh.values[REST_FRAMES:, turning]).max(initial=0.0))) <= 2 * math.pi:
-        raise ValueError(
-            f"{where}: nothing in it turns farther than {farthest:.2g} of what should be degrees, and nobody stands so "
-            "stiff. Radians? Write it in degrees."
-        )
+    _check_turns(bvh.values[REST_FRAMES:, turning], where, "Write it in degrees")
     positions, turns = forward_kinematics(bvh, names)
     if z_up:
         positions, turns = from_z_up(positions, turns, _at_rest(DAZ.neck, bvh.joints, bvh.parents, bvh.offsets))
@@ -156,6 +152,8 @@ def joints_of_amc(
         z_up: the file's world has z up, not y as the database's.
     """
     names = _names(ACCLAIM, asf.bones, where)
+    turning = np.array([dof[0] == "r" for dofs in asf.dofs for dof in dofs])
+    _check_turns(values[:, turning], where, "Write :RADIANS at its head")
     positions, turns = bone_ends(asf, values, names)
     if z_up:
         positions, turns = from_z_up(positions, turns, _at_rest(ACCLAIM.neck, asf.bones, asf.parents, asf.offsets))
@@ -173,6 +171,15 @@ def _names(figure: Figure, there: tuple[str, ...], where: str) -> list[str]:
             "own figures alone (cgspeed's Daz-friendly BVH, or ASF and AMC)."
         )
     return list(dict.fromkeys(names + [toe for toe in figure.toes if toe in there]))
+
+
+def _check_turns(degrees: np.ndarray, where: str, hint: str) -> None:
+    """Refuse angles of which none goes beyond what radians do."""
+    if 0 < (farthest := float(np.abs(degrees).max(initial=0.0))) <= 2 * math.pi:
+        raise ValueError(
+            f"{where}: nothing in it turns farther than {farthest:.2g} of what should be degrees, and nobody stands so "
+            f"stiff. Radians? {hint}."
+        )
 
 
 def _at_rest(name: str, names: tuple[str, ...], parents: tuple[int, ...], offsets: np.ndarray) -> np.ndarray:

@@ -61,8 +61,11 @@ def test_radians_are_told_by_the_motions_header_or_the_skeletons_units(skeleton,
             for words in [line.split()]
         )
 
-    (tmp_path / "rad.amc").write_text(scaled(10), encoding="utf-8")
+    (tmp_path / "rad.amc").write_text(scaled(1), encoding="utf-8")
     with pytest.raises(ValueError, match=r"rad\.amc: angles up to \d+ cannot be radians, which its header says"):
+        read_amc(tmp_path / "rad.amc", skeleton)
+    (tmp_path / "rad.amc").write_text(scaled(0.001).replace(":RAD", ":DEGREES\n:RAD"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"rad\.amc: its header says :DEGREES and :RADIANS\. Leave one"):
         read_amc(tmp_path / "rad.amc", skeleton)
     (tmp_path / "rad.amc").write_text(scaled(0.001), encoding="utf-8")
     read = read_amc(tmp_path / "rad.amc", skeleton)
@@ -124,6 +127,12 @@ def test_an_unknown_bone_is_refused_with_the_bones_there_are(skeleton, tmp_path)
             "direction 0.34202",
             r"line \d+: 3 finite numbers are wanted, found '0.34202'",
         ),
+        (
+            "direction 0.34202 -0.939693 0",
+            "direction 0 0 0",
+            r"line \d+: direction of lfemur must be one unit long, .* 0\.0",
+        ),
+        ("length 7.1578", "length -7.1578", r"line \d+: direction of lfemur .* length not below 0, found .* -7\.1578"),
         ("name rfemur", "name lfemur", r"line \d+: bone 'lfemur' has no name or another's"),
         ("dof rx ry rz", "dof rx rx", r"line \d+: dof of lfemur must be of rx ry rz, found rx rx"),
         ("axis 0 0 20 XYZ", "axis 0 0 20 ZYX", r"line \d+: axis of lfemur must be in the order XYZ"),

@@ -212,6 +212,10 @@ def test_angles_in_radians_are_doubted_and_capitals_are_a_suffix_too(tmp_path):
         ValueError, match=r"02_01\.BVH: nothing in it turns farther than 0\.35 of what should be degrees"
     ):
         read(tmp_path, train=[]).sequences("validation")
+    (tmp_path / "02.asf").write_text(ASF, encoding="utf-8")
+    write_amc(tmp_path / "02_01.amc", read_asf(tmp_path / "02.asf"), frames=240, seed=0, degrees=np.radians(20))
+    with pytest.raises(ValueError, match=r"02_01\.amc: nothing in it turns .*Radians\? Write :RADIANS at its head"):
+        read(tmp_path, train=[], form="amc", rate=120).sequences("validation")
 
 
 def test_takes_that_a_filter_cuts_away_whole_and_rates_beside_each_other_are_told(root, tmp_path, caplog):

@@ -120,7 +120,7 @@ def test_what_is_stopped_or_killed_leaves_no_mixture_and_nothing_half_written(tm
     monkeypatch.setattr(os, "replace", stopped)
     with pytest.raises(KeyboardInterrupt):
         infer(session, prep / "inputs", out)
-    (out / ".003_Walking_0.bin.tmp").write_bytes(b"of a process that was killed")
+    (out / ".003_Eating_0.bin.1.tmp").write_bytes(b"of a process that was killed")
     with pytest.raises(FileNotFoundError, match=r"_0\.bin is missing"):
         postprocess(prep, out)
     moved.clear()
