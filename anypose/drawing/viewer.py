@@ -5,9 +5,7 @@ A long motion shows every n-th frame and every n-th picture so that a browser ca
 
 from __future__ import annotations
 
-import os
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -16,8 +14,9 @@ import numpy as np
 
 from anypose.drawing.pictures import KeptPictures
 from anypose.drawing.viewer_page import Dress, write_page
+from anypose.formats.renewed_file import RenewedFile
 from anypose.formats.sink import Sink
-from anypose.formats.spool import Pace, Spool
+from anypose.formats.spool import Spool
 from anypose.motion import Motion
 
 PICTURE_BYTES = 24 << 20  # of all its pictures
@@ -39,37 +38,24 @@ class ViewerSink(Sink):
 
     def _begin(self, motion: Motion) -> None:
         fields = FIELDS if self.mesh is None else (*FIELDS, "rotations")
-        self._spool, self._pace = Spool(self.path.parent, fields), Pace()
-        self._pictures = PictureFile(self.path.parent)
+        self._file, self._pictures = RenewedFile(self.path, fields, self._put), PictureFile(self.path.parent)
 
     def _add(self, motion: Motion, pictures: Sequence[np.ndarray] | None) -> None:
-        self._spool.append(motion)
         if pictures is not None:
             self._pictures.add(motion.times, pictures)
-        if self._pace.due():
-            self._write()
+        self._file.append(motion)
+        self.files = self._file.files
 
-    def _write(self) -> None:
-        start = time.monotonic()
-        part = self.path.with_name(f".{self.path.name}.part")
-        try:
-            with part.open("wb") as file:
-                self.notes = write_page(file, self._spool, self._pictures, self.mesh)
-            os.replace(part, self.path)
-        finally:
-            part.unlink(missing_ok=True)
-        self.files = [self.path]
-        self._pace.took(time.monotonic() - start)
+    def _put(self, file: IO[bytes], spool: Spool) -> None:
+        self.notes = write_page(file, spool, self._pictures, self.mesh)
 
     def close(self) -> None:
         """Write the last frames."""
         if self._first is not None:
             self._first = None
             try:
-                if self.frames:  # or the disk was full before the first chunk
-                    self._write()
+                self._file.close(last=self.frames > 0)  # or the disk was full before the first chunk
             finally:
-                self._spool.close()
                 self._pictures.close()
 
 

@@ -7,20 +7,20 @@ arrays lie apart from one another, so the file cannot grow: it is written anew e
 from __future__ import annotations
 
 import json
-import os
 import struct
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from anypose.formats.bvh_writer import to_y_up
+from anypose.formats.renewed_file import RenewedFile
 from anypose.formats.rig import Rig, build_rig
 from anypose.formats.sink import Sink
-from anypose.formats.spool import Pace, Spool
+from anypose.formats.spool import Spool
 from anypose.motion import Motion
 from anypose.skeleton import Skeleton
 
@@ -97,34 +97,17 @@ class GlbSink(Sink):
         self.mesh = mesh
 
     def _begin(self, motion: Motion) -> None:
-        self._spool, self._pace = Spool(self.path.parent, ("world", "rotations")), Pace()
+        self._file = RenewedFile(self.path, ("world", "rotations"), partial(write_glb, mesh=self.mesh))
 
     def _add(self, motion: Motion, pictures: Sequence[np.ndarray] | None) -> None:
-        self._spool.append(motion)
-        if self._pace.due():
-            self._write()
-
-    def _write(self) -> None:
-        start = time.monotonic()
-        part = self.path.with_name(f".{self.path.name}.part")
-        try:
-            with part.open("wb") as file:
-                write_glb(file, self._spool, self.mesh)
-            os.replace(part, self.path)
-        finally:
-            part.unlink(missing_ok=True)
-        self.files = [self.path]
-        self._pace.took(time.monotonic() - start)
+        self._file.append(motion)
+        self.files = self._file.files
 
     def close(self) -> None:
         """Write the last frames."""
         if self._first is not None:
             self._first = None
-            try:
-                if self.frames:  # or the disk was full before the first chunk
-                    self._write()
-            finally:
-                self._spool.close()
+            self._file.close(last=self.frames > 0)  # or the disk was full before the first chunk
 
 
 class _Binary:

@@ -8,8 +8,6 @@ names of the skeletons, keypoint_skeleton and skeleton; size (2,) [px]; camera a
 from __future__ import annotations
 
 import json
-import os
-import time
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,12 +18,11 @@ import numpy as np
 from anypose.camera import Camera
 from anypose.formats.motion_json import describe_camera
 from anypose.formats.npz import names_in_npz, read_npz
+from anypose.formats.renewed_file import RenewedFile
 from anypose.formats.sink import ARRAYS, Sink
-from anypose.formats.spool import Pace, Spool
+from anypose.formats.spool import Spool
 from anypose.motion import Motion
 from anypose.skeleton import SKELETONS, Skeleton
-
-FIELDS = tuple(field for field in ARRAYS if field != "rest")
 
 
 class NpzSink(Sink):
@@ -34,51 +31,30 @@ class NpzSink(Sink):
     suffix = ".npz"
 
     def _begin(self, motion: Motion) -> None:
-        self._spool, self._pace = Spool(self.path.parent, FIELDS), Pace()
+        self._file = RenewedFile(self.path, tuple(field for field in ARRAYS if field != "rest"), write_spool)
 
     def _add(self, motion: Motion, pictures: Sequence[np.ndarray] | None) -> None:
-        self._spool.append(motion)
-        if self._pace.due():
-            self._write()
-
-    def _write(self) -> None:
-        start = time.monotonic()
-        write_spool(self._spool, self.path)
-        self.files = [self.path]
-        self._pace.took(time.monotonic() - start)
+        self._file.append(motion)
+        self.files = self._file.files
 
     def close(self) -> None:
         """Write the last frames."""
         if self._first is not None:
             self._first = None
-            try:
-                if self.frames:  # or the disk was full before the first chunk
-                    self._write()
-            finally:
-                self._spool.close()
+            self._file.close(last=self.frames > 0)  # or the disk was full before the first chunk
 
 
-def write_spool(spool: Spool, path: Path) -> None:
-    """Write what a spool holds to a temporary name beside `path`, then put it in its place."""
-    last = spool.last
-    assert last is not None
-    part = path.with_name(f".{path.name}.part")
-    try:
-        # Numbers of people hardly shrink; the NaN of people who come and go do.
-        packing = zipfile.ZIP_STORED if spool.density > 0.5 else zipfile.ZIP_DEFLATED
-        with zipfile.ZipFile(part, "w", packing, compresslevel=1) as archive:
-            for name, array in _small(spool, last).items():
-                _member(archive, name, array.dtype, array.shape, [array])
-            for field in spool.kept:
-                kind, shape = spool.kind(field)
-                _member(archive, field, kind, (spool.num_frames, len(spool.ids), *shape), spool.blocks(field))
-        os.replace(part, path)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"{error.strerror}; what was written before is whole", error.filename or str(path)
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+def write_spool(file: IO[bytes], spool: Spool) -> None:
+    """Write what a spool holds."""
+    assert spool.last is not None
+    # Numbers of people hardly shrink; the NaN of people who come and go do.
+    packing = zipfile.ZIP_STORED if spool.density > 0.5 else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(file, "w", packing, compresslevel=1) as archive:
+        for name, array in _small(spool, spool.last).items():
+            _member(archive, name, array.dtype, array.shape, [array])
+        for field in spool.kept:
+            kind, shape = spool.kind(field)
+            _member(archive, field, kind, (spool.num_frames, len(spool.ids), *shape), spool.blocks(field))
 
 
 def _small(spool: Spool, last: Motion) -> dict[str, np.ndarray]:
@@ -118,9 +94,9 @@ def read_motion_npz(path: str | Path) -> Motion:
     for name in ("times", "ids"):
         if name not in names:
             raise ValueError(f"{path} has no array '{name}', so it is no motion of ours; it has {', '.join(names)}.")
-    known = (*FIELDS, "rest", "times", "ids", "keypoint_names", "joint_names", "keypoint_skeleton", "skeleton", "size")
+    known = (*ARRAYS, "times", "ids", "keypoint_names", "joint_names", "keypoint_skeleton", "skeleton", "size")
     data = read_npz(path, [name for name in (*known, "camera", "facts") if name in names])
-    fields: dict[str, Any] = {field: data[field] for field in (*FIELDS, "rest") if field in data}
+    fields: dict[str, Any] = {field: data[field] for field in ARRAYS if field in data}
     for field, joints in (("keypoint_skeleton", "keypoint_names"), ("skeleton", "joint_names")):
         if field in data:
             fields[field] = _skeleton(str(data[field]), data.get(joints), f"{path}, {field}")
