@@ -1,6 +1,7 @@
 """Every command of an installed anypose.    anypose train model=baseline3d
 
-`python -m anypose COMMAND ...` is the same. What a command takes is its own `--help`.
+`python -m anypose COMMAND ...` is the same. What a command takes is its own `--help`. torch is not imported before a
+command is known: the list of them and a misspelt one are answered at once.
 """
 
 from __future__ import annotations
@@ -11,10 +12,6 @@ import importlib.metadata
 import runpy
 import sys
 from pathlib import Path
-
-from anypose.engine.device import Device as Device  # before torch: it makes importing torch safe
-from anypose.engine.place import SCRIPTS, as_typed
-from anypose.engine.sentences import told
 
 # The scripts of a checkout; in a wheel they lie inside the package.
 RUN = {
@@ -42,8 +39,7 @@ MISUSED = 2
 
 def commands() -> dict[str, str]:
     """Every command that is there, with what it does."""
-    scripts = {name: about for name, about in RUN.items() if (SCRIPTS / f"{name}.py").is_file()}
-    return scripts | {name: about for name, (_, about) in COMMANDS.items()}
+    return RUN | {name: about for name, (_, about) in COMMANDS.items()}
 
 
 def main() -> None:
@@ -66,6 +62,14 @@ def main() -> None:
         print(f"There is no command {name}. {hint}", file=sys.stderr)
         sys.exit(MISUSED)
     sys.argv = [f"{program} {name}", *sys.argv[2:]]  # what `typed` goes by
+    run(name)
+
+
+def run(name: str) -> None:
+    """Run a command on the words that follow it in `sys.argv`."""
+    from anypose.engine.place import SCRIPTS, as_typed  # the engine first: it makes importing torch safe
+    from anypose.engine.sentences import told
+
     with told():  # a missing extra, too
         if name in RUN:
             runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")

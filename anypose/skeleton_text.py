@@ -38,12 +38,18 @@ def skeleton_of(skeleton: str | Skeleton, where: str = "the skeleton") -> Skelet
     if skeleton in SKELETONS:
         return SKELETONS[skeleton]
     if ":" not in skeleton:
+        if skeleton.endswith((".yaml", ".yml")):
+            raise ValueError(
+                f"{where}: the file {skeleton[:200]} does not exist. It is to hold joints, parents, left and right of "
+                "your own skeleton; dataset=custom takes it as dataset.skeleton=FILE."
+            )
         raise ValueError(
             f"{where}: there is no skeleton '{skeleton[:80]}', and no YAML file of that name. There are "
             f"{', '.join(SKELETONS)}; one of your own is a YAML file with joints, parents, left and right, which "
             "dataset=custom takes as dataset.skeleton=FILE."
         )
-    return parse_skeleton(skeleton, where)
+    # Models get the text alone, before the dataset is read: people know it by the key that they typed.
+    return parse_skeleton(skeleton, where if where.startswith("dataset.") else f"{where}, from dataset.skeleton")
 
 
 def parse_skeleton(text: str, where: str) -> Skeleton:

@@ -74,9 +74,10 @@ def draw_bars(
         axes.barh(places, slim, height=0.26, color=LEFT, label=second)
     limit = 1.12 * max(max(series) for series in values.values())
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    for place, value in zip(places, broad, strict=True):
+    ends = [max(bars) for bars in zip(*values.values(), strict=True)]  # a number stands behind the longer bar
+    for place, end, value in zip(places, ends, broad, strict=True):
         axes.text(
-            value + 0.01 * limit, place, f"{value:.1f}", va="center", fontsize=9.5, color=INK, bbox=paper, zorder=0.5
+            end + 0.01 * limit, place, f"{value:.1f}", va="center", fontsize=9.5, color=INK, bbox=paper, zorder=0.5
         )
     axes.set_yticks(places, names, fontsize=10, color=INK)
     axes.set(xlim=(0, limit), ylim=(len(names) - 0.4, -0.6))

@@ -118,9 +118,11 @@ def find_checkpoint(
     folder = _latest_told(model, command) if run is None else Path(run).expanduser()
     if found := in_run(folder, (BEST, LAST) if parity == "seed" else (LAST, BEST)):
         return found
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"run={run} is no folder. `{command}` makes one under runs/.")
+    there = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
     raise FileNotFoundError(
-        f"run={run} holds neither {BEST} nor {LAST} (found: {there}). `{command}` makes a run with both."
+        f"run={run} holds neither {BEST} nor {LAST}, found {there}. `{command}` makes a run with both."
     )
 
 

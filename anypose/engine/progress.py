@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+FEW, ENOUGH = 500, 1000  # steps of a whole training; what the embedded datasets are trained with is more
+
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 63
@@ -80,6 +82,17 @@ class Progress:
         """Steps at the end of the run, if an epoch has so many batches."""
         end = self.step + max(0, (epochs - self.epoch) * batches - self.batch)
         return end if max_steps is None else min(end, max(max_steps, self.step))
+
+    @staticmethod
+    def few(epochs: int, max_steps: int | None, batches: int) -> str | None:
+        """What to say of epochs that come out short, as a recipe's do on a small dataset; None where nothing is."""
+        steps = epochs * batches
+        if max_steps is not None or steps >= FEW:
+            return None
+        return (
+            f"{epochs} epochs of {batches} steps are {steps} steps, too few for most networks: "
+            f"trainer.epochs={math.ceil(ENOUGH / batches)} makes a thousand."
+        )
 
     def due(self, every: int, finished: bool) -> bool:
         """Whether these weights want an evaluation that they have not had."""

@@ -79,8 +79,9 @@ class Reporter:
         if self.world.rank or time.perf_counter() - self.told < QUIET:
             return
         self.told = time.perf_counter()
-        left = (bar.total - done.step) * self.batch_size / max(speed, 1e-9) / 60
+        minutes = (bar.total - done.step) * self.batch_size / max(speed, 1e-9) / 60
         log.info(
-            "epoch %d, step %d of %d: loss %.4g, %.0f samples/s, about %.0f min left",
-            *(done.epoch, done.step, bar.total, loss, speed, left),
+            "epoch %d, step %d of %d: loss %.4g, %.0f samples/s, %s left",
+            *(done.epoch, done.step, bar.total, loss, speed),
+            f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute",
         )

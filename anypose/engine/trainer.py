@@ -161,6 +161,8 @@ class Trainer:
         """Train to the end and return `task.monitor` after the last step."""
         if not self.epochs and not self.begun:
             raise Misuse(NOTHING_TO_SCORE)
+        if few := self.done.few(self.epochs, self.max_steps, len(self.batches)):
+            log.info(few)
         with interruptions() as interrupted, self.bar() as bar:
             self.score_if_due()  # what was resumed may have been stopped before its score
             while not self.finished:

@@ -17,23 +17,25 @@ H36M_SUBJECTS: dict[Split, tuple[str, ...]] = {
 
 def report(dataset: MotionDataset, sequences: dict[Split, list[PoseSequence]]) -> Iterable[str]:
     """Lines of a table: takes, views and frames of every subject and action, and what they should be where known."""
-    yield f"{dataset.name}: 2D from {dataset.keypoint_source}"
+    yield f"{dataset.name}, keypoints: {dataset.keypoint_source}"
     for split in SPLITS:
         yield ""
-        yield f"{split:20}{'takes':>8}{'views':>8}{'frames':>10}{'expected':>10}{'minutes':>9}"
         groups: dict[str, list[PoseSequence]] = {}
         for key in ("subject", "action"):
             for sequence in sequences[split]:
                 groups.setdefault(getattr(sequence, key), []).append(sequence)
-        for name, views in {**groups, "all": sequences[split]}.items():
+        rows = {**groups, "all": sequences[split]}
+        known = {name: _expected(dataset, split, name) for name in rows}
+        column = any(frames is not None for frames in known.values())  # of what is expected
+        title = f"{'expected':>10}" if column else ""
+        yield f"{split:20}{'takes':>8}{'views':>8}{'frames':>10}{title}{'minutes':>9}"
+        for name, views in rows.items():
             takes = {(view.subject, view.take): view for view in views}
             frames = sum(map(len, takes.values()))
             minutes = sum(len(view) / view.fps for view in takes.values()) / 60
-            expected = _expected(dataset, split, name)
-            yield (
-                f"{name:20}{len(takes):8,}{len(views):8,}{frames:10,}"
-                f"{'' if expected is None else f'{expected:,}':>10}{minutes:9.1f}"
-            )
+            number = "" if known[name] is None else f"{known[name]:,}"
+            expected = f"{number:>10}" if column else ""
+            yield f"{name:20}{len(takes):8,}{len(views):8,}{frames:10,}{expected}{minutes:9.1f}"
         yield f"{sum(map(len, sequences[split])):,} frames over all views"
     yield ""
     yield f"notes: {'; '.join(dataset.notes) or 'none'}"

@@ -91,8 +91,8 @@ def _from_npz(path: Path, keypoints: Skeleton, joints: Skeleton) -> Rows:
         raise ValueError(f"{path} has no {', '.join(missing)}; it has {', '.join(there[:12]) or 'nothing'}.")
     known = ("keypoints", "joints", *KEYS, "frame", "fps", "size")
     held = read_npz(path, [name for name in known if name in there])
-    points = motion_array(held["keypoints"], ("N", keypoints.num_joints, "C"), f"{path}, keypoints")
-    poses = motion_array(held["joints"], (len(points), joints.num_joints, 3), f"{path}, joints")
+    points = motion_array(held["keypoints"], ("N", keypoints.num_joints, "C"), f"{path}, keypoints of {keypoints.name}")
+    poses = motion_array(held["joints"], (len(points), joints.num_joints, 3), f"{path}, joints of {joints.name}")
     if points.shape[2] not in (2, 3):
         raise ValueError(f"{path}, keypoints: x, y and at most a score are wanted, found {points.shape[2]} numbers.")
     names = {key: _words(held[key], len(points), f"{path}, {key}") for key in KEYS if key in held}

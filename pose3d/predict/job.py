@@ -298,12 +298,12 @@ def told(summary: dict[str, Any], file: Path | None) -> str:
         f"{summary['source']}: {summary['frames']} frame{'' if summary['frames'] == 1 else 's'}, "
         f"{summary['people']} {'person' if summary['people'] == 1 else 'people'}, {summary['seconds']:.1f} s, "
         f"{summary['frames_per_second']:.1f} frames/s ({stages}; they overlap).",
-        f"Feet slide {summary['skate_before_mm']} mm a contact frame and rise or sink {summary['rise_before_mm']} mm, "
-        f"{summary['skate_after_mm']} and {summary['rise_after_mm']} mm once held "
-        f"({summary['contact_frames']} contact frames).",
+        f"Standing feet slid {summary['skate_before_mm']} mm a frame and rose or sank {summary['rise_before_mm']} mm; "
+        f"in the files {summary['skate_after_mm']} and {summary['rise_after_mm']} mm "
+        f"({summary['contact_frames']} frames of a standing foot).",
         *([f"Assumed: {', '.join(summary['assumed'])}."] if summary["assumed"] else []),
-        *(f"  {one['format']:6}{one['path']}" for one in summary["files"]),
-        *([f"  {'sum':6}{file}"] if file else []),
+        *(f"  {one['format']:9}{one['path']}" for one in summary["files"]),
+        *([f"  {'summary':9}{file}"] if file else []),
     ]
     return "\n".join(lines)
 

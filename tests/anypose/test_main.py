@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 
 import pytest
@@ -39,6 +40,15 @@ def test_a_misspelt_command_gets_the_nearest_and_the_code_of_misuse(monkeypatch,
         typed(monkeypatch, word)
     assert stop.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["--help", "trian"])
+def test_what_runs_nothing_waits_for_no_torch(repository, word):
+    look = f"import runpy, sys; sys.argv = ['anypose', '{word}']\n"
+    look += "try: runpy.run_module('anypose', run_name='__main__')\nexcept SystemExit: pass\n"
+    look += "print(sorted({'torch', 'numpy', 'hydra', 'omegaconf'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", look], cwd=repository, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_version_is_said(monkeypatch, capsys):

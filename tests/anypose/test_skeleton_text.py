@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from anypose.skeleton import H36M_17
@@ -73,3 +75,11 @@ def test_what_is_wrong_is_named(old, new, message):
 def test_a_name_nobody_knows_lists_those_there_are():
     with pytest.raises(ValueError, match=r"^model\.input_skeleton: there is no skeleton 'h36m_18', and no YAML"):
         skeleton_of("h36m_18", "model.input_skeleton")
+    with pytest.raises(ValueError, match=r"the file mine\.yaml does not exist\. .* dataset\.skeleton=FILE\.$"):
+        skeleton_of("mine.yaml", "model.input_skeleton")
+
+
+@pytest.mark.parametrize("where", ["dataset.skeleton=mine.yaml", "model.input_skeleton, from dataset.skeleton"])
+def test_what_is_wrong_with_a_text_is_said_of_the_key_that_was_typed(where):
+    with pytest.raises(ValueError, match=rf"^{re.escape(where)}: parents must name one, or null, for each of 6 joints"):
+        skeleton_of(OWN.replace("parents: [null, ", "parents: [", 1), where.removesuffix(", from dataset.skeleton"))

@@ -113,6 +113,13 @@ def test_bars_are_as_long_as_their_values_and_the_mean_is_marked_on_the_axis() -
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first is on top
 
 
+def test_a_number_stands_behind_the_longer_of_two_bars() -> None:
+    figure = draw_bars(["Eating", "Walking"], {"MPJPE": [60.0, 40.0], "P-MPJPE": [45.0, 55.0]}, "Error", "note")
+    numbers = {text.get_text(): text.get_position()[0] for text in figure.axes[0].texts}
+    assert 60 < numbers["60.0"] < 62
+    assert 55 < numbers["40.0"] < 57
+
+
 def test_curves_keep_their_points() -> None:
     epochs, losses = np.arange(1, 4), np.array([0.5, 0.2, 0.1])
     figure = draw_curves([Curves("loss", {"training": (epochs, losses)}, logarithmic=True)], "Learning", "run")

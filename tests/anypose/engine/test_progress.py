@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from anypose.engine import checkpoint
+from anypose.engine.progress import Progress
 from tests.anypose.engine.toy import make_trainer
 
 
@@ -84,3 +85,11 @@ def test_an_average_and_the_weights_behind_it_are_both_the_model_s(tmp_path, whe
     checkpoint.save(tmp_path / "last.pt", state | {where: {**state[where], name: torch.zeros(1)}})
     with pytest.raises(ValueError, match=rf"last.pt does not fit .*of another shape \({name}"):
         make_trainer(tmp_path / "again", ema=0.9, epochs=2).resume(tmp_path / "last.pt")
+
+
+def test_epochs_that_come_out_short_are_told_and_what_was_meant_is_not():
+    assert Progress.few(2, None, 28) == (
+        "2 epochs of 28 steps are 56 steps, too few for most networks: trainer.epochs=36 makes a thousand."
+    )
+    assert Progress.few(2, 4, 28) is None  # somebody said so many
+    assert Progress.few(2, None, 1125) is None

@@ -66,12 +66,10 @@ def test_nothing_found_names_what_was_looked_for_and_the_command_that_makes_one(
     with pytest.raises(FileNotFoundError, match=r"checkpoint=x.pt does not exist. `python train.py model=a` makes one"):
         find_checkpoint("a", file="x.pt")
     make_run("runs/a/1", "a", 0)
-    expected = "run=runs/a/1 holds neither best.pt nor last.pt (found: ['environment.json']). `python train.py model=a`"
+    expected = "run=runs/a/1 holds neither best.pt nor last.pt, found environment.json. `python train.py model=a`"
     with pytest.raises(FileNotFoundError, match=re.escape(expected)):
         find_checkpoint("a", run="runs/a/1")
-    with pytest.raises(
-        FileNotFoundError, match=re.escape("run=runs/x holds neither best.pt nor last.pt (found: no such")
-    ):
+    with pytest.raises(FileNotFoundError, match=r"run=runs/x is no folder. `python train.py model=a` makes one"):
         find_checkpoint("a", run="runs/x")
 
 

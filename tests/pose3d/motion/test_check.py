@@ -21,7 +21,7 @@ def test_a_dataset_is_counted_and_written_for_videopose3d(repository, root):
     command = [sys.executable, "-m", "anypose", "check", *choice, f"videopose3d={root / 'npz'}"]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("cmu: 2D from exact projection into virtual cameras\n")
+    assert done.stdout.startswith("cmu, keypoints: exact projection into virtual cameras\n")
     assert "no CMU-INDEX.md" in done.stdout
     assert f"wrote {root / 'npz' / 'data_2d_h36m_gt.npz'}" in done.stdout
     held = read_npz(root / "npz" / "data_3d_h36m.npz", ["positions_3d"])["positions_3d"]
