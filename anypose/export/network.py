@@ -121,6 +121,17 @@ class Network(nn.Module):
         found = {name: axes(shape) for name, shape in {**self.inputs, **self.outputs}.items()}
         return {name: its for name, its in found.items() if its}
 
+    def output_shapes(self) -> dict[str, tuple[int | str | None, ...]]:
+        """{name: its axes}: a number, what a free one is called, or None where only the graph knows it."""
+        free = self.dynamic_axes()
+        return {
+            name: tuple(
+                free.get(name, {}).get(axis, size if isinstance(size, int) else self.sizes.get(size))
+                for axis, size in enumerate(shape)
+            )
+            for name, shape in self.outputs.items()
+        }
+
 
 def streamed(model: nn.Module) -> nn.Module:
     """The form of the model that takes frames as they come."""

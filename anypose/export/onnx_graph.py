@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -206,6 +206,17 @@ def drop_unread(graph: Any) -> None:
             graph.node.remove(node)
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
         graph.initializer.remove(tensor)
+
+
+def say_shapes(values: Iterable[Any], shapes: Mapping[str, Sequence[int | str | None]]) -> None:
+    """Write known axes into a graph's inputs or outputs: the exporter makes up names beside an axis that is free."""
+    for value in values:
+        axes = value.type.tensor_type.shape.dim
+        for axis, size in zip(axes, shapes[value.name] if len(axes) else (), strict=True):
+            if isinstance(size, int):
+                axis.dim_value = size
+            elif size is not None:
+                axis.dim_param = size
 
 
 def describe(values: Iterable[Any]) -> dict[str, list[int | str]]:

@@ -26,7 +26,7 @@ from anypose.engine.task import Task
 from anypose.export.metadata import beside, describe_model, sha256, to_json
 from anypose.export.network import Network, Options, trace
 from anypose.export.om import Atc, compile_om, write_command
-from anypose.export.onnx_graph import check, describe, import_onnx, tidy
+from anypose.export.onnx_graph import check, describe, import_onnx, say_shapes, tidy
 from anypose.export.onnx_types import quantise, to_half
 from anypose.export.parity import Parity, measure, measure_stream, real_inputs
 from anypose.export.session import METADATA_KEY, OnnxSession, TorchSession
@@ -71,13 +71,26 @@ def export_network(
     onnx = path.with_suffix(".onnx")
     for line in export_onnx(task, onnx, options, about, real):
         print(line)
-    print(f"{onnx}: opset {options.opset}, {options.dtype}, {onnx.stat().st_size} bytes.")
+    print(f"{onnx}: opset {options.opset}, {options.dtype}, {onnx.stat().st_size} bytes; {_shapes(onnx)}.")
     if kind == "om":
         command = write_command(atc, onnx, Network(task.model, options).input_shapes(), task)
         print(shlex.join(command))
         compile_om(command, onnx)
         write_json(beside(path, ".json"), json.loads(beside(onnx, ".json").read_text(encoding="utf-8")) | asdict(atc))
         print(f"{path}: for {atc.soc_version} alone.")
+
+
+def _shapes(onnx: Path) -> str:
+    """What goes into the file and comes out, by its description; a letter is an axis that stays free."""
+    facts = json.loads(beside(onnx, ".json").read_text(encoding="utf-8"))
+    told = [
+        ", ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in facts[side].items())
+        for side in ("inputs", "outputs")
+    ]
+    alone = (
+        "" if any(isinstance(size, str) for shape in facts["inputs"].values() for size in shape) else ", no other size"
+    )
+    return f"takes {told[0]}{alone}, gives {told[1]}"
 
 
 def export_onnx(task: Task, path: Path, options: Options, about: Mapping[str, Any], real: Any) -> list[Parity]:
@@ -102,6 +115,7 @@ def export_onnx(task: Task, path: Path, options: Options, about: Mapping[str, An
             graph = to_half(graph)
         if options.dtype == "int8":
             graph = quantise(graph, draft)
+        say_shapes(graph.graph.output, network.output_shapes())
         facts = describe_model(task.model, getattr(task, "normalization", None)) | {"names": network.names}
         facts |= {"opset": options.opset, "dtype": options.dtype, "streaming": options.streaming}
         facts |= {"inputs": describe(graph.graph.input), "outputs": describe(graph.graph.output), **about}

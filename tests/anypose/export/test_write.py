@@ -66,6 +66,11 @@ def test_outputs_are_torch_s_on_other_sizes_too_where_axes_are_free(tmp_path, ma
     assert "BatchNormalization" not in operators(path)
     (port,) = session.inputs
     assert [size is None for size in port.shape[:2]] == [letter in dynamic for letter in "BT"]
+    (out,) = onnx.load(path).graph.output
+    window = 27 if make is videopose3d else 1
+    frames = ("T - 26" if window > 1 else "T") if "T" in dynamic else 34 - window
+    said = [axis.dim_value or axis.dim_param for axis in out.type.tensor_type.shape.dim]
+    assert said == ["B" if "B" in dynamic else 2, frames, 17, 3]
     shape = (3 if "B" in dynamic else 2, 50 if "T" in dynamic else 33, *port.shape[2:])
     keypoints = 500 + 100 * np.random.default_rng(0).standard_normal(shape, np.float32)
     if make is videopose3d:
