@@ -1,5 +1,7 @@
 """What a motion dataset holds, and should hold.    python -m anypose check dataset=h36m_cdf dataset.root=data/h36m"""
 
+import sys
+
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -18,6 +20,7 @@ def main(cfg: DictConfig) -> None:
     dataset = instantiate(cfg.dataset)
     if not hasattr(dataset, "sequences"):
         raise ValueError(f"`check` counts motion, and dataset={dataset.name} is of pictures.")
+    print(f"Reading both splits of {dataset.name}: a large dataset takes minutes.", file=sys.stderr, flush=True)
     sequences: dict[Split, list[PoseSequence]] = {split: dataset.sequences(split) for split in SPLITS}
     print(*report(dataset, sequences), sep="\n")
     if cfg.videopose3d:
