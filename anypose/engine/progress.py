@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+log = logging.getLogger(__name__)
 FEW, ENOUGH = 500, 1000  # steps of a whole training; what the embedded datasets are trained with is more
 
 
@@ -84,15 +86,13 @@ class Progress:
         return end if max_steps is None else min(end, max(max_steps, self.step))
 
     @staticmethod
-    def few(epochs: int, max_steps: int | None, batches: int) -> str | None:
-        """What to say of epochs that come out short, as a recipe's do on a small dataset; None where nothing is."""
-        steps = epochs * batches
-        if max_steps is not None or steps >= FEW:
-            return None
-        return (
-            f"{epochs} epochs of {batches} steps are {steps} steps, too few for most networks: "
-            f"trainer.epochs={math.ceil(ENOUGH / batches)} makes a thousand."
-        )
+    def warn_if_few(epochs: int, max_steps: int | None, batches: int) -> None:
+        """A recipe's epochs come out short on a small dataset; `max_steps` was meant as it stands."""
+        if max_steps is None and (steps := epochs * batches) < FEW:
+            log.warning(
+                "%d epochs of %d steps are %d steps, too few for most networks: trainer.epochs=%d makes a thousand.",
+                *(epochs, batches, steps, math.ceil(ENOUGH / batches)),
+            )
 
     def due(self, every: int, finished: bool) -> bool:
         """Whether these weights want an evaluation that they have not had."""

@@ -112,7 +112,6 @@ class Trainer:
         self.grad_clip_norm, self.evaluation_batches = grad_clip_norm, evaluation_batches
         if tensorboard:
             run.open_board()
-
         self.batch_size = batch_size * world.size if linear_scaling else batch_size
         share, rest = divmod(self.batch_size, world.size)
         if rest:
@@ -161,8 +160,7 @@ class Trainer:
         """Train to the end and return `task.monitor` after the last step."""
         if not self.epochs and not self.begun:
             raise Misuse(NOTHING_TO_SCORE)
-        if few := self.done.few(self.epochs, self.max_steps, len(self.batches)):
-            log.info(few)
+        self.done.warn_if_few(self.epochs, self.max_steps, len(self.batches))
         with interruptions() as interrupted, self.bar() as bar:
             self.score_if_due()  # what was resumed may have been stopped before its score
             while not self.finished:
