@@ -14,9 +14,10 @@ from scipy.linalg import LinAlgError, solveh_banded
 
 from anypose.skeleton import Skeleton
 from pose3d.body import terms
+from pose3d.body.checks import check
 from pose3d.body.keypoint_body import KeypointBody, Shape
 from pose3d.body.objective import Objective, Weights
-from pose3d.body.seen import Noise, Seen, check, size_in_picture
+from pose3d.body.seen import Noise, Seen, size_in_picture
 from pose3d.body.whose_shape import find_shape, first_words
 
 APART = 0.15  # median residual, as a share of the person's size in the picture, above which keypoints are nobody's

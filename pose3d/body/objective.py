@@ -13,7 +13,7 @@ from pose3d.body import terms
 from pose3d.body.first_pose import Poser
 from pose3d.body.keypoint_body import KeypointBody, Shape
 from pose3d.body.points import Point, points_of
-from pose3d.body.seen import Noise, Seen, bridged, human, mean_of, quickness, size_in_picture
+from pose3d.body.seen import Noise, Seen, bridged, held, human, mean_of, quickness, size_in_picture
 from pose3d.body.standing import find_standing
 
 WORDS_LOWEST = np.array([0.0, -0.3, 0.0, 0.0, 0.0, 0.0])
@@ -29,7 +29,6 @@ QUICKER = {"UpLeg": (TRUNK, 1.0), "knee": (LEGS, 2.7), "Leg": (LEGS, 2.7), "foot
 # Second differences over 0.1 s find 0.64 to 0.72 of the accelerations that neighbours have in the same truth.
 UNDERRATED = 1.5
 SPAN = 0.25  # deviation of the frames around one that tell how quick somebody is there [s]
-GAP = 4.0  # frames that are more steps apart than this are not held together
 # A body that is free in every frame follows a lifter's errors, so what remains of them is a small part: of what joints
 # and body disagree about, what is more than EXACT [m] counts so many times, where keypoints tell the pose as well.
 EXACT, FOLLOWED = 0.002, 2.5
@@ -162,7 +161,7 @@ class Objective:
             terms.smoothness(equations, points[:, moving], some(moving), self.pulls(seen, step))
             if seen.contacts is not None:
                 each = seen.contacts.repeat(len(FEET) // seen.contacts.shape[1], axis=1)
-                on = self.feet_seen(seen) & (np.diff(seen.times) < GAP * step)[:, None]
+                on = self.feet_seen(seen) & held(seen)[:, None]
                 stands = (each[1:] & each[:-1] & on) / (weights.still * step)
                 terms.stillness(equations, points[:, foot_rows], some(foot_rows), stands)
         return equations
@@ -182,14 +181,14 @@ class Objective:
         """(T - 2, K + 1, 3) a frame's step squared over accelerations: of points about their middle, and of that."""
         joints, usual = human(seen), self.weights.acceleration * self.quick
         middle, known = mean_of(joints)[:, None], H36M_17.num_joints
-        moved = UNDERRATED**2 * quickness(seen.times, joints - middle, SPAN).mean(-1) / usual[:known] ** 2
+        moved = UNDERRATED**2 * quickness(seen.times, joints - middle, SPAN, seen.cuts).mean(-1) / usual[:known] ** 2
         parts = [moved[:, self.part[:known] == part, None] for part in (TRUNK, LEGS, ARMS)]
         hurry = np.nan_to_num(np.concatenate([mean_of(part) for part in parts], -1), nan=1.0) ** 0.5
         pace = np.maximum(hurry, 1.0)[1:-1, self.part] * usual
-        whole = np.fmax(UNDERRATED * np.sqrt(quickness(seen.times, middle, SPAN)[1:-1]), self.weights.whole)
+        whole = np.fmax(UNDERRATED * np.sqrt(quickness(seen.times, middle, SPAN, seen.cuts)[1:-1]), self.weights.whole)
         if seen.keypoints is not None:  # depth is seen badly; movement along it is horizontal, as one across is
             whole[..., 2] = whole[..., :2].min(-1)
-        on = np.diff(seen.times) < GAP * step
+        on = held(seen)
         weights = step**-2 / np.concatenate([pace[..., None].repeat(3, -1), whole], 1)
         return weights * (on[1:] & on[:-1])[:, None, None]
 

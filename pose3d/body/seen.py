@@ -1,4 +1,4 @@
-"""What is known of one person over a clip, and what may be wrong with it."""
+"""What is known of one person over a clip, and how quickly they move in it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from anypose.skeleton import H36M_17, Skeleton, convert_known
 
-FEWEST = 5  # points seen in a frame, below which it says nothing of the pose
-SMALLEST, LARGEST = 0.15, 4.0  # somebody's longest side along an axis [m]: a part of a baby, an adult badly lifted
-SHORTEST, TALLEST = 0.3, 3.0  # people [m]
-BENT, MANY = 0.04, 10  # how far a bent knee lies off the line from hip to ankle [m], and how many must to tell a side
+GAP = 4.0  # frames that are more steps apart than this are not held together
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,7 @@ class Seen:
         directions: (T, L, 3) of these limbs, unit vectors.
         hypotheses: (T, M, J, 3) other joints; the fit takes in each frame those that it agrees with best.
         stature: of the person [m], None to find it.
+        cuts: frames that do not go on from the ones before them, as `checks.check` finds them.
     """
 
     times: np.ndarray
@@ -56,136 +54,10 @@ class Seen:
     directions: np.ndarray | None = None
     hypotheses: np.ndarray | None = None
     stature: float | None = None
+    cuts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.times)
-
-
-def check(seen: Seen) -> tuple[Seen, tuple[str, ...]]:
-    """What is seen, in order, and remarks on it.
-
-    Raises:
-        ValueError: where too little is seen for any pose, or what is given does not belong together.
-    """
-    T = len(seen)
-    if seen.joints is None and seen.keypoints is None:
-        raise ValueError("A body needs something to be fitted to: joints, keypoints, or both.")
-    if seen.joints is None:
-        raise ValueError(
-            "A body is fitted from joints, which keypoints then correct: lift the keypoints first, with any lifter."
-        )
-    if seen.keypoints is not None and seen.intrinsics is None:
-        raise ValueError("Keypoints are compared with a body through a lens: give intrinsics (focal, centre) [px].")
-    _belong_together(seen)
-    points = np.isfinite(seen.joints).all(-1).sum(-1)
-    usable = points >= FEWEST
-    if not usable.any():
-        raise ValueError(
-            f"No body can be fitted: of {T} frames none has {FEWEST} joints; the best has {int(points.max(initial=0))}."
-        )
-    joints = np.where(np.isfinite(seen.joints).all(-1, keepdims=True) & usable[:, None, None], seen.joints, np.nan)
-    joints, strays = without_strays(joints)
-    seen = replace(seen, joints=joints)
-    size = float(
-        np.median(np.ptp(np.where(np.isnan(joints), mean_of(joints)[:, None], joints)[usable], axis=1).max(-1))
-    )
-    if not SMALLEST < size < LARGEST:
-        raise ValueError(
-            f"The joints of this person span {size:.4g} m, and people {SMALLEST} to {LARGEST}: give metres, not "
-            "millimetres or pixels."
-        )
-    remarks = []
-    if strays:
-        remarks.append(
-            f"Joints lie more than {LARGEST:g} m from the person's others, {strays} over all frames: they are left out."
-        )
-    if seen.keypoints is not None:
-        there = np.isfinite(seen.keypoints).all(-1, keepdims=True)
-        keypoints = np.where(there, seen.keypoints, [np.nan, np.nan, 0.0])
-        seen = replace(seen, keypoints=keypoints)
-        if not (keypoints[..., 2] > 0).any():
-            seen = replace(seen, keypoints=None)
-            remarks.append("No keypoint was seen: the body follows the joints alone.")
-    if usable.sum() < T:
-        remarks.append(f"In {int(T - usable.sum())} of {T} frames too little was seen; there the body is a guess.")
-    never = [name for j, name in enumerate(seen.skeleton.joints) if not np.isfinite(joints[:, j]).any()]  # type: ignore[union-attr]
-    if never:
-        remarks.append(f"{', '.join(never)} was never seen: these parts of the body are at rest, not measured.")
-    sudden = jumps(seen)
-    if sudden:
-        remarks.append(
-            f"The person jumps at {', '.join(f'{seen.times[t]:.2f} s' for t in sudden[:3])}: "
-            "two people may be exchanged."
-        )
-    turns = about_turns(seen)
-    if turns:
-        remarks.append(
-            f"The person faces about within a frame at {', '.join(f'{seen.times[t]:.2f} s' for t in turns[:3])}: left "
-            "and right, or two people, may be exchanged."
-        )
-    if knees_bend_backwards(human(seen)):
-        remarks.append("Knees bend backwards: left and right may be exchanged, or the picture is mirrored.")
-    turned = upside_down(seen)
-    if turned > T / 5:
-        remarks.append(
-            f"Hips are below the feet in {turned} of {T} frames: lifters know people who stand, the size may be wrong."
-        )
-    return seen, tuple(remarks)
-
-
-def without_strays(joints: np.ndarray) -> tuple[np.ndarray, int]:
-    """Joints (T, J, 3) without those that are farther from their frame's others than people are large, and how many.
-
-    Where most of a clip's frames have such joints the unit is wrong, and all stay.
-    """
-    known = np.isfinite(joints).all(-1)
-    middle = np.full((len(joints), 1, 3), np.nan)
-    middle[known.any(-1)] = np.nanmedian(joints[known.any(-1)], axis=1, keepdims=True)
-    far = known & (np.linalg.norm(np.nan_to_num(joints - middle), axis=-1) > LARGEST)
-    if far.any(-1).sum() > known.any(-1).sum() / 2:
-        return joints, 0
-    return np.where(far[..., None], np.nan, joints), int(far.sum())
-
-
-def _belong_together(seen: Seen) -> None:
-    """Raise where arrays have other lengths than the times, or times do not rise."""
-    times = np.asarray(seen.times)
-    if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
-        raise ValueError(
-            f"Times must be finite and rise [s]; found {np.array2string(times, threshold=8, precision=4)}."
-        )
-    J = None if seen.skeleton is None else seen.skeleton.num_joints
-    K = None if seen.keypoint_skeleton is None else seen.keypoint_skeleton.num_joints
-    for name, wanted in (("joints", (J, 3)), ("keypoints", (K, 3))):
-        array = getattr(seen, name)
-        if array is not None and np.shape(array) != (len(times), *wanted):
-            raise ValueError(f"{name} must be ({len(times)}, {wanted[0]}, 3), found {np.shape(array)}.")
-    if seen.intrinsics is not None and not (np.isfinite(seen.intrinsics).all() and seen.intrinsics[0] > 0):
-        raise ValueError(f"intrinsics must be a focal length above 0 and a finite centre, found {seen.intrinsics}.")
-    if seen.stature is not None and not SHORTEST <= seen.stature <= TALLEST:
-        raise ValueError(f"The person's height must be {SHORTEST} to {TALLEST} m, found {seen.stature}.")
-
-
-def knees_bend_backwards(joints: np.ndarray) -> bool:
-    """Whether the bent knees of (T, 17, 3) joints mostly lie behind the line from hip to ankle."""
-    at = dict(zip(H36M_17.joints, np.moveaxis(joints, 1, 0), strict=True))
-    ahead = np.cross(at["left_hip"] - at["right_hip"], at["thorax"] - at["hip"])
-    ahead = ahead / np.maximum(np.linalg.norm(ahead, axis=-1, keepdims=True), 1e-9)
-    off = np.stack([at[f"{s}_knee"] - (at[f"{s}_hip"] + at[f"{s}_foot"]) / 2 for s in ("left", "right")], axis=1)
-    forward = (off * ahead[:, None]).sum(-1)
-    bent = forward[np.linalg.norm(off, axis=-1) > BENT]
-    bent = bent[np.abs(np.nan_to_num(bent)) > BENT / 2]
-    return len(bent) >= MANY and float((bent < 0).mean()) > 0.8
-
-
-def upside_down(seen: Seen) -> int:
-    """In how many frames the hips are below the feet; 0 where nothing says what is up."""
-    if seen.up is None and seen.keypoints is None:
-        return 0
-    up = np.array([0.0, -1.0, 0.0]) if seen.up is None else seen.up
-    at = dict(zip(H36M_17.joints, np.moveaxis(human(seen), 1, 0), strict=True))
-    legs = at["hip"] - (at["left_foot"] + at["right_foot"]) / 2
-    return int((legs @ up < -0.5 * np.linalg.norm(legs, axis=-1)).sum())
 
 
 def human(seen: Seen) -> np.ndarray:
@@ -211,7 +83,7 @@ def take(seen: Seen, rows: np.ndarray) -> Seen:
     for name in ("times", "joints", "keypoints", "contacts", "directions", "hypotheses"):
         array = getattr(seen, name)
         parts[name] = None if array is None else array[rows]
-    return replace(seen, **parts)
+    return replace(seen, cuts=(), **parts)
 
 
 def bridged(values: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -222,26 +94,15 @@ def bridged(values: np.ndarray, times: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(times, times[known], column[known]) for column in values.T], axis=-1)
 
 
-def jumps(seen: Seen) -> list[int]:
-    """Frames at which somebody is suddenly elsewhere: 12 m/s is faster than anybody runs."""
-    middle = mean_of(np.asarray(seen.joints))
-    known = np.flatnonzero(np.isfinite(middle).all(-1))
-    if len(known) < 2:
-        return []
-    speed = np.linalg.norm(np.diff(middle[known], axis=0), axis=-1) / np.diff(seen.times[known])
-    return known[1:][(speed > 12) & (np.linalg.norm(np.diff(middle[known], axis=0), axis=-1) > 0.3)].tolist()
+def held(seen: Seen) -> np.ndarray:
+    """(T - 1,) whether a frame goes on from the one before it, and no more than a few frames are missing between."""
+    steps = np.diff(seen.times)
+    on = np.asarray(steps < GAP * np.median(steps))
+    on[[cut - 1 for cut in seen.cuts]] = False
+    return on
 
 
-def about_turns(seen: Seen) -> list[int]:
-    """Frames at which the hips suddenly point the other way: nobody turns by 120 degrees in less than 0.1 s."""
-    joints = human(seen)
-    across = joints[:, H36M_17.index("left_hip")] - joints[:, H36M_17.index("right_hip")]
-    across = across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-9)
-    about = (across[1:] * across[:-1]).sum(-1) < -0.5
-    return (1 + np.flatnonzero(about & (np.diff(seen.times) < 0.1))).tolist()
-
-
-def quickness(times: np.ndarray, points: np.ndarray, span: float) -> np.ndarray:
+def quickness(times: np.ndarray, points: np.ndarray, span: float, cuts: tuple[int, ...] = ()) -> np.ndarray:
     """(T, J, C) mean squares of the accelerations of points around each frame, without what their noise alone gives.
 
     NaN where too little is known.
@@ -251,6 +112,7 @@ def quickness(times: np.ndarray, points: np.ndarray, span: float) -> np.ndarray:
         times: (T,) [s].
         points: (T, J, C) [m], NaN where unknown.
         span: deviation of the frames around one that count for it [s].
+        cuts: frames that do not go on from the one before.
     """
     step = float(np.median(np.diff(times)))
     lag = max(2, round(0.1 / step))
@@ -258,7 +120,10 @@ def quickness(times: np.ndarray, points: np.ndarray, span: float) -> np.ndarray:
         return np.full(points.shape, np.nan)
 
     def second(lag: int) -> np.ndarray:
-        return points[2 * lag :] - 2 * points[lag:-lag] + points[: -2 * lag]
+        values = points[2 * lag :] - 2 * points[lag:-lag] + points[: -2 * lag]
+        for cut in cuts:
+            values[max(cut - 2 * lag, 0) : cut] = np.nan
+        return values
 
     noise, wide = np.square(second(1)), np.square(second(lag))
     known = np.isfinite(noise)
