@@ -22,6 +22,8 @@ from pose3d.body.whose_shape import find_shape, first_words
 
 APART = 0.15  # median residual, as a share of the person's size in the picture, above which keypoints are nobody's
 SHORT_OF = 0.02  # how far a body may miss the height that was given [m]
+# Share of the deviation that limits alone leave a turn, above which nothing seen tells it; and frames that are asked.
+OPEN, SOME = 0.9, 24
 FEET_FROM = 1  # iteration after which the body's own feet tell where they stand
 
 
@@ -34,6 +36,8 @@ class Fit:
         turns, root: (T, F, 3, 3) and (T, 3), as `KeypointBody.pose` takes them, in the axes of what was seen.
         residual_px: (T,) root mean square distance of keypoints from where they were seen, NaN where none was.
         deviation: (T, 17) standard deviation of Human3.6M's joints that a frame and the limits of joints leave [m].
+        turn_deviation: (T, F) likewise of each bone's turn against the one before it [rad].
+        unmeasured: names of bones whose turns nothing but the limits of their joints tells.
         noise: of what was seen, as measured.
         remarks: sentences on what was wrong with what was seen.
     """
@@ -43,6 +47,8 @@ class Fit:
     root: np.ndarray
     residual_px: np.ndarray
     deviation: np.ndarray
+    turn_deviation: np.ndarray
+    unmeasured: tuple[str, ...]
     noise: Noise
     remarks: tuple[str, ...] = ()
 
@@ -148,28 +154,49 @@ class Fitter:
         remarks: tuple[str, ...],
     ) -> Fit:
         """The fit with what it leaves open."""
-        now = self.objective.equations(known, shape, turns, root, whole=False, noise=noise)
         world, heads = self.body.place(shape, turns, root)
-        slopes = self.body.derivatives(shape, world, heads, self.body.carry(shape, world, heads))[
-            :, self.objective.rows[0]
-        ]
-        D = slopes.shape[-1]
-        covariance = np.linalg.inv(now.same.astype(np.float64) + np.eye(D))  # nobody is a metre off
+        slopes = self.body.derivatives(shape, world, heads, self.body.carry(shape, world, heads))
+        slopes = slopes[:, self.objective.rows[0]]
+        now = self.objective.equations(known, shape, turns, root, whole=False, noise=noise)
+        covariance = covariances(now)
         spread = np.einsum("tkid,tde,tkie->tk", slopes, covariance, slopes, optimize=True)
+        turned = deviations_of_turns(covariance)
+        few = np.unique(np.linspace(0, len(turns) - 1, SOME).astype(int))
+        free = deviations_of_turns(covariances(self.objective.limits(shape, turns[few], world[few])))
+        unmeasured = np.median(turned[few] / free, axis=0) > OPEN
         residual = self.objective.residuals(known, shape, turns, root)
-        counted = residual[np.isfinite(residual)]
-        apart, size = float(np.median(counted)) if len(counted) else 0.0, size_in_picture(known)
-        if apart > APART * size:
-            remarks += (
-                f"The body is {apart:.0f} px off keypoints that span {size:.0f} px: they are no person's, or the focal "
-                "length is far off.",
-            )
-        if known.stature is not None and abs(shape.stature - known.stature) > SHORT_OF:
-            remarks += (
-                f"The body is {shape.stature:.2f} m tall, not the {known.stature:.2f} m that were given: no body of "
-                "Anny's that fits what is seen is.",
-            )
-        return Fit(shape, turns, root, residual, np.sqrt(np.maximum(spread, 0)), noise, remarks)
+        return Fit(
+            shape, turns, root, residual, np.sqrt(np.maximum(spread, 0)), turned,
+            tuple(np.array(self.body.bones)[unmeasured].tolist()), noise, (*remarks, *misses(known, shape, residual)),
+        )  # fmt: skip
+
+
+def covariances(equations: terms.Equations) -> np.ndarray:
+    """(T, D, D) of the root [m] and of bones' turns [rad], frame by frame; nobody is a metre or a radian off."""
+    return np.asarray(np.linalg.inv(equations.same.astype(np.float64) + np.eye(equations.same.shape[-1])))
+
+
+def deviations_of_turns(covariance: np.ndarray) -> np.ndarray:
+    """(T, F) standard deviation of bones' turns about an axis, of three, from (T, D, D) [rad]."""
+    variance = np.diagonal(covariance, axis1=-2, axis2=-1)[:, 3:]
+    return np.asarray(np.sqrt(variance.reshape(len(variance), -1, 3).mean(-1)))
+
+
+def misses(seen: Seen, shape: Shape, residual: np.ndarray) -> list[str]:
+    """Remarks on a body that is not where it was seen, from (T,) residuals [px], or not as tall as it was to be."""
+    remarks, counted = [], residual[np.isfinite(residual)]
+    apart, size = float(np.median(counted)) if len(counted) else 0.0, size_in_picture(seen)
+    if apart > APART * size:
+        remarks.append(
+            f"The body is {apart:.0f} px off keypoints that span {size:.0f} px: they are no person's, or the focal "
+            "length is far off."
+        )
+    if seen.stature is not None and abs(shape.stature - seen.stature) > SHORT_OF:
+        remarks.append(
+            f"The body is {shape.stature:.2f} m tall, not the {seen.stature:.2f} m that were given: no body of Anny's "
+            "that fits what is seen is."
+        )
+    return remarks
 
 
 def band_solve(equations: terms.Equations, damping: float) -> np.ndarray:

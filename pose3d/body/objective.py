@@ -166,6 +166,12 @@ class Objective:
                 terms.stillness(equations, points[:, foot_rows], some(foot_rows), stands)
         return equations
 
+    def limits(self, shape: Shape, turns: np.ndarray, world: np.ndarray) -> terms.Equations:
+        """The limits of joints alone, at a pose."""
+        equations = terms.Equations.empty(len(turns), 3 + 3 * turns.shape[1])
+        terms.limits(equations, turns, world, self.body.parents, terms.Hinges.of(shape.heads))
+        return equations
+
     def feet_seen(self, seen: Seen) -> np.ndarray:
         """(T - 1, 4) whether the feet of `FEET` were seen in a frame and the next: nobody stands on a guess."""
         joints = human(seen)

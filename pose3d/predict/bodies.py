@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from pose3d.body.anny import WORDS
 from pose3d.body.fit import Fit, Fitter
 from pose3d.body.rig import BodyRig, Meshes
 from pose3d.body.seen import Seen
+from pose3d.body.shared_floor import feet_below, small_on_one_floor
 
 SETTLED = 1.0  # seconds of a person after which their shape stays
 
@@ -23,14 +25,14 @@ class Bodies:
 
     Attributes:
         height: of the person [m], None to find it.
-        warnings: sentences on what could not be fitted.
         meshes: makes the skins, for the files that hold them.
         fits: of every person the newest fit.
     """
 
     height: float | None
-    warnings: list[str] = field(default_factory=list)
     fits: dict[int, Fit] = field(default_factory=dict)
+    _told: list[str] = field(default_factory=list)
+    _below: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rig = BodyRig()
@@ -68,6 +70,8 @@ class Bodies:
             rotations = continuous(from_matrix(upright @ turned), self._last.get(person))
             self._last[person] = rotations[-1]
             turns[rows, p] = rotations
+            if motion.camera is not None:
+                self._below[person] = feet_below(fit, fitter.poser.human, motion.camera.rotation[:, 2])
             gone = np.setdiff1d(np.arange(T), there)
             joints[gone, p], turns[gone, p] = np.nan, np.nan
             rest[p] = self.rig.rest(fit.shape.words)
@@ -117,17 +121,30 @@ class Bodies:
 
     def warn(self, sentence: str) -> None:
         """Once."""
-        if sentence not in self.warnings:
-            self.warnings.append(sentence)
+        if sentence not in self._told:
+            self._told.append(sentence)
 
-    def report(self) -> dict[str, dict[str, float]]:
-        """Of every person the shape words, the stature [m] and what the newest fit leaves [px, mm]."""
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences on what could not be fitted, and on who may be smaller and nearer than they were placed."""
+        statures = {person: fit.shape.stature for person, fit in self.fits.items()}
+        small = small_on_one_floor(self._below, statures)
+        return self._told + [
+            f"person {person} is {statures[person]:.2f} m tall and stands lower than person {other}. On one floor it "
+            f"would be {stature:.2f} m, and nearer: a child, or the floor is not one."
+            for person, (other, stature) in sorted(small.items())
+        ]
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """Of every person the shape words, the stature [m], what the newest fit leaves [px, mm], and bones that turn
+        as nothing seen tells."""
         return {
             str(person): {word: round(float(value), 3) for word, value in zip(WORDS, fit.shape.words, strict=True)}
             | {
                 "stature_m": round(fit.shape.stature, 3),
                 "residual_px": round(float(np.sqrt(np.nanmean(fit.residual_px**2))), 2),
                 "deviation_mm": round(1e3 * float(np.median(fit.deviation)), 1),
+                "unmeasured": list(fit.unmeasured),
             }
             for person, fit in self.fits.items()
         }

@@ -165,6 +165,7 @@ def test_trouble_gives_a_body_and_says_so(fitter: Fitter, seen: Seen, person: Pe
     if trouble == "half":
         assert "right_knee, right_foot, left_knee, left_foot was never seen" in told
         assert fit.deviation[:, legs].min() > 3 * fit.deviation[:, 0].max()
+        assert fit.unmeasured == ("LeftLeg", "LeftFoot", "RightLeg", "RightFoot")
     elif trouble == "upside down":
         assert off(found, given.joints)[0] < 3.0
         assert "Hips are below the feet in 24 of 24 frames" in told
@@ -214,6 +215,20 @@ def test_feet_that_were_never_seen_hold_nobody(fitter: Fitter, seen: Seen) -> No
     assert not fitter.objective.feet_seen(given).any()
     assert fitter.objective.feet_seen(seen).all()
     assert np.median(fitter(given).residual_px) < 5.0
+
+
+def test_turns_of_a_trunk_that_was_never_seen_are_not_given_as_measured(fitter: Fitter, seen: Seen) -> None:
+    """Of legs alone."""
+    trunk = [j for j, name in enumerate(H36M_17.joints) if not name.endswith(("hip", "knee", "foot"))]
+    joints, keypoints = seen.joints[:6].copy(), seen.keypoints[:6].copy()
+    joints[:, trunk], keypoints[:, :23, 2] = np.nan, 0
+    fit = fitter(replace(seen, times=seen.times[:6], joints=joints, keypoints=keypoints))
+    above = [bone for bone in fitter.body.bones[1:] if not bone.endswith(("Leg", "Foot"))]
+    assert [bone for bone in fit.unmeasured if not bone.endswith("Foot")] == above
+    rows = [fitter.body.bones.index(bone) for bone in ("LowerBack", "Neck", "LeftLeg")]
+    back, neck, knee = np.median(fit.turn_deviation, axis=0)[rows]
+    assert min(back, neck) > 0.3  # as far as people turn them [rad]
+    assert knee < back
 
 
 def test_frames_that_are_far_apart_are_not_held_together(fitter: Fitter, seen: Seen) -> None:
