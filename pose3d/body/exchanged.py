@@ -15,6 +15,7 @@ from pose3d.body.seen import Seen, human, mean_of
 FASTEST, FARTHER = 12.0, 0.3  # nobody runs so fast [m/s]; what is nearer may be a lifter's error [m]
 FACING, AT_ONCE = -0.5, 0.1  # cosine of a turn by 120 degrees, which takes longer than this [s]
 CONTINUES = 0.25  # of how far sided points jump where sides are exchanged, they move when they are put back
+FACES = 0.1  # a nose that moves farther in the same frame, against head and trunk, faces about, too [m]
 POSE_STEP = 0.12  # joints about their middle that move so far in a frame, on average [m] ...
 QUIETER = 2.5  # ... and so many times as far as in any of the three frames before and after, are another pose
 # Of two half seconds side by side, how much the logarithms of limbs' lengths differ on average, at least, and how many
@@ -64,12 +65,12 @@ def other_proportions(seen: Seen) -> list[tuple[int, float]]:
     if len(joints) < 2 * each:
         return []
     windows = sliding_window_view(np.log(limb_lengths(joints)), each, axis=0)
-    there = np.isfinite(windows).all((1, 2))
+    there = np.asarray(np.isfinite(windows).all((1, 2)))
     middle, scatter = np.median(windows, axis=-1), np.maximum(windows.std(-1), OF_OTHERS / 8)
     apart = middle[each:] - middle[:-each]
     usual = np.sqrt((scatter[each:] ** 2 + scatter[:-each] ** 2) / 2)
     size, times = np.sqrt((apart**2).mean(-1)), np.sqrt((apart**2 / usual**2).mean(-1))
-    other = there[each:] & there[:-each] & (size > OF_OTHERS) & (times > MORE)
+    other = np.asarray(there[each:] & there[:-each] & (size > OF_OTHERS) & (times > MORE))
     found = [start + int(np.argmax(times[start:end])) for start, end in stretches(other)]
     return [(each + at, float(size[at])) for at in found]
 
@@ -100,13 +101,14 @@ def knees_bend_backwards(joints: np.ndarray) -> bool:
 def put_back(seen: Seen) -> tuple[Seen, np.ndarray]:
     """What is seen with its sides as they go on over time, and (T,) in which frames they were exchanged.
 
-    Where the hips face about within a frame, and all sided points go on when left and right are exchanged, they were.
-    Most frames are right; of two halves that whose knees bend forwards.
+    Where the hips face about within a frame, the face does not, and all sided points go on when left and right are
+    exchanged, they were. Most frames are right; of two halves that whose knees bend forwards.
     """
     assert seen.skeleton is not None
     exchanged = np.zeros(len(seen), bool)
     for start in about_turns(seen):
-        if goes_on_exchanged(np.asarray(seen.joints), seen.skeleton, start) < CONTINUES:
+        goes_on = goes_on_exchanged(np.asarray(seen.joints), seen.skeleton, start) < CONTINUES
+        if goes_on and middle_moves(human(seen), start) < FACES:
             exchanged[start:] = ~exchanged[start:]
     if not exchanged.any():
         return seen, exchanged
@@ -127,11 +129,20 @@ def goes_on_exchanged(points: np.ndarray, skeleton: Skeleton, at: int) -> float:
     return float(moved_turned[known].sum() / max(float(moved[known].sum()), 1e-9)) if known.any() else 1.0
 
 
+def middle_moves(joints: np.ndarray, at: int) -> float:
+    """How far one of the joints in the middle (T, 17, 3) moves at a frame against the others [m]."""
+    sided = {*H36M_17.left, *H36M_17.right}
+    middle = joints[at - 1 : at + 1, [row for row in range(H36M_17.num_joints) if row not in sided]]
+    moved = np.linalg.norm(np.diff(middle - mean_of(middle)[:, None], axis=0), axis=-1)
+    return float(np.nan_to_num(moved).max())
+
+
 def with_sides_exchanged(seen: Seen, frames: np.ndarray) -> Seen:
     """What is seen with left and right exchanged in some frames; keypoints only if they, too, go on so."""
     assert seen.skeleton is not None
     flip = list(seen.skeleton.flip_index)
-    parts = {"joints": np.where(frames[:, None, None], np.asarray(seen.joints)[:, flip], seen.joints)}
+    joints = np.asarray(seen.joints)
+    parts = {"joints": np.where(frames[:, None, None], joints[:, flip], joints)}
     if seen.hypotheses is not None:
         parts["hypotheses"] = np.where(frames[:, None, None, None], seen.hypotheses[:, :, flip], seen.hypotheses)
     if seen.contacts is not None:
