@@ -29,6 +29,14 @@ _CALLED = re.compile(
 )
 
 
+# What torch puts around the one sentence that says what a file has: how to go on without the guard, whom to write to.
+_ADVICE = re.compile(
+    r"Weights only load failed\..*?(?=WeightsUnpickler error|Trying to load|$)|WeightsUnpickler error:"
+    r"|(Please (use|file)|Check the documentation|was not an allowed global by default).*",
+    re.DOTALL,
+)
+
+
 def check_archive(path: Path, names: Iterable[str] = ()) -> None:
     """Refuse pickles that name what makes memory out of a number, or that have more operations than weights need.
 
@@ -45,6 +53,12 @@ def check_archive(path: Path, names: Iterable[str] = ()) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of damage that looks like an escape
         _check_file(path, allowed)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why torch did not read a file, without its advice to read it unguarded, which runs what is in it."""
+    text = " ".join(_ADVICE.sub(" ", str(error)).split()).rstrip(". ")
+    return text[:200] if " " in text else f"{type(error).__name__} {text}".rstrip()
 
 
 def _check_file(path: Path, allowed: set[str]) -> None:

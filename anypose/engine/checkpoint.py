@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from anypose.archives import check_archive
+from anypose.archives import check_archive, reason_of
 from anypose.engine.stored import plain_choices, plain_config
 from anypose.whole import write_whole
 
@@ -90,8 +90,7 @@ def _load_archive(path: Path, mapped: bool) -> dict[str, Any]:
         check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UNREADABLE as error:
-        reason = (str(error) or repr(error)).strip().splitlines()[0]
-        raise ValueError(f"{what}: {reason.rstrip('.')}. {ELSEWHERE}") from error
+        raise ValueError(f"{what}: {reason_of(error)}. {ELSEWHERE}") from error
     if not isinstance(state, dict) or "model" not in state or "config" not in state:
         keys = ", ".join(map(str, list(state)[:6])) if isinstance(state, dict) else type(state).__name__
         raise ValueError(f"{path} holds no model with its config; found {keys}. {ELSEWHERE}")

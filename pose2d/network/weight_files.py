@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from anypose.archives import check_archive
+from anypose.archives import check_archive, reason_of
 from anypose.bounds import check_repeated
 from anypose.formats.npz import names_in_npz, read_npz
 from anypose.formats.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
@@ -105,10 +105,9 @@ def _read_torch(path: Path, where: str) -> dict[str, Any]:
             warnings.simplefilter("ignore", UserWarning)  # of strange pickles, which end as an error of ours anyway
             state = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
-        reason = (str(error) or repr(error)).strip().splitlines()[0][:120]
         raise ValueError(
-            f"{where} cannot be read without running code that it contains, or is damaged ({reason}). Save its "
-            "state_dict alone, where you trust it, and load that."
+            f"{where} cannot be read without running code that it contains, or is damaged ({reason_of(error)}). Save "
+            "its state_dict alone, where you trust it, and load that."
         ) from error
     for key in ("state_dict", "model", "model_pos"):
         if isinstance(state, dict) and isinstance(state.get(key), Mapping):

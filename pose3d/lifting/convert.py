@@ -24,7 +24,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from anypose.archives import check_archive
+from anypose.archives import check_archive, reason_of
 from anypose.bounds import check_repeated
 from anypose.engine import checkpoint
 from anypose.engine.durable import check_folder
@@ -78,9 +78,8 @@ def read_bin(path: Path) -> dict[str, Any]:
         with torch.serialization.safe_globals([(Inert, name) for name in _NAMES]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except checkpoint.UNREADABLE as error:
-        reason = " ".join(str(error).split("Please file an issue")[0].split())[-300:]
         raise ValueError(
-            f"{path} ({path.stat().st_size} bytes) is damaged, or holds what is not read: {reason}"
+            f"{path} ({path.stat().st_size} bytes) is damaged, or holds what is not read: {reason_of(error)}."
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("model_pos"), Mapping):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__

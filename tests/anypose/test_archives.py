@@ -77,3 +77,23 @@ def test_damage_that_looks_like_an_escape_is_no_warning(tmp_path):
     write(tmp_path / "a.pt", b"\x80\x02ca\\q\nb\n.", legacy=False)
     with pytest.raises(ValueError, match="it names a"):
         check_archive(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("operand", "told"),
+    [
+        (b"\x80\x02ctorch\nload\n.", "GLOBAL torch.load"),
+        (b"\x80\x02Pname\n.", "Unsupported operand 80"),
+        (b"\x80\x02", "EOF"),
+    ],
+)
+def test_nobody_is_told_to_read_a_file_unguarded(tmp_path, operand, told):
+    """Torch's own words say how to switch the guard off, and that it "will likely succeed"."""
+    path = tmp_path / "a.pt"
+    write(path, operand, legacy=False)
+    for read in (read_bin, read_weights, checkpoint.load):
+        with pytest.raises(ValueError, match=r"a\.pt") as refused:
+            read(path)
+        assert told in str(refused.value)
+        for advice in ("weights_only", "will likely succeed", "safe_globals", "\x1b", "https:"):
+            assert advice not in str(refused.value)
