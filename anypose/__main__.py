@@ -11,7 +11,10 @@ import importlib
 import importlib.metadata
 import runpy
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+from anypose.output import write_out
 
 # The scripts of a checkout; in a wheel they lie inside the package.
 RUN = {
@@ -43,7 +46,20 @@ def commands() -> dict[str, str]:
 
 
 def main() -> None:
-    """Run the command that the first word names."""
+    """Run the command that the first word names, or list them."""
+    try:
+        chosen = choose()
+        write_out()
+    except OSError as error:
+        with suppress(OSError):
+            write_out()
+        sys.exit(f"{error.strerror}.")
+    if chosen:
+        run(chosen)
+
+
+def choose() -> str | None:
+    """The command that the first word names; None where that asks for the list, or the version, which are printed."""
     program = "anypose" if Path(sys.argv[0]).stem == "anypose" else "python -m anypose"
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     known = commands()
@@ -52,17 +68,17 @@ def main() -> None:
         for command, about in known.items():
             print(f"  {command:14}{about}")
         print(f"\nStart with `{program} train model=baseline3d`: minutes on a CPU, nothing to download.")
-        return
+        return None
     if name in ("-V", "--version", "version"):
         print(f"anypose {importlib.metadata.version('anypose')}")
-        return
+        return None
     if name not in known:
         near = difflib.get_close_matches(name.removesuffix(".py"), known, n=2)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(known)}."
         print(f"There is no command {name}. {hint}", file=sys.stderr)
         sys.exit(MISUSED)
     sys.argv = [f"{program} {name}", *sys.argv[2:]]  # what `typed` goes by
-    run(name)
+    return name
 
 
 def run(name: str) -> None:

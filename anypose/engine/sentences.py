@@ -9,7 +9,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from anypose.engine.interruptions import INTERRUPTED, TERMINATED, Terminated, begin, terminated
 from anypose.engine.place import CONF, ROOT
+from anypose.output import write_out
 from anypose.settings import Misuse
 
 FAILED, MISUSED = 1, 2
@@ -51,6 +52,7 @@ def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[st
         begin()
         with terminated():
             yield
+        write_out()
         return
     except (*STOPS, Exception) as error:
         stopped = stopped_by(error)
@@ -63,6 +65,8 @@ def told(started: Callable[[], bool] = lambda: True, hints: Callable[[], list[st
         if not stopped and not started() and _of_the_system(root(error)):
             sentence += " Runs are written there; hydra.run.dir=FOLDER (hydra.sweep.dir=FOLDER) names another."
         code = STOPS[type(stopped)][1] if stopped else MISUSED if is_misuse(error, started()) else FAILED
+    with suppress(OSError):
+        write_out()
     print(sentence, file=sys.stderr)
     sys.exit(code)  # outside the handler, or the traceback comes along
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from anypose import __main__ as anypose
 from anypose.engine import place
+
+BUFFERED = {"PYTHONUNBUFFERED": ""}  # as it is where nobody asks for another way
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
@@ -49,6 +53,16 @@ def test_what_runs_nothing_waits_for_no_torch(repository, word):
     look += "print(sorted({'torch', 'numpy', 'hydra', 'omegaconf'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", look], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="NO /dev/full")
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_a_reader_who_has_gone_is_told_in_a_line(repository, word):
+    command = f"{sys.executable} -m anypose {word} > /dev/full"
+    done = subprocess.run(
+        command, shell=True, cwd=repository, capture_output=True, text=True, env=os.environ | BUFFERED
+    )
+    assert (done.returncode, done.stderr) == (1, "No space left on device.\n")
 
 
 def test_the_version_is_said(monkeypatch, capsys):
