@@ -86,11 +86,11 @@ class Progress:
         return end if max_steps is None else min(end, max(max_steps, self.step))
 
     @staticmethod
-    def warn_if_few(epochs: int, max_steps: int | None, batches: int) -> None:
+    def tell_few(epochs: int, max_steps: int | None, batches: int) -> None:
         """A recipe's epochs come out short on a small dataset; `max_steps` was meant as it stands."""
         if max_steps is None and (steps := epochs * batches) < FEW:
-            log.warning(
-                "%d epochs of %d steps are %d steps, too few for most networks: trainer.epochs=%d makes a thousand.",
+            log.info(
+                "trainer.epochs=%d of %d steps each: %d in all, too few for most networks. trainer.epochs=%d makes 1,000.",
                 *(epochs, batches, steps, math.ceil(ENOUGH / batches)),
             )
 

@@ -160,7 +160,7 @@ class Trainer:
         """Train to the end and return `task.monitor` after the last step."""
         if not self.epochs and not self.begun:
             raise Misuse(NOTHING_TO_SCORE)
-        self.done.warn_if_few(self.epochs, self.max_steps, len(self.batches))
+        self.done.tell_few(self.epochs, self.max_steps, len(self.batches))
         with interruptions() as interrupted, self.bar() as bar:
             self.score_if_due()  # what was resumed may have been stopped before its score
             while not self.finished:

@@ -88,10 +88,11 @@ def test_an_average_and_the_weights_behind_it_are_both_the_model_s(tmp_path, whe
 
 
 def test_epochs_that_come_out_short_are_told_and_what_was_meant_is_not(caplog):
-    Progress.warn_if_few(2, 4, 28)  # somebody said so many
-    Progress.warn_if_few(2, None, 1125)
+    caplog.set_level("INFO")
+    Progress.tell_few(2, 4, 28)  # somebody said so many
+    Progress.tell_few(2, None, 1125)
     assert caplog.messages == []
-    Progress.warn_if_few(2, None, 28)
+    Progress.tell_few(2, None, 28)
     assert caplog.messages == [
-        "2 epochs of 28 steps are 56 steps, too few for most networks: trainer.epochs=36 makes a thousand."
+        "trainer.epochs=2 of 28 steps each: 56 in all, too few for most networks. trainer.epochs=36 makes 1,000."
     ]
