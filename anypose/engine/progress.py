@@ -90,7 +90,7 @@ class Progress:
         """A recipe's epochs come out short on a small dataset; `max_steps` was meant as it stands."""
         if max_steps is None and (steps := epochs * batches) < FEW:
             log.info(
-                "trainer.epochs=%d of %d steps each: %d in all, too few for most networks. trainer.epochs=%d makes 1,000.",
+                "trainer.epochs=%d of %d steps each: %d in all, few for most networks; trainer.epochs=%d has 1,000.",
                 *(epochs, batches, steps, math.ceil(ENOUGH / batches)),
             )
 

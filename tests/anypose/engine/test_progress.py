@@ -94,5 +94,5 @@ def test_epochs_that_come_out_short_are_told_and_what_was_meant_is_not(caplog):
     assert caplog.messages == []
     Progress.tell_few(2, None, 28)
     assert caplog.messages == [
-        "trainer.epochs=2 of 28 steps each: 56 in all, too few for most networks. trainer.epochs=36 makes 1,000."
+        "trainer.epochs=2 of 28 steps each: 56 in all, few for most networks; trainer.epochs=36 has 1,000."
     ]
