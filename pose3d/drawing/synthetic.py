@@ -149,7 +149,9 @@ def save_clip(actions: Sequence[str], seed: int, path: Path, fps: int, seconds: 
     """Write an animated GIF of a take of each action, side by side, seen from standing cameras."""
     rows = -(-len(actions) // columns)
     cell, width = (2.24, 2.8) if columns == 1 else (1.5, 1.8)
-    figure = new_figure(cell * columns, 1.06 * cell * rows)
+    key = 0.3 if columns > 1 else 0.0  # one clip alone is narrower than a key
+    height = 1.06 * cell * rows + key
+    figure = new_figure(cell * columns, height)
     # new_figure has said what to install where they are not there
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image  # comes with matplotlib
@@ -162,7 +164,9 @@ def save_clip(actions: Sequence[str], seed: int, path: Path, fps: int, seconds: 
         axes.axhline(0, color=GHOST, linewidth=0.8, zorder=0)
         axes.set(xlim=(-1.2, 1.2), ylim=(-0.3, 2.1), aspect="equal")
         axes.set_title(action, color=INK, fontsize=8, pad=0)
-    figure.tight_layout(pad=0.3)
+    if key:
+        draw_key(figure, 1 - key / 2 / height, truth=False)
+    figure.tight_layout(pad=0.3, rect=(0, 0, 1, 1 - key / height))
     canvas, frames = FigureCanvasAgg(figure), []
     for number in range(len(takes[0][0])):
         for axes, (points, depth) in zip(grid.flat, takes, strict=False):
