@@ -177,7 +177,8 @@ def _quieten(axes: Axes) -> None:
 
 
 def _wrap(note: str, width: float) -> list[str]:
-    return textwrap.wrap(note, int(width * 14.4))
+    parts = note.replace(" · ", "\N{NO-BREAK SPACE}· ")  # no line begins with the dot
+    return textwrap.wrap(parts, int(width * 14.4))
 
 
 def _headline(figure: Figure, heading: str, lines: list[str]) -> None:

@@ -53,7 +53,7 @@ def take_the_rest(config: DictConfig, cfg: DictConfig, source: str) -> None:
 def complete(
     config: DictConfig, choices: dict[str, str], path: Path, sections: Sequence[str] = ("model", "task")
 ) -> None:
-    """Add the settings of model and task that came after a checkpoint, as the files of its choices have them.
+    """Add the settings of model, task or dataset that came after a checkpoint, as the files of its choices have them.
 
     There a new setting has the value that leaves everything as it was without it.
 

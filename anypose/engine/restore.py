@@ -43,6 +43,8 @@ def restore(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any], Path]:
     typed = [override for override in hydra.overrides.task if override not in ADDED]
     config = overlay(saved, cfg, typed, groups, str(path), choices)
     take_the_rest(config, cfg, str(path))
+    if OmegaConf.is_dict(config.get("dataset")):  # a run is scored on what it was trained on, also by a later version
+        complete(config, choices, path, ("dataset",))
     check_stored(config, str(path))
     return config, state, path
 

@@ -101,7 +101,7 @@ def draw_lifting(metrics: FrameErrors, folder: Path, frames: Sequence[str] = ())
     note = " · ".join(
         f"{name.replace('_', ' ')}: {value if not isinstance(value, bool) else 'yes' if value else 'no'}"
         for name, value in protocol.items()
-        if name != "alignment" and value != ""  # the names of the series say the alignment
+        if value != "" and not (name == "alignment" and "MPJPE" in series)  # the names of the series say it
     )
     if isinstance(metrics, MixtureErrors):
         rows = next(iter(panels.values()))

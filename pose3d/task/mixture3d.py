@@ -146,7 +146,11 @@ class Mixture3D:
             rows=self.model.predicted_joints,
             select=self.select,
             actions=dataset.actions,
-            protocol={**conditions(dataset), "flip_test": False},
+            protocol={
+                **conditions(dataset),
+                "flip_test": False,
+                "alignment": "none but the root (MPJPE), similarity per frame (P-MPJPE)",
+            },
             drop_last=self.parity == "seed",
             by_subject=self.by_subject,
         )

@@ -113,6 +113,15 @@ def test_bars_are_as_long_as_their_values_and_the_mean_is_marked_on_the_axis() -
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first is on top
 
 
+def test_no_line_of_a_note_begins_with_the_dot_between_its_parts() -> None:
+    for length in range(1, 8):  # so that lines end at other places
+        note = " · ".join(f"{'x' * length}: {i}" for i in range(40))
+        figure = draw_bars(["a"], {"MPJPE": [1.0]}, "Error", note)
+        written = max((text.get_text() for text in figure.texts), key=len).split("\n")
+        assert len(written) > 1
+        assert not any(line.startswith("·") for line in written)
+
+
 def test_a_number_stands_behind_the_longer_of_two_bars() -> None:
     figure = draw_bars(["Eating", "Walking"], {"MPJPE": [60.0, 40.0], "P-MPJPE": [45.0, 55.0]}, "Error", "note")
     numbers = {text.get_text(): text.get_position()[0] for text in figure.axes[0].texts}

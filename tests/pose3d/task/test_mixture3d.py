@@ -207,6 +207,7 @@ def test_parity_with_the_seed_drops_the_rest_of_64():
     metrics = evaluate(mixture(parity="seed"))
     assert [row["frames"] for row in metrics.rows()] == [64, 64, 128, 128]
     assert "64" in metrics.protocol()["dropped"]
+    assert metrics.protocol()["alignment"].startswith("none but the root (MPJPE)")
 
 
 def test_multiview_is_a_column_where_it_is_asked_for():
