@@ -21,7 +21,11 @@ from typing import IO
 MOST_OPERATIONS = 2_000_000  # of its pickles together; a network with its optimiser has some 100,000
 ZIP = b"PK\x03\x04"
 LEGACY_PICKLES = 5  # before the numbers of a file that is no zip archive
-_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, struct.error, LookupError)
+# What zipfile raises on damage; OSError where a list of contents sends it before the file's beginning.
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, struct.error, LookupError, OSError,
+    UnicodeDecodeError,
+)  # fmt: skip
 _CALLED = re.compile(
     r"collections (OrderedDict|Counter)|_codecs encode|torch (Size|device|\w+Storage|[a-z]\w*)|torch\.storage \w+"
     r"|torch\._utils _rebuild_\w+|torch\._tensor _rebuild_\w+|torch\.nn\.parameter Parameter"
@@ -72,8 +76,8 @@ def _check_file(path: Path, allowed: set[str]) -> None:
                 if name.endswith(".pkl"):
                     with archive.open(name) as file:
                         _check(file, 1, allowed)
-    except _DAMAGED as error:
-        raise ValueError(f"its archive cannot be read ({error})") from None
+    except DAMAGED as error:
+        raise ValueError(f"its archive cannot be read ({str(error)[:200]})") from None
 
 
 def _check(file: IO[bytes], pickles: int, allowed: set[str]) -> None:

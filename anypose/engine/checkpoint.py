@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from anypose.archives import check_archive, reason_of
+from anypose.archives import DAMAGED, check_archive, reason_of
 from anypose.engine.stored import plain_choices, plain_config
 from anypose.whole import write_whole
 
@@ -25,6 +25,7 @@ UNREADABLE = (
     pickle.UnpicklingError,
     RuntimeError,
     EOFError,
+    OSError,
     ArithmeticError,
     LookupError,
     ValueError,
@@ -82,8 +83,8 @@ def _load_archive(path: Path, mapped: bool) -> dict[str, Any]:
             raise ValueError(f"{what}: not a whole torch archive. {ELSEWHERE}")
         with zipfile.ZipFile(path) as archive:
             packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error, LookupError) as error:
-        raise ValueError(f"{what}: its list of contents cannot be read ({error}).") from error
+    except DAMAGED as error:
+        raise ValueError(f"{what}: its list of contents cannot be read ({str(error)[:200]}).") from error
     if packed:
         raise ValueError(f"{what}: {packed[0]} is compressed, which torch's archives never are.")
     try:

@@ -29,6 +29,7 @@ Arrays = dict[str, np.ndarray]
 METADATA_KEY = "anypose"  # where an ONNX file of ours carries its description
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "npu": "CANNExecutionProvider"}
+RAISES = {"enable_fallback": 0}  # rather than to print what went wrong, and to try the same again
 PACKAGES = {"cpu": "onnxruntime", "cuda": "onnxruntime-gpu", "npu": "onnxruntime-cann"}
 
 
@@ -117,7 +118,9 @@ class OnnxSession:
         if kind == "cpu":
             bound_memory(ort, options)
         with self._told("cannot be read as an ONNX network"):
-            self.session = ort.InferenceSession(str(_existing(path)), options, providers=[(wanted, settings)])
+            self.session = ort.InferenceSession(
+                str(_existing(path)), options, providers=[(wanted, settings)], **({} if kind != "cpu" else RAISES)
+            )
         used = self.session.get_providers()[0]
         if used != wanted:
             raise ValueError(
@@ -125,9 +128,11 @@ class OnnxSession:
                 f"See its own message above, and `{typed('doctor')}`."
             )
         self.runtime = f"onnxruntime {ort.__version__} {used}"
-        self.inputs = tuple(_onnx_port(node, path) for node in self.session.get_inputs())
-        self.outputs = tuple(_onnx_port(node, path) for node in self.session.get_outputs())
-        carried = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        with self._told("does not say what it takes and gives"):  # names that are no text
+            inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+            self.inputs = tuple(_onnx_port(node, path) for node in inputs)
+            self.outputs = tuple(_onnx_port(node, path) for node in outputs)
+            carried = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         self.metadata: dict[str, Any] = described(carried, path)
 
     def run(self, arrays: Mapping[str, np.ndarray]) -> Arrays:

@@ -6,13 +6,13 @@ import ast
 import math
 import re
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from anypose.archives import DAMAGED
 from anypose.bounds import largest_of, limit
 from anypose.formats.files import require_file
 from anypose.formats.plain_pickle import load_plain
@@ -45,16 +45,8 @@ def read_npz(path: str | Path, names: Iterable[str]) -> dict[str, Any]:
                     raise ValueError(f"{path}: '{name}' has {size} bytes; at most {limit(most)} are read.")
                 with archive.open(f"{name}.npy") as member:
                     values[name] = read_npy(member, size, f"{path}, {name}")
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        RuntimeError,
-        UnicodeDecodeError,
-        NotImplementedError,
-    ) as error:
-        raise ValueError(f"{path} is not a whole .npz file: {error}.") from None
+    except DAMAGED as error:
+        raise ValueError(f"{path} is not a whole .npz file: {str(error)[:200]}.") from None
     return values
 
 
@@ -64,8 +56,8 @@ def names_in_npz(path: str | Path) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             return tuple(name.removesuffix(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, EOFError, OSError, UnicodeDecodeError, NotImplementedError) as error:
-        raise ValueError(f"{path} is not a whole .npz file: {error}.") from None
+    except (*DAMAGED, ValueError) as error:
+        raise ValueError(f"{path} is not a whole .npz file: {str(error)[:200]}.") from None
 
 
 def read_npy(stream: IO[bytes], size: int, where: str) -> Any:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from anypose.archives import check_archive, reason_of
+from anypose.archives import DAMAGED, check_archive, reason_of
 from anypose.bounds import check_repeated
 from anypose.formats.npz import names_in_npz, read_npz
 from anypose.formats.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
@@ -95,8 +95,8 @@ def _read_torch(path: Path, where: str) -> dict[str, Any]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise ValueError(f"{where} is a damaged archive: {error}. Fetch it again.") from error
+    except (*DAMAGED, ValueError) as error:
+        raise ValueError(f"{where} is a damaged archive: {str(error)[:200]}. Fetch it again.") from error
     if packed:
         raise ValueError(f"{where} is no checkpoint: {packed[0]} is compressed, which torch's never are.")
     try:

@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 from collections import OrderedDict
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 from anypose import archives
 from anypose.archives import check_archive
 from anypose.engine import checkpoint
+from anypose.formats.npz import names_in_npz, read_npz
 from pose2d.network.weight_files import read_weights
 from pose3d.lifting.convert import read_bin
 
@@ -97,3 +99,19 @@ def test_nobody_is_told_to_read_a_file_unguarded(tmp_path, operand, told):
         assert told in str(refused.value)
         for advice in ("weights_only", "will likely succeed", "safe_globals", "\x1b", "https:"):
             assert advice not in str(refused.value)
+
+
+@pytest.mark.parametrize("cut", [3, 400])
+def test_an_archive_whose_list_points_before_its_beginning_is_damaged(tmp_path, cut):
+    """As when bytes were lost in the middle: what the system then says of a seek names no file."""
+    torch.save({"model": {"a": torch.ones(200)}, "config": {}, "format": 1, "model_pos": {}}, tmp_path / "a.pt")
+    np.savez(tmp_path / "a.npz", a=np.ones(200))
+    for name in ("a.pt", "a.npz"):
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[:100] + data[100 + cut :])
+    for read in (read_bin, read_weights, checkpoint.load):
+        with pytest.raises(ValueError, match=r"a\.pt.* damaged"):
+            read(tmp_path / "a.pt")
+    for read_arrays in (names_in_npz, lambda path: read_npz(path, ["a"])):
+        with suppress(ValueError):
+            read_arrays(tmp_path / "a.npz")

@@ -192,6 +192,16 @@ def test_what_is_no_network_is_refused(tmp_path):
         open_session(tmp_path / "a.onnx")
 
 
+def test_names_that_are_no_text_are_told_with_the_file(tmp_path, capfd):
+    network(tmp_path / "a.onnx", [helper.make_node("Identity", ["x"], ["y"])])
+    data = (tmp_path / "a.onnx").read_bytes()
+    assert data.count(b"\x01y") == 2
+    (tmp_path / "a.onnx").write_bytes(data.replace(b"\x01y", b"\x01\xff"))
+    with pytest.raises(ValueError, match=r"a\.onnx (does not say what it takes and gives|cannot be read).*"):
+        open_session(tmp_path / "a.onnx")
+    assert capfd.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     ("location", "told"),
     [
