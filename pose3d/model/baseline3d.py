@@ -117,7 +117,8 @@ class Baseline3D(Lifter):
         """(N, 1, 16, 2) rays -> (N, J', 3) joints, computed in the virtual camera and turned back."""
         features, size, turn = self.centred(keypoints)
         features = self.trunk(torch.cat([features.flatten(1), size], dim=1))
-        return self.joint_statistics.undo(self.head(features).reshape(len(turn), -1, 3)) @ turn
+        joints = self.head(features).reshape(-1, len(self.joint_statistics.mean), 3)  # N stays free in a trace
+        return self.joint_statistics.undo(joints) @ turn
 
     def baked(self) -> Baseline3D:
         """A copy with the weight clip written into the weights: the same outputs, ready to export."""

@@ -86,7 +86,7 @@ class WindowMLP(Lifter):
         """(N, frames, K, 3) -> (N, 17, 3)."""
         features, size, turn = self.windows(windows)
         features = self.trunk(torch.cat([features.flatten(1), size], dim=1))
-        joints = self.joint_statistics.undo(self.head(features).view(len(windows), -1, 3)) @ turn
+        joints = self.joint_statistics.undo(self.head(features).view(-1, len(self.joint_statistics.mean), 3)) @ turn
         return F.pad(joints, (0, 0, 1, 0))
 
     def baked(self) -> WindowMLP:

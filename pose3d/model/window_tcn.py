@@ -78,7 +78,9 @@ class WindowTCN(Lifter):
         features = self.expand(joined(features))
         for block in self.blocks:
             features = features[:, TAPS // 2 :: TAPS] + block(joined(features))
-        joints = self.joint_statistics.undo(self.head(features[:, 0]).view(len(windows), -1, 3)) @ turn
+        joints = (
+            self.joint_statistics.undo(self.head(features[:, 0]).view(-1, len(self.joint_statistics.mean), 3)) @ turn
+        )
         return F.pad(joints, (0, 0, 1, 0))
 
 

@@ -49,7 +49,7 @@ def videopose3d(**changes) -> VideoPose3D:
     return VideoPose3D(**settings | changes)
 
 
-def baseline3d(linear_size: int = 32) -> Baseline3D:
+def baseline3d(linear_size: int = 32, input: str = "standardised") -> Baseline3D:
     """A small one whose weight clip is at work and whose statistics are those of pixels."""
     torch.manual_seed(2)
     model = Baseline3D(
@@ -60,7 +60,7 @@ def baseline3d(linear_size: int = 32) -> Baseline3D:
         batch_norm_eps=1e-3,
         residual=True,
         max_weight_norm=1.0,
-        input="standardised",
+        input=input,
         predict_14=False,
         input_skeleton="h36m_16",
         output_skeleton="h36m_17",

@@ -56,7 +56,11 @@ def test_the_seed_s_names_and_shape_are_what_videopose3d_gets_unasked(tmp_path):
     assert operators(path) == ["Add", "Conv", "Relu", "Reshape", "Slice", "Transpose"]
 
 
-@pytest.mark.parametrize("make", [videopose3d, baseline3d])
+def centred():
+    return baseline3d(input="centred")
+
+
+@pytest.mark.parametrize("make", [videopose3d, baseline3d, centred])
 @pytest.mark.parametrize("dynamic", [[], ["B"], ["B", "T"]])
 def test_outputs_are_torch_s_on_other_sizes_too_where_axes_are_free(tmp_path, make, dynamic):
     task = lifting_task(make())
@@ -73,7 +77,7 @@ def test_outputs_are_torch_s_on_other_sizes_too_where_axes_are_free(tmp_path, ma
     assert said == ["B" if "B" in dynamic else 2, frames, 17, 3]
     shape = (3 if "B" in dynamic else 2, 50 if "T" in dynamic else 33, *port.shape[2:])
     keypoints = 500 + 100 * np.random.default_rng(0).standard_normal(shape, np.float32)
-    if make is videopose3d:
+    if make is not baseline3d:
         keypoints = (keypoints - 500) / 500
     (found,) = session.run({port.name: keypoints}).values()
     with torch.no_grad():
