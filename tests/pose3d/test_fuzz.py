@@ -8,9 +8,14 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import helper
+from safetensors.torch import save_file
 
+from anypose.engine import checkpoint
+from anypose.export.session import open_session
 from anypose.formats.amc import bone_ends, read_amc
 from anypose.formats.asf import read_asf
 from anypose.formats.bvh import forward_kinematics, read_bvh
@@ -22,13 +27,17 @@ from anypose.formats.npz import read_npz
 from anypose.formats.plain_pickle import load_plain
 from anypose.formats.tf_checkpoint import read_tf_checkpoint
 from anypose.formats.trc import TrcSink
+from pose2d.network.weight_files import read_weights
+from pose3d.lifting.convert import read_bin
 from pose3d.motion.h36m_cameras import read_metadata
+from tests.anypose.export.test_session import network
 from tests.anypose.formats.dancers import dancers
 from tests.anypose.formats.foreign_keypoints import SIZE, as_mediapipe_wide, people
 from tests.anypose.formats.test_tf_checkpoint import write_v1
 from tests.pose3d.motion.motion_files import ASF, motion_32, write_amc, write_cdf, write_daz_bvh, write_metadata
 
 MOTION = {"S1": {"Walking": np.zeros((3, 2, 3), np.float32)}, "meta": {"sides": [[1, 2], [3, 4]], "n": np.int64(3)}}
+WEIGHTS = {"a.weight": torch.ones(3, 2), "a.bias": torch.zeros(3)}
 
 
 def write_mat(path: Path) -> None:
@@ -105,6 +114,10 @@ FORMATS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = 
     "ckpt": (write_v1, lambda path: dict(read_tf_checkpoint(path))),
     "csv": (lambda path: as_mediapipe_wide(path.parent, people(33)).rename(path), read_points),
     "trc": (write_trc, read_points),
+    "bin": (lambda path: torch.save({"model_pos": WEIGHTS}, path), read_bin),
+    "pt": (lambda path: checkpoint.save(path, {"model": WEIGHTS, "config": {"model": {}}}), checkpoint.load),
+    "safetensors": (lambda path: save_file(WEIGHTS, path), read_weights),
+    "onnx": (lambda path: network(path, [helper.make_node("Relu", ["x"], ["y"])]), open_session),
 }
 
 
