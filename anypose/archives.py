@@ -94,5 +94,5 @@ def _operations(file: IO[bytes]) -> Iterator[tuple[str, str]]:
     try:
         for operation, argument, _ in pickletools.genops(file):
             yield operation.name, str(argument) if operation.name == "GLOBAL" else ""
-    except (ValueError, EOFError, OverflowError, UnicodeDecodeError, IndexError):
-        return
+    except (ValueError, EOFError, OverflowError, UnicodeDecodeError, IndexError, MemoryError):
+        return  # also where a length is one that no file has
