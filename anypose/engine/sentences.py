@@ -27,7 +27,7 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 TOLD = (HydraException, ValueError, OSError, ImportError, RuntimeError, FloatingPointError)  # in sentences, if ours
 STUMBLED = (TypeError, AttributeError, LookupError)  # of Hydra over a command line, before a job has started
 FORESEEN = (*TOLD, *STUMBLED, MemoryError, OmegaConfBaseException)
-STOPS = {
+STOPS: dict[type[BaseException], tuple[str, int]] = {
     stop: (f"{how}. Nothing was saved since the last line that says so.", code)
     for stop, how, code in (
         (KeyboardInterrupt, "Interrupted", INTERRUPTED),
