@@ -139,7 +139,12 @@ class Pipeline:
             raise ValueError(f"source={source}: nobody was found in its {self.frames} frames by {people.network}.")
 
     def windows(self, found: Iterator[Seen], people: People) -> Iterator[Window]:
-        """The frames in chunks, each with as much before and after it as lifting and smoothing look at."""
+        """The frames in chunks, each with as much before and after it as lifting and smoothing look at.
+
+        Args:
+            found: the frames.
+            people: where they come from.
+        """
         settings = self.settings
         if people.live:
             context, future, settle = LIVE_CONTEXT, 0, 0.0
@@ -149,7 +154,12 @@ class Pipeline:
         return windows(found, people.chunk, context, future, settle, self.lift.past)
 
     def conclude(self, people: People, source: str | Path | int) -> None:
-        """Note what the motion of a whole source rests on."""
+        """Note what the motion of a whole source rests on.
+
+        Args:
+            people: its people, all of whose frames have come.
+            source: as it was named.
+        """
         if people.size is not None and self.settings.focal is None:
             focal = assumed_intrinsics(people.size, None)[0]
             self.assumed.append(f"a focal length of {focal:.0f} px (focal=)")
