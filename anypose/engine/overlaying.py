@@ -65,7 +65,7 @@ def complete(
         known = own_section(section, choices.get(section))
         if known.get("_target_") != config[section].get("_target_"):
             continue
-        for key in sorted(set(known) - set(config[section]), key=str):
+        for key in sorted(set(known) - set(config[section]) - {"defaults"}, key=str):  # which is Hydra's word
             log.info("%s is older than %s.%s: taking %s.", path, section, key, known[key])
             OmegaConf.update(config, f"{section}.{key}", known[key], force_add=True)
 

@@ -69,7 +69,7 @@ def test_a_key_the_saved_configuration_lacks_is_named():
 def test_settings_that_came_after_a_checkpoint_are_those_of_its_choices_files(tmp_path, monkeypatch, caplog):
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / "t.yaml").write_text(
-        "_target_: a.T\nold: 1\nnew: {deep: 2}\nlinked: ${parity}\n", encoding="utf-8"
+        "defaults: [_self_]\n_target_: a.T\nold: 1\nnew: {deep: 2}\nlinked: ${parity}\n", encoding="utf-8"
     )
     monkeypatch.setattr("anypose.engine.stored.CONF", tmp_path)
     caplog.set_level("INFO")
