@@ -62,12 +62,19 @@ def complete(
     """
     check_sections(config, sections, str(path))
     for section in sections:
-        known = own_section(section, choices.get(section))
-        if known.get("_target_") != config[section].get("_target_"):
-            continue
-        for key in sorted(set(known) - set(config[section]) - {"defaults"}, key=str):  # which is Hydra's word
-            log.info("%s is older than %s.%s: taking %s.", path, section, key, known[key])
-            OmegaConf.update(config, f"{section}.{key}", known[key], force_add=True)
+        inside = [f"{section}.{key}" for key, value in config[section].items() if isinstance(value, DictConfig)]
+        for place in (section, *inside):
+            option = choices.get(section if place == section else f"{section}@{place}")
+            _complete(config, place, own_section(section, option), path)
+
+
+def _complete(config: DictConfig, place: str, known: dict[str, Any], path: Path) -> None:
+    node = OmegaConf.select(config, place)
+    if "_target_" not in known or known["_target_"] != node.get("_target_"):
+        return
+    for key in sorted(set(known) - set(node) - {"defaults"}, key=str):  # which is Hydra's word
+        log.info("%s is older than %s.%s: taking %s.", path, place, key, known[key])
+        OmegaConf.update(config, f"{place}.{key}", known[key], force_add=True)
 
 
 def check_sections(config: DictConfig, sections: Sequence[str], source: str) -> None:

@@ -85,6 +85,12 @@ def test_settings_that_came_after_a_checkpoint_are_those_of_its_choices_files(tm
     caplog.clear()
     assert completed({"task": "t"}, _target_="a.Other", old=7) == {"_target_": "a.Other", "old": 7}
     assert completed({"model": "m"}, _target_="a.T") == {"_target_": "a.T"}
+    inner = {"_target_": "a.Other", "inside": {"_target_": "a.T", "old": 7}, "plain": {"old": 7}}
+    assert completed({"task@task.inside": "u", "task@task.plain": "t"}, **inner) == inner
+    assert caplog.text == ""
+    assert completed({"task@task.inside": "t"}, **inner)["inside"] == expected
+    assert "x.pt is older than task.inside.new" in caplog.text
+    caplog.clear()
     assert caplog.text == ""
 
 
