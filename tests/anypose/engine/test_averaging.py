@@ -31,6 +31,7 @@ def test_the_average_is_the_recurrence_over_the_weights_of_all_steps(tmp_path):
         torch.testing.assert_close(trainer.average.weights[name].double(), expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "scale"), [("fp32", None), ("o2", "dynamic")])
 @pytest.mark.parametrize("stop", [10, 13], ids=["epoch's end", "inside an epoch"])
 def test_a_run_with_an_average_resumes_bit_for_bit(tmp_path, level, scale, stop):

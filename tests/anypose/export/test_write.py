@@ -60,6 +60,7 @@ def centred():
     return baseline3d(input="centred")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [videopose3d, baseline3d, centred])
 @pytest.mark.parametrize("dynamic", [[], ["B"], ["B", "T"]])
 def test_outputs_are_torch_s_on_other_sizes_too_where_axes_are_free(tmp_path, make, dynamic):

@@ -73,6 +73,7 @@ def test_the_worst_frame_of_each_sequence_and_a_median_frame_of_each_action_are_
     assert sorted(round(drawing.error_mm, 2) for drawing in panels["Typical"]) == medians
 
 
+@pytest.mark.slow
 def test_a_drawing_shows_the_frame_its_title_names(
     metrics: PoseErrors, panels: dict[str, list[Drawing]], tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_single_poses_out_of_many():
     torch.testing.assert_close(weighted_mean(means, weights), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("claimed", "honest"), [(1.0, True), (0.7, False), (1.4, False)])
 def test_the_mass_above_the_truth_is_uniform_only_for_an_honest_mixture(claimed, honest):
     torch.manual_seed(0)

@@ -227,6 +227,7 @@ def test_other_skeletons_are_converted_to_the_seventeen_joints():
     assert dataset(sequence(5)).sequences("train")[0].skeleton is H36M_17
 
 
+@pytest.mark.slow
 def test_the_commands_lead_from_the_npz_files_to_the_number(tmp_path, network, capsys):
     """The port's own command lines, on files as VideoPose3D's scripts write them."""
     rng = np.random.default_rng(0)
