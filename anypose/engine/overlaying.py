@@ -62,19 +62,22 @@ def complete(
     """
     check_sections(config, sections, str(path))
     for section in sections:
-        inside = [f"{section}.{key}" for key, value in config[section].items() if isinstance(value, DictConfig)]
-        for place in (section, *inside):
-            option = choices.get(section if place == section else f"{section}@{place}")
-            _complete(config, place, own_section(section, option), path)
+        for place, node, own in _built(config, section, choices):
+            if "_target_" not in own or own["_target_"] != node.get("_target_"):
+                continue
+            for key in sorted(set(own) - set(node) - {"defaults"}, key=str):  # which is Hydra's word
+                log.info("%s is older than %s.%s: taking %s.", path, place, key, own[key])
+                OmegaConf.update(config, f"{place}.{key}", own[key], force_add=True)
 
 
-def _complete(config: DictConfig, place: str, known: dict[str, Any], path: Path) -> None:
-    node = OmegaConf.select(config, place)
-    if "_target_" not in known or known["_target_"] != node.get("_target_"):
-        return
-    for key in sorted(set(known) - set(node) - {"defaults"}, key=str):  # which is Hydra's word
-        log.info("%s is older than %s.%s: taking %s.", path, place, key, known[key])
-        OmegaConf.update(config, f"{place}.{key}", known[key], force_add=True)
+def _built(config: DictConfig, section: str, choices: dict[str, str]) -> list[tuple[str, DictConfig, dict[str, Any]]]:
+    """A section and those inside it: where each stands, what it holds, and what the file of its choice says."""
+    node = config.get(section)
+    if not isinstance(node, DictConfig):
+        return []
+    inside = [(f"{section}.{key}", value) for key, value in node.items() if isinstance(value, DictConfig)]
+    named = [(section, section, node), *((f"{section}@{place}", place, value) for place, value in inside)]
+    return [(place, value, own_section(section, choices.get(name))) for name, place, value in named]
 
 
 def check_sections(config: DictConfig, sections: Sequence[str], source: str) -> None:
@@ -166,18 +169,13 @@ def keep_own(config: DictConfig, choices: dict[str, str], source: str) -> None:
     """Where files are written, and how large one may be that is read, is said by this machine's own files or command
     line, never by a checkpoint."""
     for section in BUILT:
-        node = config.get(section)
-        inner = node.items() if isinstance(node, DictConfig) else ()
-        for name, parent in ((section, node), *((f"{section}.{key}", value) for key, value in inner)):
-            if not isinstance(parent, DictConfig):
-                continue
-            own = own_section(section, choices.get(section if parent is node else f"{section}@{name}"))
+        for place, node, own in _built(config, section, choices):
             for key in (*WRITTEN, *LIMITS):
                 mine = _usual(section, key) if key in LIMITS else own.get(key)
-                kept = key in LIMITS and isinstance(parent.get(key), (int, float)) and parent[key] <= mine
-                if parent.get(key) and parent[key] != mine and not kept:
-                    log.info("%s.%s=%s of %s is not taken over: %s.", name, key, parent[key], source, mine)
-                    parent[key] = mine
+                kept = key in LIMITS and isinstance(node.get(key), (int, float)) and node[key] <= mine
+                if node.get(key) and node[key] != mine and not kept:
+                    log.info("%s.%s=%s of %s is not taken over: %s.", place, key, node[key], source, mine)
+                    node[key] = mine
 
 
 def _usual(section: str, key: str) -> Any:
