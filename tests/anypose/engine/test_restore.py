@@ -12,7 +12,8 @@ from anypose.engine.restore import choose_model, restore
 from tests.composing import composed
 
 
-def test_a_run_or_checkpoint_chooses_its_model(tmp_path):
+def test_a_run_or_checkpoint_chooses_its_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # runs of whoever tests are beside the point
     (tmp_path / "environment.json").write_text(json.dumps({"choices": {"model": "videopose3d"}}), encoding="utf-8")
     assert choose_model([f"run={tmp_path}"]) == ["model=videopose3d"]
     assert choose_model([f"checkpoint={tmp_path}/best.pt"]) == ["model=videopose3d"]
