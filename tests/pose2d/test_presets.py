@@ -55,6 +55,7 @@ def test_colours(preset, task):
     assert task.normalization.std == expect(preset, (1.0, 1.0, 1.0), *[(58.395, 57.12, 57.375)] * 2)
 
 
+@pytest.mark.slow
 def test_heatmaps_and_loss(preset, task):
     coding = task.coding
     assert coding.peak == expect(preset, 255.0, 1.0, 1.0)

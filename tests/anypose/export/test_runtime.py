@@ -63,6 +63,7 @@ def test_a_model_of_single_frames_goes_through_in_batches(tmp_path, motion, chec
         assert ours == pytest.approx(theirs, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("people", "frames"), [(1, 27), (3, 64), (4, 65), (5, 150)])
 def test_pieces_put_together_are_the_whole(tmp_path, people, frames, checkpoint):
     task = lifting_task(videopose3d())

@@ -50,6 +50,7 @@ def test_frame_by_frame_is_the_whole_sequence_at_once_in_torch_and_onnx(tmp_path
             np.testing.assert_allclose(stream.run(keypoints), whole(model, keypoints), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_causal_model_answers_for_the_frame_it_was_just_given(tmp_path):
     model, all_three = streams(videopose3d(causal=True), tmp_path)
     keypoints = sequence(8)
@@ -70,6 +71,7 @@ def test_another_model_answers_half_a_window_later(tmp_path):
     np.testing.assert_allclose(np.stack(poses[13:]), whole(model, keypoints)[:7], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_several_people_are_lifted_together(tmp_path):
     _, all_three = streams(videopose3d(causal=True), tmp_path)
     people = np.random.default_rng(1).standard_normal((3, 40, 17, 2), np.float32)

@@ -117,6 +117,7 @@ def test_evaluation_scores_the_validation_people(make_task, shared_folder, read_
     assert protocol["flip test"] is True
 
 
+@pytest.mark.slow
 def test_what_the_network_sees_and_thinks_of_a_person_can_be_looked_at(make_task, shared_folder, read_coco, loading):
     task = make_task(channels="bgr")
     task.model.eval()

@@ -246,6 +246,7 @@ def test_one_joint_that_is_far_off_is_left_out(fitter: Fitter, seen: Seen) -> No
     assert off(fit.points(fitter.poser.human), seen.joints)[0] < 3.0
 
 
+@pytest.mark.slow
 def test_a_height_that_is_given_is_kept(fitter: Fitter, seen: Seen) -> None:
     fit = fitter(replace(seen, keypoints=None, stature=1.72))
     assert fit.shape.stature == pytest.approx(1.72, abs=1e-3)

@@ -128,6 +128,7 @@ def test_a_table_says_the_same_as_arrays(folder):
         read(folder / "less.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "extra"), [("baseline3d", []), ("gmh_mdn", []), ("videopose3d", ["model.kernel_sizes=[3]"])]
 )

@@ -120,6 +120,7 @@ def test_valid_test_frames_are_scored_at_the_people_s_own_or_one_size(root):
     np.testing.assert_allclose(scaled, 0.9 * read(root).people("train").truth["joints"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_real_people_in_3d_and_rendered_ones_teach_each_what_their_source_labels(root):
     """One is not taught that a face is empty because the other has labels for it."""
     rendered: Any = rendered_people(train_images=20)

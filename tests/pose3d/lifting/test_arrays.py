@@ -80,6 +80,7 @@ def test_pixels_or_rays_of_the_training_cameras_are_what_the_network_gets(weight
     torch.testing.assert_close(seen, expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["released", "baseline3d_pixels", "released_video"])
 def test_the_mirrored_person_has_the_mirrored_pose(weights):
     lifter, step = load_lifter(weights, bones=False), np.arange(12)[:, None, None]
