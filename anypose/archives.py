@@ -14,9 +14,11 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import torch
 
 MOST_OPERATIONS = 2_000_000  # of its pickles together; a network with its optimiser has some 100,000
 ZIP = b"PK\x03\x04"
@@ -39,6 +41,27 @@ _ADVICE = re.compile(
     r"|(Please (use|file)|Check the documentation|was not an allowed global by default).*",
     re.DOTALL,
 )
+
+
+def read_archive(path: Path, allowed: Sequence[Any] = (), names: Iterable[str] = (), mapped: bool = False) -> Any:
+    """What `torch.save` wrote, on the CPU: tensors and plain containers, and nothing that was not judged before.
+
+    torch warns of a pickle of another protocol than its own, and reads it or fails: what it read is what counts.
+
+    Args:
+        path: the file.
+        allowed: what else may stand in it, as `torch.serialization.safe_globals` takes it.
+        names: "module.name" of these, as the file has them.
+        mapped: read no tensor before it is used.
+
+    Raises:
+        ValueError: with what the file names that weights need not, without the path.
+        Exception: whatever torch raises on damage (`reason_of` says why).
+    """
+    check_archive(path, names)
+    with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
 
 
 def check_archive(path: Path, names: Iterable[str] = ()) -> None:

@@ -23,8 +23,10 @@ from omegaconf import OmegaConf
 
 from pose3d.motion.sequence import MotionDataset
 
-hypothesis.settings.register_profile("anypose", deadline=None)  # a busy machine is no fault of the code
-hypothesis.settings.load_profile("anypose")
+# A busy machine is no fault of the code. What a change must pass is the same each time, and new each time --at-length.
+hypothesis.settings.register_profile("the same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("new", deadline=None, derandomize=False)
+hypothesis.settings.load_profile("the same")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -32,6 +34,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="cpu, cuda or npu: where tests with the `device` fixture run")
     parser.addoption("--at-length", action="store_true", help="damaged files and long videos many times as long")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test is collected, as each takes its settings then."""
+    hypothesis.settings.load_profile("new" if config.getoption("--at-length") else "the same")
 
 
 def pytest_collection_finish() -> None:

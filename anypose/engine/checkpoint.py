@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from anypose.archives import DAMAGED, check_archive, reason_of
+from anypose.archives import DAMAGED, read_archive, reason_of
 from anypose.engine.stored import plain_choices, plain_config
 from anypose.whole import write_whole
 
@@ -88,8 +88,7 @@ def _load_archive(path: Path, mapped: bool) -> dict[str, Any]:
     if packed:
         raise ValueError(f"{what}: {packed[0]} is compressed, which torch's archives never are.")
     try:
-        check_archive(path)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        state = read_archive(path, mapped=mapped)
     except UNREADABLE as error:
         raise ValueError(f"{what}: {reason_of(error)}. {ELSEWHERE}") from error
     if not isinstance(state, dict) or "model" not in state or "config" not in state:

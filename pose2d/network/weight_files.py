@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from anypose.archives import DAMAGED, check_archive, reason_of
+from anypose.archives import DAMAGED, read_archive, reason_of
 from anypose.bounds import check_repeated
 from anypose.formats.npz import names_in_npz, read_npz
 from anypose.formats.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
@@ -100,10 +99,7 @@ def _read_torch(path: Path, where: str) -> dict[str, Any]:
     if packed:
         raise ValueError(f"{where} is no checkpoint: {packed[0]} is compressed, which torch's never are.")
     try:
-        check_archive(path, _SCALAR_NAMES)
-        with torch.serialization.safe_globals(_SCALARS), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of strange pickles, which end as an error of ours anyway
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_archive(path, _SCALARS, _SCALAR_NAMES)
     except _UNREADABLE as error:
         raise ValueError(
             f"{where} cannot be read without running code that it contains, or is damaged ({reason_of(error)}). Save "

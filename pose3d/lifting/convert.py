@@ -18,13 +18,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from anypose.archives import check_archive, reason_of
+from anypose.archives import read_archive, reason_of
 from anypose.bounds import check_repeated
 from anypose.engine import checkpoint
 from anypose.engine.durable import check_folder
@@ -74,9 +73,7 @@ def read_bin(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"No weights at {path}.")
     try:
-        check_archive(path, _NAMES)
-        with torch.serialization.safe_globals([(Inert, name) for name in _NAMES]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_archive(path, [(Inert, name) for name in _NAMES], _NAMES)
     except checkpoint.UNREADABLE as error:
         raise ValueError(
             f"{path} ({path.stat().st_size} bytes) is damaged, or holds what is not read: {reason_of(error)}."

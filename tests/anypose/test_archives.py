@@ -115,3 +115,13 @@ def test_an_archive_whose_list_points_before_its_beginning_is_damaged(tmp_path, 
     for read_arrays in (names_in_npz, lambda path: read_npz(path, ["a"])):
         with suppress(ValueError):
             read_arrays(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("protocol", [0, 3, 80, 255])
+def test_a_pickle_that_says_another_protocol_is_read_without_a_warning(tmp_path, protocol):
+    """torch warns of it on its way to reading it, and warnings are errors in these tests."""
+    path = tmp_path / "a.pt"
+    torch.save({"model_pos": {"w": torch.ones(2)}}, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"\x80\x02", bytes([0x80, protocol])))
+    assert read_bin(path)["model_pos"]["w"].tolist() == [1, 1]
+    assert read_weights(path)["w"].tolist() == [1, 1]
