@@ -18,6 +18,7 @@ from pathlib import Path
 
 from anypose.engine.device import Cpu, Cuda, Npu
 from anypose.engine.place import CONF
+from anypose.engine.sentences import told
 
 # After anypose.engine.device, which makes `import torch` safe where torch_npu is installed without CANN.
 import torch  # isort: skip
@@ -146,4 +147,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

@@ -14,6 +14,7 @@ import numpy as np
 
 from anypose.drawing.poses import INK, QUIET, draw_bones, draw_key, new_figure, save_figure, side_colours
 from anypose.engine.durable import check_file
+from anypose.engine.sentences import told
 from anypose.settings import Misuse
 from anypose.skeleton import SKELETONS, Skeleton
 from anypose.whole import write_whole
@@ -124,4 +125,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

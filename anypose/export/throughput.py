@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anypose.engine.sentences import told
 from anypose.export.session import Session, open_session
 from anypose.settings import Misuse
 
@@ -107,4 +108,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from anypose.engine.durable import check_file
+from anypose.engine.sentences import told
 from anypose.whole import write_text
 from pose2d.images.json_files import read_json
 
@@ -76,4 +77,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

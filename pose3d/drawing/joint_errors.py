@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from anypose.engine.results import format_table
+from anypose.engine.sentences import told
 from anypose.formats.npz import read_npz
 from anypose.metrics import procrustes_align
 from anypose.skeleton import SKELETONS, Skeleton, get_skeleton
@@ -72,4 +73,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

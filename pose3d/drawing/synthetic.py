@@ -17,6 +17,7 @@ import numpy as np
 
 from anypose.drawing.poses import GHOST, INK, QUIET, View, draw_bones, draw_key, new_figure, save_figure
 from anypose.engine.durable import check_folder
+from anypose.engine.sentences import told
 from anypose.formats.bvh import read_bvh
 from anypose.skeleton import H36M_17
 from anypose.whole import write_whole
@@ -212,4 +213,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

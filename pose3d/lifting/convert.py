@@ -31,6 +31,7 @@ from anypose.engine.finding import LAST, RUNS
 from anypose.engine.fitting import built_to_fit
 from anypose.engine.place import CONF
 from anypose.engine.run import write_json
+from anypose.engine.sentences import told
 from anypose.export.metadata import sha256
 from anypose.skeleton import get_skeleton
 from pose3d.lifting.published import both_from_published, dense_kernels, from_published
@@ -235,4 +236,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

@@ -39,6 +39,7 @@ from anypose.bounds import check_made
 from anypose.camera import to_screen
 from anypose.engine.durable import check_folder
 from anypose.engine.place import CONF, typed
+from anypose.engine.sentences import told
 from anypose.export.session import PROVIDERS, Session, open_session
 from anypose.metrics import mpjpe
 from anypose.settings import Misuse
@@ -274,4 +275,5 @@ def _dataset(root: str | None, keypoints: str, subjects: str, overrides: list[st
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

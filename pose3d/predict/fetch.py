@@ -17,6 +17,7 @@ from pathlib import Path
 
 from anypose.cache import cache_folder
 from anypose.engine.place import typed
+from anypose.engine.sentences import told
 from anypose.whole import write_whole
 
 WHEEL = "mediapipe==0.10.21"
@@ -112,4 +113,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

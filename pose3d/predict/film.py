@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from anypose.engine.durable import check_folder
+from anypose.engine.sentences import told
 from anypose.formats.motion_npz import NpzSink
 from anypose.motion import Motion
 from anypose.skeleton import COCO_17
@@ -146,4 +147,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

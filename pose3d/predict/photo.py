@@ -25,6 +25,7 @@ from anypose.drawing.poses import INK, Frame, draw_joints, new_figure, save_figu
 from anypose.engine.durable import check_file
 from anypose.engine.finding import RELEASED
 from anypose.engine.loading import load_network
+from anypose.engine.sentences import told
 from anypose.settings import Misuse
 from anypose.skeleton import Skeleton, convert
 from anypose.whole import write_whole
@@ -178,4 +179,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

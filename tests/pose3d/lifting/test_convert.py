@@ -1,5 +1,6 @@
 import os
 import pickle
+import runpy
 
 import numpy as np
 import pytest
@@ -186,3 +187,11 @@ def test_the_trajectory_network_comes_along(tmp_path):
     with torch.no_grad():
         np.testing.assert_allclose(found["joints"], pose(keypoints), atol=2e-6)
         np.testing.assert_allclose(found["trajectory"], place.eval()(keypoints), atol=2e-6)
+
+
+def test_run_as_a_module_it_tells_in_a_sentence_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["convert", str(tmp_path / "pretrained_h36m_cpn.bin"), "--output", str(tmp_path)])
+    with pytest.warns(RuntimeWarning, match="found in sys.modules"), pytest.raises(SystemExit) as stopped:
+        runpy.run_module("pose3d.lifting.convert", run_name="__main__")
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == f"No weights at {tmp_path / 'pretrained_h36m_cpn.bin'}.\n"
