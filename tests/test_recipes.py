@@ -26,7 +26,7 @@ from tests.composing import composed
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
-QUICK = ("baseline3d", "gmh_mdn", "videopose3d")
+QUICK = ("baseline3d", "videopose3d")
 SMALL = {  # a few samples of whatever dataset the recipe picks
     "dataset.train_subjects": 1, "dataset.validation_subjects": 1, "dataset.frames": 60,
     "dataset.num_cameras": 1, "dataset.takes": 1, "dataset.invented.num_cameras": 1, "dataset.invented.takes": 1,

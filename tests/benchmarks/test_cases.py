@@ -36,6 +36,7 @@ def test_gathered_windows_equal_those_cut_one_by_one(receptive_field, settings):
     assert chunks._difference(receptive_field, settings) == 0.0
 
 
+@pytest.mark.slow
 def test_the_training_step_has_the_gradient_of_plain_layers(settings):
     assert mlp._gradient_difference(settings) < 1e-4
 

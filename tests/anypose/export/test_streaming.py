@@ -62,6 +62,7 @@ def test_a_causal_model_answers_for_the_frame_it_was_just_given(tmp_path):
         assert list(stream.finish()) == []
 
 
+@pytest.mark.slow
 def test_another_model_answers_half_a_window_later(tmp_path):
     model, (stream, *_) = streams(videopose3d(), tmp_path)
     keypoints = sequence(20)

@@ -70,6 +70,7 @@ def test_the_same_seed_makes_the_same_world_and_another_one_another():
         assert not np.array_equal(a.joints, c.joints)
 
 
+@pytest.mark.slow
 def test_asking_for_less_changes_nothing_in_what_remains():
     more = by_name(build(train_subjects=3, takes=2, actions=None).sequences("train"))
     less = build(train_subjects=2, actions=["Sitting"]).sequences("train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -29,6 +30,7 @@ def test_bones_are_held_to_one_length_over_each_sequence():
     np.testing.assert_allclose(same[1], held(sequences[1], **COCO), atol=1e-5)  # as alone
 
 
+@pytest.mark.slow
 def test_networks_of_pixels_keep_their_poses_unless_asked():
     lifter = load_lifter("baseline3d_pixels")
     assert not lifter.bones

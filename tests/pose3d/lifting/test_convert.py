@@ -32,7 +32,7 @@ def published(model, **extra):
 
 
 @pytest.mark.parametrize("archive", [True, False], ids=["zip", "old format"])
-@pytest.mark.parametrize("channels", [2, 3])
+@pytest.mark.parametrize("channels", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_published_file_gives_the_same_outputs(tmp_path, archive, channels):
     model = lifting_task(videopose3d(keypoint_channels=channels, causal=True)).model
     torch.save(published(model), tmp_path / "net.bin", _use_new_zipfile_serialization=archive)

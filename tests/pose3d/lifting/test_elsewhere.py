@@ -74,6 +74,7 @@ def test_tensorflows_variables(tmp_path):
         restored(tmp_path / "weights.npz", "model.linear_size=48")
 
 
+@pytest.mark.slow
 def test_a_published_bin_with_and_without_its_trajectory(tmp_path):
     pose = lifting_task(videopose3d()).model
     place = pose.sibling(ROOT)

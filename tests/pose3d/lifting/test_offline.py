@@ -92,6 +92,7 @@ def test_human36m_s_longest_take_makes_the_seed_s_6115_frames(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_our_files_scored_by_the_vendor_s_rule_give_our_number(tmp_path, motion, network):
     _, onnx = network
     preprocess(motion.sequences("validation"), tmp_path / "prep", LENGTH, WINDOW)

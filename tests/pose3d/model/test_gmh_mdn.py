@@ -56,6 +56,7 @@ def test_predict_14_gives_fourteen_joints():
     assert GMHMDN(**{**OPTIONS, "predict_14": True}).means.out_features == 210
 
 
+@pytest.mark.slow
 def test_the_weight_head_alone_is_not_clipped_and_all_heads_start_uneven():
     model = network()
     assert [head.max_weight_norm for head in (model.means, model.sigmas, model.weights)] == [1.0, 1.0, None]

@@ -69,6 +69,7 @@ def evaluate(task):
     return metrics
 
 
+@pytest.mark.slow
 def test_a_few_epochs_learn_the_training_set():
     torch.manual_seed(0)
     task = lifting()
