@@ -180,6 +180,7 @@ def test_real_hardware_learns_what_the_cpu_learns(recipe, level, capture, device
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker")  # of one core
 @pytest.mark.parametrize("recipe", OF_IMAGES)
 def test_with_workers_an_interrupted_run_of_images_goes_on_bit_for_bit(recipe, tmp_path):
     """In the middle of an epoch, with batches in the workers' hands; the uninterrupted run has none."""
