@@ -22,7 +22,9 @@ from pose3d.body.keypoint_body import keypoint_body
 from pose3d.body.people import random_words
 
 # The layouts of the networks and datasets whose points `pose3d.synthesis.points` tells apart.
-LAYOUTS = {"h36m": H36M_17, "coco": COCO_17, "blazepose": BLAZEPOSE_33, "mpii": MPII_16}
+LAYOUTS = {
+    "h36m": H36M_17, "coco": COCO_17, "blazepose": BLAZEPOSE_33, "blazepose_rendered": BLAZEPOSE_33, "mpii": MPII_16,
+}  # fmt: skip
 COUNT = 400
 
 log = logging.getLogger(__name__)

@@ -47,6 +47,13 @@ PROTOCOLS: dict[str, dict[str, Offset]] = {
     "h36m": {},
     "coco": {"hip": (-0.030, 0.0, 0.0), "neck": (0.0, 0.02, 0.02), "head": (0.0, 0.0, 0.0)},
     "blazepose": {"hip": (-0.037, 0.01, 0.0), "neck": (0.0, 0.02, 0.02), "shoulder": (0.0, 0.01, 0.0)},
+    # What BlazePose marks on rendered bodies: `python -m benchmarks.network_points`.
+    "blazepose_rendered": {
+        "hip": (-0.041, 0.0, 0.041),
+        "neck": (0.0, 0.02, 0.02),
+        "shoulder": (-0.015, 0.027, 0.0),
+        "foot": (0.0, 0.026, 0.017),
+    },
     "mpii": {"hip": (-0.020, 0.01, 0.0), "head": (0.0, 0.04, 0.02)},
 }
 # What a protocol cannot tell of the points of the head.
@@ -54,6 +61,7 @@ ABSENT: dict[str, tuple[str, ...]] = {
     "h36m": ("left_ear", "right_ear", "left_eye", "right_eye", "nose", "head_top"),
     "coco": ("head_top",),
     "blazepose": ("head_top",),
+    "blazepose_rendered": ("head_top",),
     "mpii": ("neck", "nose", "left_ear", "right_ear", "left_eye", "right_eye"),
 }
 # Standard deviation of a sample's own offsets along each axis [m]: people, annotators and networks differ.

@@ -22,6 +22,15 @@ def test_blazepose_hips_are_19_cm_apart_where_those_of_human36m_are_26(motion):
     assert known.all()
 
 
+def test_on_rendered_bodies_blazepose_marks_hips_further_inwards_and_ahead(motion):
+    points, _ = Points(["blazepose_rendered"], 0.0)(motion, BLAZEPOSE_LIMBS, generator())
+    left, right = (motion[..., H36M_17.index(f"{side}_hip"), :] for side in ("left", "right"))
+    apart = (points[..., 0, :] - points[..., 1, :]).norm(dim=-1)
+    torch.testing.assert_close(apart, (left - right).norm(dim=-1) - 0.082)
+    ahead = (points[..., :2, :].mean(-2) - (left + right) / 2).norm(dim=-1)
+    torch.testing.assert_close(ahead, torch.full_like(ahead, 0.041))
+
+
 class _Limbs:
     name = "limbs"
     joints = ("left_hip", "right_hip", "left_ear", "right_ear")
