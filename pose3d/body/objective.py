@@ -31,7 +31,7 @@ UNDERRATED = 1.5
 SPAN = 0.25  # deviation of the frames around one that tell how quick somebody is there [s]
 # A body that is free in every frame follows a lifter's errors, so what remains of them is a small part: of what joints
 # and body disagree about, what is more than EXACT [m] counts so many times, where keypoints tell the pose as well.
-EXACT, FOLLOWED = 0.002, 2.5
+EXACT, FOLLOWED = 0.002, 1.0
 # What is measured of the noise is believed within these: of joints [m], of limbs' directions (sine), and of keypoints
 # [px] and as a share of size.
 JOINT_NOISE, DIRECTION_NOISE, PIXEL_NOISE, SHARE_NOISE = (0.0006, 0.15), (0.03, 0.3), 0.1, 0.05

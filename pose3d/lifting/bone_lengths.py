@@ -35,8 +35,8 @@ APART[np.arange(len(_ENDS)), _ENDS[:, 0]], APART[np.arange(len(_ENDS)), _ENDS[:,
 MEASURED = {"blazepose_33": (0.394, 0.396, 0.280, 0.249, 0.507, 0.564, 0.189, 0.328)}
 TRUST = 0.9  # in those proportions; the rest is the person's own as lifted
 SIGHT, STIFF, DEPTH = 3.0, 10.0, 0.3  # weights of lines of sight and lengths, of depths as lifted; across they weigh 1
-# A line of sight of unsmoothed keypoints that passes a joint so far away [m] counts half, and the joint as lifted the
-# other half: a network that sees much of a person knows an outlier when it sees one.
+# A line of sight that passes a joint so far away [m] counts half, and the joint as lifted the other half: a network
+# that sees much of a person knows an outlier when it sees one.
 BESIDE = 0.04
 ROUNDS = 60
 FEWEST = 6  # of the limbs' joints, in a frame that is looked at
@@ -96,13 +96,13 @@ def of_one_length(joints: np.ndarray, slopes: np.ndarray, skeleton: Skeleton, ke
     rays, seen = lines_of_sight(slopes, keypoints)
     lengths = proportioned(mean_of(measured(limbs)), keypoints)
     root = placed(limbs, rays, seen)[:, None]
-    moved = held(limbs + root, rays, seen, np.broadcast_to(lengths, (len(limbs), len(LENGTHS))), BESIDE)
+    moved = held(limbs + root, rays, seen, np.broadcast_to(lengths, (len(limbs), len(LENGTHS))))
     result = carried(joints, moved - root, skeleton)
     return result - result[:, [skeleton.root]] if skeleton.root is not None else result
 
 
 def held(
-    joints: np.ndarray, rays: np.ndarray, seen: np.ndarray, lengths: np.ndarray, beside: float = np.inf
+    joints: np.ndarray, rays: np.ndarray, seen: np.ndarray, lengths: np.ndarray, beside: float = BESIDE
 ) -> np.ndarray:
     """Joints near where they were, on their lines of sight and as far apart as is said: a least-squares compromise.
 
@@ -114,7 +114,7 @@ def held(
         joints: (N, 12, 3) in camera axes [m]; NaN stays NaN.
         rays: (N, 12, 3) unit vectors; seen: (N, 12) whether there is one.
         lengths: (N, 8) of `LENGTHS` [m]; NaN for those that nobody knows.
-        beside: so far beside its joint a line of sight counts half [m]; those of smoothed keypoints count all.
+        beside: so far beside its joint a line of sight counts half [m].
     """
     known = np.asarray(np.isfinite(joints).all(-1))
     middle = np.where(known[..., None], joints, 0).sum(-2) / known.sum(-1, keepdims=True).clip(1)

@@ -33,7 +33,7 @@ def motion(hips: tuple[float, float] = (500, 500), frames: int = 6) -> Motion:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("share", "foot", "hip"), [(0.5, 0.67, 0.5), (0.33, 0.5, 0.33), (1.0, 1.0, 1.0)])
+@pytest.mark.parametrize(("share", "foot", "hip"), [(0.5, 0.47, 0.5), (0.33, 0.304, 0.33), (1.0, 1.0, 1.0)])
 def test_straight_ahead_it_is_the_mean_of_both_with_what_each_knows_better(share, foot, hip):
     given = motion()
     mean = agree(given, INTRINSICS, share).joints
