@@ -35,8 +35,8 @@ APART[np.arange(len(_ENDS)), _ENDS[:, 0]], APART[np.arange(len(_ENDS)), _ENDS[:,
 MEASURED = {"blazepose_33": (0.394, 0.396, 0.280, 0.249, 0.507, 0.564, 0.189, 0.328)}
 TRUST = 0.9  # in those proportions; the rest is the person's own as lifted
 SIGHT, STIFF, DEPTH = 3.0, 10.0, 0.3  # weights of lines of sight and lengths, of depths as lifted; across they weigh 1
-# A line of sight that passes a joint so far away [m] counts half, and the joint as lifted the other half: a network
-# that sees much of a person knows an outlier when it sees one.
+# A line of sight that passes a joint so far away [m], once all joints together are where they are seen, counts half,
+# and the joint as lifted the other half: a network that sees much of a person knows an outlier when it sees one.
 BESIDE = 0.04
 ROUNDS = 60
 FEWEST = 6  # of the limbs' joints, in a frame that is looked at
@@ -114,7 +114,7 @@ def held(
         joints: (N, 12, 3) in camera axes [m]; NaN stays NaN.
         rays: (N, 12, 3) unit vectors; seen: (N, 12) whether there is one.
         lengths: (N, 8) of `LENGTHS` [m]; NaN for those that nobody knows.
-        beside: so far beside its joint a line of sight counts half [m].
+        beside: so far beside its joint, all joints' mean left out, a line of sight counts half [m].
     """
     known = np.asarray(np.isfinite(joints).all(-1))
     middle = np.where(known[..., None], joints, 0).sum(-2) / known.sum(-1, keepdims=True).clip(1)
@@ -147,6 +147,7 @@ def _held(joints: np.ndarray, rays: np.ndarray, lengths: np.ndarray, known: np.n
     missing = ~(np.isfinite(lengths) & np.all(known[_ENDS], axis=1))  # or one of whose ends is
     depth = (1 - DEPTH) * np.einsum("kin,kin->kn", joints, rays)
     off = joints - np.einsum("kin,kin->kn", joints, rays)[:, None] * rays
+    off = off - (there * off).sum(0) / there.sum(0).clip(1)  # somebody who is elsewhere than was thought
     heard = SIGHT * there / (1 + np.einsum("kin,kin->kn", off, off)[:, None] / beside**2)
     still = (1 - free) * (joints - depth[:, None] * rays) + (SIGHT * there - heard) * joints
     still = solve @ still.reshape(K, -1)

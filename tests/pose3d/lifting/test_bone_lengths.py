@@ -56,7 +56,8 @@ def test_what_is_found_is_the_least_of_the_cost_that_a_general_optimiser_finds(m
     seen[0, 5] = False
     lengths = measured(truth)
     found = held(lifted, rays, seen, lengths, beside)
-    past = np.linalg.norm(lifted - along(lifted, rays), axis=-1, keepdims=True)  # how far rays pass joints as lifted
+    past = lifted - along(lifted, rays)  # how far rays pass joints as lifted, all joints' mean left out
+    past = np.linalg.norm(past - past[seen].mean(0), axis=-1, keepdims=True)
     heard = seen[..., None] * SIGHT / (1 + (past / beside) ** 2)
     doubted = seen[..., None] * SIGHT - heard
 
