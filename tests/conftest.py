@@ -26,7 +26,6 @@ from pose3d.motion.sequence import MotionDataset
 # A busy machine is no fault of the code. What a change must pass is the same each time, and new each time --at-length.
 hypothesis.settings.register_profile("the same", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("new", deadline=None, derandomize=False)
-hypothesis.settings.load_profile("the same")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
