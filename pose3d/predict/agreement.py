@@ -17,8 +17,8 @@ from anypose.skeleton import convert_known
 from pose3d.predict.lifting import look_at
 
 # BlazePose's share in the mean: three quarters of the one that is nearest to the joints of rendered people, give or
-# take 0.03: `python -m benchmarks.agreement`, 479 views of 160 bodies. With all of it MPJPE is the same there and
-# P-MPJPE 0.7 mm higher. It sees which foot is in front; where a wrist is the lifter knows better. Of other joints it is
+# take 0.03: `python -m benchmarks.agreement`, 479 views of 160 bodies. With all of it MPJPE is 0.3 mm lower there and
+# P-MPJPE 0.5 mm higher. It sees which foot is in front; where a wrist is the lifter knows better. Of other joints it is
 # a half.
 SHARES = {"knee": 0.21, "foot": 0.47, "shoulder": 0.36, "elbow": 0.25, "wrist": 0.14}
 
